@@ -1,0 +1,186 @@
+//! SMTP replies as values.
+//!
+//! # Guarantees
+//! A reply's text holds no CR, LF or other control character, so it can be sent, logged and shown
+//! as it is, also when it came from a hostile peer.
+//!
+//! # Limits
+//! A peer's text is kept to [`Reply::TEXT_LEN_MAX`] octets.
+//!
+//! # Standards
+//! RFC 5321 §4.2; RFC 2034.
+
+pub mod table;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::EnhancedStatus;
+
+/// A three-digit reply code, 200 to 599.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyCode(u16);
+
+/// What the first digit of a reply code says (RFC 5321 §4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplyClass {
+    /// 2yz: done.
+    Positive,
+    /// 3yz: go on with more.
+    Intermediate,
+    /// 4yz: not now.
+    Transient,
+    /// 5yz: never.
+    Permanent,
+}
+
+impl ReplyCode {
+    /// A code known when this program is compiled.
+    ///
+    /// # Panics
+    /// When it is not within 200 to 599.
+    #[must_use]
+    pub const fn new(code: u16) -> Self {
+        assert!(code >= 200 && code <= 599);
+        Self(code)
+    }
+
+    /// A code from a peer; `None` where it is not within 200 to 599.
+    #[must_use]
+    pub const fn from_peer(code: u16) -> Option<Self> {
+        if code >= 200 && code <= 599 {
+            Some(Self(code))
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u16 {
+        self.0
+    }
+
+    /// What its first digit says.
+    #[must_use]
+    pub const fn class(self) -> ReplyClass {
+        match self.0 / 100 {
+            2 => ReplyClass::Positive,
+            3 => ReplyClass::Intermediate,
+            4 => ReplyClass::Transient,
+            _ => ReplyClass::Permanent,
+        }
+    }
+}
+
+/// A reply: code, enhanced status code and one line of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The reply code.
+    pub code: ReplyCode,
+    /// The enhanced status code, where there is one.
+    pub enhanced: Option<EnhancedStatus>,
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// The longest text that is kept, in octets. RFC 5321 §4.5.3.1.5 limits a line to 512.
+    pub const TEXT_LEN_MAX: usize = 480;
+
+    /// A reply of ours with a text known when this program is compiled.
+    #[must_use]
+    pub const fn fixed(code: ReplyCode, enhanced: EnhancedStatus, text: &'static str) -> Self {
+        Self {
+            code,
+            enhanced: Some(enhanced),
+            text: Cow::Borrowed(text),
+        }
+    }
+
+    /// A reply with a text made or received at run time; what cannot stand in it is replaced.
+    #[must_use]
+    pub fn new(code: ReplyCode, enhanced: Option<EnhancedStatus>, text: &str) -> Self {
+        Self {
+            code,
+            enhanced,
+            text: Cow::Owned(clean(text)),
+        }
+    }
+
+    /// The same reply with `text` for its own.
+    #[must_use]
+    pub fn with_text(&self, text: &str) -> Self {
+        Self::new(self.code, self.enhanced, text)
+    }
+
+    /// The text, one line without its code.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the first digit of the code says.
+    #[must_use]
+    pub const fn class(&self) -> ReplyClass {
+        self.code.class()
+    }
+
+    /// Whether it says yes.
+    #[must_use]
+    pub fn is_positive(&self) -> bool {
+        self.class() == ReplyClass::Positive
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code.value())?;
+        if let Some(enhanced) = self.enhanced {
+            write!(f, " {enhanced}")?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Text that a terminal, a log and a reply line can show: no controls, no direction marks.
+fn clean(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut cleaned = String::with_capacity(text.len().min(Reply::TEXT_LEN_MAX));
+    for c in text.chars().map(|c| if harmful(c) { '?' } else { c }) {
+        if cleaned.len() + c.len_utf8() > Reply::TEXT_LEN_MAX {
+            break;
+        }
+        cleaned.push(c);
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_text_cannot_end_the_line_or_reach_the_terminal() {
+        let reply = Reply::new(ReplyCode::new(550), None, "no\r\n250 ok\u{1b}[2J\u{202e}");
+        assert_eq!(reply.text(), "no??250 ok?[2J?");
+        let long = Reply::new(ReplyCode::new(550), None, &"é".repeat(1000));
+        assert_eq!(long.text().len(), Reply::TEXT_LEN_MAX);
+    }
+
+    #[test]
+    fn codes_outside_the_standard_are_no_codes() {
+        assert_eq!(ReplyCode::from_peer(0), None);
+        assert_eq!(ReplyCode::from_peer(199), None);
+        assert_eq!(ReplyCode::from_peer(600), None);
+        assert_eq!(
+            ReplyCode::from_peer(450).map(ReplyCode::class),
+            Some(ReplyClass::Transient)
+        );
+    }
+}

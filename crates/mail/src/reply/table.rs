@@ -1,0 +1,131 @@
+//! Every reply that this program can ever send, in one place.
+//!
+//! `docs/reference/replies.md` is generated from here. A reply's public text never names a path, a
+//! rule or a host of ours; what an operator needs to know goes to the log.
+
+use crate::{EnhancedStatus, Reply, ReplyCode};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name in logs, counters and the reference.
+    pub id: &'static str,
+    /// The reply code.
+    pub code: u16,
+    /// The enhanced status code, as class, subject and detail.
+    pub enhanced: (u8, u16, u16),
+    /// The text; a place that is filled at run time stands in braces.
+    pub text: &'static str,
+    /// When it is sent.
+    pub when: &'static str,
+}
+
+impl Row {
+    /// The reply with the text of the table.
+    #[must_use]
+    pub const fn reply(&self) -> Reply {
+        let (class, subject, detail) = self.enhanced;
+        let enhanced = EnhancedStatus::new(class, subject, detail);
+        Reply::fixed(ReplyCode::new(self.code), enhanced, self.text)
+    }
+
+    /// The reply with `text` in the place of the table's, for rows that have a place to fill.
+    #[must_use]
+    pub fn with_text(&self, text: &str) -> Reply {
+        self.reply().with_text(text)
+    }
+}
+
+macro_rules! table {
+    ($($name:ident $code:literal ($class:literal, $subject:literal, $detail:literal) $text:literal $when:literal;)*) => {
+        $(
+            #[doc = $when]
+            pub const $name: Row = Row {
+                id: stringify!($name),
+                code: $code,
+                enhanced: ($class, $subject, $detail),
+                text: $text,
+                when: $when,
+            };
+        )*
+
+        /// All rows, in the order of the reference.
+        pub const ALL: &[Row] = &[$($name),*];
+
+        // A row that is no legal reply stops the build here.
+        const _: () = {
+            let mut i = 0;
+            while i < ALL.len() {
+                let row = &ALL[i];
+                assert!(row.code / 100 == row.enhanced.0 as u16 || row.code / 100 == 3);
+                let _ = EnhancedStatus::new(row.enhanced.0, row.enhanced.1, row.enhanced.2);
+                i += 1;
+            }
+        };
+    };
+}
+
+table! {
+    GREETING 220 (2, 0, 0) "{hostname} ESMTP" "A connection is accepted.";
+    CLOSING 221 (2, 0, 0) "closing the connection" "The client said QUIT.";
+    OK 250 (2, 0, 0) "OK" "A command succeeded that has no better text.";
+    SENDER_OK 250 (2, 1, 0) "sender OK" "MAIL was accepted.";
+    RECIPIENT_OK 250 (2, 1, 5) "recipient OK" "RCPT was accepted.";
+    ACCEPTED 250 (2, 0, 0) "accepted as {trace id}" "The message is on stable storage, here or at the next instance.";
+    CHUNK_OK 250 (2, 0, 0) "chunk received" "A BDAT that is not the last was received.";
+    CANNOT_VERIFY 252 (2, 0, 0) "cannot verify, but will try to deliver" "VRFY from anyone but another instance.";
+    SEND_DATA 354 (2, 0, 0) "end data with <CR><LF>.<CR><LF>" "DATA was accepted.";
+    SHUTTING_DOWN 421 (4, 3, 2) "this service is going down, try again later" "The instance stops.";
+    TIMED_OUT 421 (4, 4, 2) "timed out waiting for the client" "The client said nothing for too long.";
+    TOO_SLOW 421 (4, 4, 2) "data arrived too slowly" "The client sent less than the minimum rate.";
+    TOO_MANY_CONNECTIONS 421 (4, 7, 0) "too many connections, try again later" "A limit on connections is reached.";
+    TOO_MANY_ERRORS 421 (4, 7, 0) "too many errors" "The client made more errors than it may.";
+    TOO_MANY_COMMANDS 421 (4, 7, 0) "too many commands without a message" "The client sends commands that lead nowhere.";
+    LINE_TOO_LONG_CLOSING 421 (4, 5, 0) "line too long" "A command line passed all bounds.";
+    NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
+    NEXT_UNAVAILABLE 451 (4, 4, 1) "cannot verify this recipient now, try again later" "The next instance did not say whether it knows the recipient, and no cached answer serves.";
+    TRY_AGAIN 451 (4, 3, 0) "try again later" "A fault of ours that will pass.";
+    STORAGE_FAILED 451 (4, 3, 0) "could not store the message, try again later" "A write or sync failed; nothing was accepted.";
+    NEXT_REFUSED_SOME 451 (4, 3, 0) "a recipient was refused late, try again" "The next instance refused a recipient after the data; nothing was accepted.";
+    HANDOFF_PENDING 451 (4, 3, 0) "this handoff is in doubt, try again later" "A handoff under the same key has not been settled.";
+    STORAGE_FULL 452 (4, 3, 1) "not enough storage, try again later" "The spool is full.";
+    TOO_MANY_RECIPIENTS 452 (4, 5, 3) "too many recipients in this transaction" "One more recipient than a transaction may have.";
+    SYNTAX_COMMAND 500 (5, 5, 2) "command not recognised" "A command that does not exist.";
+    LINE_TOO_LONG 500 (5, 5, 2) "line too long" "A command line is longer than allowed.";
+    BARE_NEWLINE 500 (5, 5, 2) "lines end with <CR><LF> only" "A command line with a bare CR or LF.";
+    SYNTAX_ARGUMENT 501 (5, 5, 4) "syntax error in the argument" "An argument that does not follow the grammar.";
+    SYNTAX_SENDER 501 (5, 1, 7) "not a valid sender address" "MAIL with an address that does not follow the grammar.";
+    SYNTAX_RECIPIENT 501 (5, 1, 3) "not a valid recipient address" "RCPT with an address that does not follow the grammar.";
+    NOT_IMPLEMENTED 502 (5, 5, 1) "command not implemented" "A command that exists and is not offered.";
+    BAD_SEQUENCE 503 (5, 5, 1) "wrong order of commands" "A command that cannot come here.";
+    HELLO_FIRST 503 (5, 5, 1) "say EHLO first" "A mail command before EHLO or HELO.";
+    NO_RECIPIENTS 503 (5, 5, 1) "no valid recipients" "DATA or BDAT without an accepted recipient.";
+    PARAMETER_UNKNOWN 555 (5, 5, 4) "parameter not recognised" "MAIL or RCPT with a parameter that is not offered.";
+    PARAMETER_VALUE 501 (5, 5, 4) "parameter value not valid" "MAIL or RCPT with a parameter whose value is wrong.";
+    PARAMETER_TWICE 501 (5, 5, 4) "parameter given twice" "MAIL or RCPT with the same parameter twice.";
+    TLS_REQUIRED 530 (5, 7, 0) "say STARTTLS first" "The listener wants TLS.";
+    TLS_ARGUMENT 501 (5, 5, 4) "STARTTLS takes no argument" "STARTTLS with an argument.";
+    TLS_READY 220 (2, 0, 0) "ready to start TLS" "STARTTLS was accepted.";
+    TLS_NOT_NOW 454 (4, 7, 0) "TLS not available now" "STARTTLS, and the certificate cannot be used.";
+    NO_SUCH_USER 550 (5, 1, 1) "no such user" "No mailbox or alias of that name.";
+    NO_SUCH_DOMAIN 550 (5, 1, 2) "no route to this domain" "No route matches the recipient.";
+    RELAY_DENIED 550 (5, 7, 1) "relaying denied" "A recipient elsewhere, from a client that may not relay.";
+    NOT_ALLOWED 550 (5, 7, 1) "not allowed" "Refused by configuration.";
+    SENDER_NEEDS_UTF8 553 (5, 6, 7) "this address needs SMTPUTF8" "An address that is not ASCII, without SMTPUTF8.";
+    TOO_BIG 552 (5, 3, 4) "message bigger than the limit" "SIZE or the data exceed the limit.";
+    BAD_DATA_NEWLINE 550 (5, 6, 0) "lines of the message end with <CR><LF> only" "The data holds a bare CR or LF.";
+    BAD_DATA_NUL 550 (5, 6, 0) "the message holds a NUL" "The data holds a NUL octet.";
+    BAD_DATA_LINE 550 (5, 6, 0) "a line of the message is too long" "A line of the data is longer than allowed.";
+    LOOP 554 (5, 4, 6) "this message has been here before" "The message visited this instance already, or has too many Received fields.";
+    NO_SERVICE 554 (5, 3, 2) "no mail service here" "A listener that refuses all.";
+    TRANSACTION_FAILED 554 (5, 0, 0) "transaction failed" "A failure that has no better name.";
+    BODY_NEEDS_CHUNKING 554 (5, 6, 1) "binary content comes by BDAT" "DATA after BODY=BINARYMIME.";
+    HELD 250 (2, 0, 0) "held: {why}" "Not sent on the wire: a recipient that a route or an operator holds.";
+    EXPIRED 554 (5, 4, 7) "could not be delivered in time" "Not sent on the wire: stands in the notification of an expired message.";
+    NO_CONNECTION 451 (4, 4, 1) "no connection to the next host" "Not sent on the wire: an attempt that reached nobody.";
+    CONNECTION_LOST 451 (4, 4, 2) "connection lost" "Not sent on the wire: the connection broke during an attempt.";
+    ATTEMPT_TIMED_OUT 451 (4, 4, 2) "the next host took too long" "Not sent on the wire: an attempt that took too long.";
+    PEER_PROTOCOL 451 (4, 5, 0) "the next host does not speak SMTP" "Not sent on the wire: a reply that is none.";
+    DELIVERED_LOCALLY 250 (2, 0, 0) "delivered" "Not sent on the wire: stored in a mailbox.";
+    MAILBOX_FAILED 451 (4, 2, 0) "mailbox cannot be written now" "Not sent on the wire: a local delivery that failed for now.";
+}
