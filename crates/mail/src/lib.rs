@@ -21,6 +21,7 @@ mod origin;
 mod provenance;
 pub mod reply;
 mod time;
+pub mod xtext;
 
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use client::{Client, Security};
