@@ -1,0 +1,402 @@
+//! What a configuration says, as types: every value is present, in range, and resolved.
+//!
+//! Owns no default and no reading: the defaults stand in [`super::settings`], the reading in
+//! [`super::build`]. Placeholders for the state directory are already replaced, relative paths
+//! are already absolute.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mail::{EnhancedStatus, InstanceName, Mailbox, Origin};
+
+/// The preset that an instance starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Faces the world and checks.
+    Input,
+    /// Alone delivers.
+    Output,
+    /// Takes mail from local programs.
+    Submission,
+}
+
+impl Role {
+    /// The word used for it in the configuration.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Submission => "submission",
+        }
+    }
+
+    /// Whether it hands messages on instead of delivering them.
+    pub(crate) const fn is_front(self) -> bool {
+        match self {
+            Self::Input | Self::Submission => true,
+            Self::Output => false,
+        }
+    }
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct InstanceConfig {
+    /// Its name, unique in the configuration.
+    pub(crate) name: InstanceName,
+    /// Its preset.
+    pub(crate) role: Role,
+    /// Where it listens, in the order of the file.
+    pub(crate) listen: Vec<Listen>,
+    /// The certificate it shows; without one it offers no TLS.
+    pub(crate) tls: Option<Tls>,
+    /// Where it hands messages that no route of its own takes.
+    pub(crate) next: Option<Next>,
+    /// In the order of the file: the first that matches a recipient decides.
+    pub(crate) routes: Vec<Route>,
+    /// What a client may ask of it.
+    pub(crate) limits: Limits,
+    /// How it hands over to the next instance.
+    pub(crate) handoff: HandoffSettings,
+    /// When and how often it tries what lies in its spool.
+    pub(crate) queue: QueueSettings,
+    /// Mail transfer agents whose word is taken, in the order of the file: the first that
+    /// contains the client's address counts.
+    pub(crate) peers: Vec<Peer>,
+    /// What a carriage return or line feed on its own means here.
+    pub(crate) bare_newlines: BareNewlines,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// Where.
+    pub(crate) address: ListenAddress,
+    /// Whether TLS begins with the connection.
+    pub(crate) security: ListenSecurity,
+}
+
+/// What a listener is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    /// An address and a port; `[::]` takes IPv4 as well.
+    Tcp(SocketAddr),
+    /// A socket file, absolute.
+    Unix(PathBuf),
+}
+
+/// How a connection to a listener begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListenSecurity {
+    /// With a TLS handshake (RFC 8314 §3).
+    ImplicitTls,
+    /// In the clear; STARTTLS is offered where the instance has a certificate.
+    Plain,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// PEM: the certificate, then its chain.
+    pub(crate) certificate: PathBuf,
+    /// PEM: the private key.
+    pub(crate) key: PathBuf,
+    /// What to do where neither file exists.
+    pub(crate) missing: MissingCertificate,
+}
+
+/// What to do where a certificate's files do not exist at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingCertificate {
+    /// Refuse the configuration.
+    Refuse,
+    /// Make a self-signed one for the host name and keep it in those files.
+    SelfSigned,
+}
+
+/// Who gets what an instance hands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another instance of this configuration.
+    Instance(InstanceName),
+    /// Any mail transfer agent, by plain SMTP, without the promise of the handoff key.
+    Smtp(HostPort),
+}
+
+/// A fixed host and port: no lookup of mail exchangers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    /// A name or an address; an IPv6 address without brackets.
+    pub(crate) host: Box<str>,
+    /// The TCP port, not zero.
+    pub(crate) port: u16,
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What becomes of the recipients that it matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Which recipients.
+    pub(crate) matches: RouteMatch,
+    /// The local parts that exist, lower case; any other is no such user. `None`: the transport
+    /// finds out (a Maildir must exist).
+    pub(crate) users: Option<Vec<Box<str>>>,
+    /// The next step.
+    pub(crate) to: Target,
+    /// Whose mail it takes.
+    pub(crate) open_to: OpenTo,
+}
+
+/// Which recipients a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RouteMatch {
+    /// This one; compared without regard to case.
+    Address(Mailbox),
+    /// Everyone: `domain = "*"`.
+    Any,
+    /// Everyone in this domain, lower case.
+    Domain(Box<str>),
+    /// Everyone in any domain below this one, lower case: `domain = "*.example.org"`.
+    Subdomains(Box<str>),
+}
+
+/// Whose mail a route takes. This is the relay control: mail from outside for a recipient whose
+/// route is not open to anyone is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenTo {
+    /// Mail from outside, too.
+    Anyone,
+    /// Mail whose origin is ours only: local, authenticated or generated.
+    Ours,
+}
+
+/// A route's next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Taken and thrown away.
+    Discard {
+        /// Why, for the log.
+        why: Box<str>,
+    },
+    /// Refused for good or for now.
+    Error {
+        /// Its class decides: 4 or 5.
+        status: EnhancedStatus,
+        /// Shown to the sender.
+        text: Box<str>,
+    },
+    /// Kept in the queue until an operator releases it.
+    Hold {
+        /// Why, shown in the queue.
+        why: Box<str>,
+    },
+    /// Delivered into a Maildir.
+    Maildir(PathTemplate),
+    /// Sent to a fixed host, without a lookup of mail exchangers.
+    Relay(HostPort),
+}
+
+/// An absolute path with `{domain}` and `{local}` in it, checked: no other placeholder, no `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathTemplate(Box<str>);
+
+impl PathTemplate {
+    /// Of a text that [`super::value`] has checked.
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The template.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The directory below which every path made of it lies: what comes before the first
+    /// component that holds a placeholder.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0
+            .split('/')
+            .take_while(|component| !component.contains('{'))
+            .fold(PathBuf::from("/"), |path, component| path.join(component))
+    }
+}
+
+/// What a client may ask of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Connections at a time, over all listeners.
+    pub(crate) connections: u32,
+    /// Connections at a time from one client address.
+    pub(crate) connections_per_client: u32,
+    /// Recipients of one transaction.
+    pub(crate) recipients: u32,
+    /// Octets of a message's content; announced as SIZE.
+    pub(crate) message_size: u64,
+    /// Octets of a command line and of a content line, with its CR LF.
+    pub(crate) line_length: u32,
+    /// Commands that may be refused before the connection is closed.
+    pub(crate) errors: u32,
+    /// Commands of one connection.
+    pub(crate) commands: u32,
+    /// How long a command may be awaited.
+    pub(crate) command_timeout: Duration,
+    /// How long the next octets of a content may be awaited.
+    pub(crate) data_timeout: Duration,
+    /// Octets a second that a content must bring, on average after a first minute.
+    pub(crate) data_rate_min: u64,
+    /// Everything that happens between the end of data and its reply.
+    pub(crate) answer_timeout: Duration,
+}
+
+/// How an instance hands over to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HandoffSettings {
+    /// How long the next instance may take before the own spool is used.
+    pub(crate) patience: Duration,
+    /// Connections at a time on the edge.
+    pub(crate) connections: u32,
+    /// How long a connection without work is kept.
+    pub(crate) idle_timeout: Duration,
+    /// How long after a time-out the next single probe goes out.
+    pub(crate) probe_interval: Duration,
+    /// The answers to recipient questions that are remembered.
+    pub(crate) question_cache: QuestionCache,
+}
+
+/// What a front remembers of the next instance's answers about recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QuestionCache {
+    /// Answers kept at most.
+    pub(crate) entries: u32,
+    /// How long an answer that accepts is used without asking again.
+    pub(crate) accepted_for: Duration,
+    /// How long an answer that refuses is used without asking again.
+    pub(crate) refused_for: Duration,
+    /// How long after it was given an answer that accepts still serves when none can be had.
+    pub(crate) stale_for: Duration,
+}
+
+/// When and how often an instance tries what lies in its spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueueSettings {
+    /// The pauses after the first attempts; after the last of them each pause doubles.
+    pub(crate) retry: Vec<Duration>,
+    /// The longest pause.
+    pub(crate) retry_max: Duration,
+    /// The age at which the sender is told that the message is late.
+    pub(crate) delay_warning: Duration,
+    /// The age at which it is given up.
+    pub(crate) expiry: Duration,
+    /// Attempts at a time.
+    pub(crate) concurrency: u32,
+    /// Attempts at a time at one site.
+    pub(crate) concurrency_per_site: u32,
+}
+
+/// A mail transfer agent whose word is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Where it connects from.
+    pub(crate) network: Network,
+    /// The origin of the mail that it brings.
+    pub(crate) origin: Origin,
+    /// Whether it may say who its client was.
+    pub(crate) xforward: Xforward,
+}
+
+/// Whether XFORWARD is offered to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Xforward {
+    /// It is offered and believed.
+    Allowed,
+    /// It is not offered.
+    Refused,
+}
+
+/// An address range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// The first address, with no bit set beyond the prefix.
+    pub(crate) address: IpAddr,
+    /// The bits that count: at most 32 for IPv4, 128 for IPv6.
+    pub(crate) prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in it. An IPv4 address mapped into IPv6 counts as IPv4, since
+    /// that is how a listener on `[::]` sees it.
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(client)) => {
+                let shift = 32 - u32::from(self.prefix);
+                (u32::from(net) ^ u32::from(client))
+                    .checked_shr(shift)
+                    .unwrap_or(0)
+                    == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(client)) => {
+                let shift = 128 - u32::from(self.prefix);
+                (u128::from(net) ^ u128::from(client))
+                    .checked_shr(shift)
+                    .unwrap_or(0)
+                    == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    /// Whether it is a single address.
+    pub(crate) const fn is_host(self) -> bool {
+        match self.address {
+            IpAddr::V4(_) => self.prefix == 32,
+            IpAddr::V6(_) => self.prefix == 128,
+        }
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// What a carriage return or line feed on its own means in what a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BareNewlines {
+    /// It is taken for a whole CR LF, and passed on as one.
+    Normalize,
+    /// The message is refused.
+    Refuse,
+}
+
+/// Where and how the one log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// The file; `None` is the standard error stream.
+    pub(crate) file: Option<PathBuf>,
+    /// The form of a line.
+    pub(crate) format: LogFormat,
+    /// Octets after which the file is put aside and a new one begun.
+    pub(crate) rotate_size: u64,
+    /// Files put aside that are kept.
+    pub(crate) rotate_keep: u32,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// `time instance trace event key=value …`
+    Text,
+}
