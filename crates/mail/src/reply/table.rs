@@ -6,7 +6,7 @@
 use crate::{EnhancedStatus, Reply, ReplyCode};
 
 /// One row of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Its name in logs, counters and the reference.
     pub id: &'static str,
@@ -73,6 +73,7 @@ table! {
     RECIPIENT_OK 250 (2, 1, 5) "recipient OK" "RCPT was accepted.";
     ACCEPTED 250 (2, 0, 0) "accepted as {trace id}" "The message is on stable storage, here or at the next instance.";
     CHUNK_OK 250 (2, 0, 0) "chunk received" "A BDAT that is not the last was received.";
+    HELP 214 (2, 0, 0) "see RFC 5321" "The client said HELP.";
     CANNOT_VERIFY 252 (2, 0, 0) "cannot verify, but will try to deliver" "VRFY from anyone but another instance.";
     SEND_DATA 354 (2, 0, 0) "end data with <CR><LF>.<CR><LF>" "DATA was accepted.";
     SHUTTING_DOWN 421 (4, 3, 2) "this service is going down, try again later" "The instance stops.";
@@ -81,6 +82,9 @@ table! {
     TOO_MANY_CONNECTIONS 421 (4, 7, 0) "too many connections, try again later" "A limit on connections is reached.";
     TOO_MANY_ERRORS 421 (4, 7, 0) "too many errors" "The client made more errors than it may.";
     TOO_MANY_COMMANDS 421 (4, 7, 0) "too many commands without a message" "The client sends commands that lead nowhere.";
+    OUT_OF_STEP 421 (4, 5, 0) "cannot tell where the next command begins" "A BDAT whose size cannot be read.";
+    FAR_TOO_BIG 421 (4, 3, 4) "the message goes on far beyond the limit" "Content that was refused for its size goes on without end.";
+    NOT_SMTP 421 (4, 7, 0) "this is a mail service" "A first word that only another protocol has.";
     LINE_TOO_LONG_CLOSING 421 (4, 5, 0) "line too long" "A command line passed all bounds.";
     NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
     NEXT_UNAVAILABLE 451 (4, 4, 1) "cannot verify this recipient now, try again later" "The next instance did not say whether it knows the recipient, and no cached answer serves.";
