@@ -149,7 +149,8 @@ impl fmt::Display for Reply {
 fn clean(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let mut cleaned = String::with_capacity(text.len().min(Reply::TEXT_LEN_MAX));
     for c in text.chars().map(|c| if harmful(c) { '?' } else { c }) {
