@@ -1,1 +1,40 @@
-//! Placeholder until the first module lands.
+//! When to try what: due times, fair turns, and how many attempts at once.
+//!
+//! Owns the order of attempts and nothing else: messages are in the spool, recipients and replies
+//! with who delivers. A *job* is the recipients of one message that go to one *site* (the hosts
+//! behind a destination, under a name such as `relay 192.0.2.1:25`). [`Queue`] is a pure value:
+//! time comes in as [`mail::Moment`], randomness as entropy, and nothing is ever waited for.
+//!
+//! # Guarantees
+//! - No attempt begins before its job is due, none beyond the limit of its site or of the queue.
+//! - Of a job at most one attempt is under way.
+//! - Sites take turns, and within a site senders do, so that neither a site with 900,000 jobs nor
+//!   a sender of as many holds up another.
+//! - Every fourth attempt of a site is its oldest due job: no job waits for ever while its site
+//!   takes mail.
+//! - A site that is down costs one attempt at a time, at growing intervals.
+//!
+//! # Limits
+//! Each operation on one job costs O(log n). A job takes about 100 octets. A site is forgotten some
+//! minutes after its last job; see [`limits`].
+//!
+//! # Failure
+//! Nothing here survives the process: who recovers a spool inserts its jobs again.
+
+mod clock_jump;
+mod concurrency;
+mod due;
+mod expiry;
+mod job;
+pub mod limits;
+mod order;
+mod retry;
+mod schedule;
+mod site;
+
+pub use clock_jump::{ClockWatch, Jump};
+pub use expiry::{Lifetime, Stage};
+pub use job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
+pub use retry::Backoff;
+pub use schedule::{Queue, Settings};
+pub use site::{SiteId, SiteView};

@@ -1,0 +1,18 @@
+//! The bounds of what the queue keeps, and the constants of its order.
+
+use std::time::Duration;
+
+/// How many sites without jobs are remembered. Each costs about 250 octets with its name, and
+/// forgetting one loses no more than its learned concurrency.
+pub const SITES_IDLE_MAX: usize = 10_000;
+
+/// How long a site without jobs is remembered: longer than the gap between two messages to a busy
+/// host, shorter than the time in which what was learned of it goes stale.
+pub const SITE_MEMORY: Duration = Duration::from_secs(10 * 60);
+
+/// Of so many jobs that a site begins, one is the oldest that is due, whoever sent it. The others
+/// go round its senders. So a sender of one message waits for no other's thousand, and yet no job
+/// waits for more than this many times the jobs that were due before it.
+pub const OLDEST_EVERY: u32 = 4;
+
+const _: () = assert!(OLDEST_EVERY > 1 && SITES_IDLE_MAX > 0);

@@ -1,0 +1,135 @@
+//! The order of the jobs that wait: by due time, and fairly round the senders of a site.
+//!
+//! Three flat ordered sets serve all sites, so that a million sites or senders with one job each
+//! cost no more than one with a million.
+//!
+//! A sender is *in the round* of its site from the first look at the site after its earliest job
+//! came due. A site's jobs are then taken in one of two ways: the earliest that is due, or the
+//! earliest of the sender who follows the last one in the round.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use mail::MessageId;
+
+use crate::SiteId;
+use crate::due::Due;
+
+/// A fairness key, folded: the order needs it three times a job.
+pub(crate) type Sender = u32;
+
+/// Whose job is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Of the sender after this one.
+    NextSender(Sender),
+    /// Of whom waits longest.
+    Oldest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) sender: Sender,
+    pub(crate) due: Due,
+    pub(crate) id: MessageId,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    waiting: BTreeSet<(SiteId, Sender, Due, MessageId)>,
+    /// For each sender of each site, when its earliest job is due.
+    heads: BTreeSet<(SiteId, Due, Sender)>,
+    /// The senders in the round of their site.
+    round: BTreeSet<(SiteId, Sender)>,
+}
+
+impl Order {
+    /// Adds a job; `promoted` is the site's, as below.
+    pub(crate) fn insert(&mut self, site: SiteId, job: Waiting, promoted: Due) {
+        let old = self.head(site, job.sender);
+        self.waiting.insert((site, job.sender, job.due, job.id));
+        self.move_head(site, job.sender, old, promoted);
+    }
+
+    /// Takes a job out.
+    pub(crate) fn remove(&mut self, site: SiteId, job: Waiting, promoted: Due) {
+        let old = self.head(site, job.sender);
+        let was_there = self.waiting.remove(&(site, job.sender, job.due, job.id));
+        debug_assert!(was_there, "a job that waits is in the order");
+        self.move_head(site, job.sender, old, promoted);
+    }
+
+    /// When the site's earliest job is due.
+    pub(crate) fn earliest(&self, site: SiteId) -> Option<Due> {
+        let all = (site, Due::MIN, Sender::MIN)..=(site, Due::MAX, Sender::MAX);
+        self.heads.range(all).next().map(|&(_, due, _)| due)
+    }
+
+    /// Brings into the round who came due after `promoted` and by `now`; the site's `promoted` is
+    /// `now` from then on.
+    pub(crate) fn promote(&mut self, site: SiteId, promoted: Due, now: Due) {
+        let came_due = (
+            Bound::Excluded((site, promoted, Sender::MAX)),
+            Bound::Included((site, now.max(promoted), Sender::MAX)),
+        );
+        let senders = self
+            .heads
+            .range(came_due)
+            .map(|&(_, _, sender)| (site, sender));
+        self.round.extend(senders);
+    }
+
+    /// The job whose turn it is, of those in the round.
+    pub(crate) fn pick(&self, site: SiteId, turn: Turn) -> Option<Waiting> {
+        let sender = match turn {
+            Turn::NextSender(last) => self.next_in_round(site, last)?,
+            Turn::Oldest => {
+                let all = (site, Due::MIN, Sender::MIN)..=(site, Due::MAX, Sender::MAX);
+                self.heads.range(all).next()?.2
+            }
+        };
+        self.first_of(site, sender)
+    }
+
+    fn next_in_round(&self, site: SiteId, last: Sender) -> Option<Sender> {
+        let after = last.checked_add(1).and_then(|from| {
+            let rest = (site, from)..=(site, Sender::MAX);
+            self.round.range(rest).next()
+        });
+        let found = after.or_else(|| {
+            let all = (site, Sender::MIN)..=(site, Sender::MAX);
+            self.round.range(all).next()
+        });
+        found.map(|&(_, sender)| sender)
+    }
+
+    fn head(&self, site: SiteId, sender: Sender) -> Option<Due> {
+        self.first_of(site, sender).map(|job| job.due)
+    }
+
+    fn first_of(&self, site: SiteId, sender: Sender) -> Option<Waiting> {
+        let all =
+            (site, sender, Due::MIN, MessageId(0))..=(site, sender, Due::MAX, MessageId(u64::MAX));
+        let &(_, sender, due, id) = self.waiting.range(all).next()?;
+        Some(Waiting { sender, due, id })
+    }
+
+    /// Follows a change of a sender's earliest job, which was due at `old`.
+    fn move_head(&mut self, site: SiteId, sender: Sender, old: Option<Due>, promoted: Due) {
+        let new = self.head(site, sender);
+        if old == new {
+            return;
+        }
+        if let Some(due) = old {
+            self.heads.remove(&(site, due, sender));
+        }
+        if let Some(due) = new {
+            self.heads.insert((site, due, sender));
+        }
+        if new.is_some_and(|due| due <= promoted) {
+            self.round.insert((site, sender));
+        } else {
+            self.round.remove(&(site, sender));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+/// A schedule of growing delays; the last one repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    steps: &'static [Duration],
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+impl Backoff {
+    /// For a recipient that another host deferred. RFC 5321 §4.5.4.1 asks for 30 minutes at least
+    /// once the first attempts are through; the short first steps meet greylisting.
+    pub const WORLD: Self = Self::new(&[
+        minutes(1),
+        minutes(3),
+        minutes(10),
+        minutes(30),
+        minutes(60),
+        minutes(120),
+        minutes(240),
+    ]);
+
+    /// For the probes of a host that cannot be reached: never rarer than every half hour, so that
+    /// its mail flows soon after it is back, and cheap, since one attempt stands for all its jobs.
+    pub const SITE: Self = Self::new(&[minutes(1), minutes(3), minutes(10), minutes(30)]);
+
+    /// For the next instance of this system: it is back within seconds, or an operator is at work.
+    pub const EDGE: Self =
+        Self::new(&[seconds(1), seconds(2), seconds(5), seconds(10), seconds(30)]);
+
+    /// A schedule of `steps`.
+    ///
+    /// # Panics
+    /// Without a step, or when one is over a day.
+    #[must_use]
+    pub const fn new(steps: &'static [Duration]) -> Self {
+        assert!(!steps.is_empty());
+        let mut i = 0;
+        while i < steps.len() {
+            assert!(steps[i].as_secs() <= 86_400);
+            i += 1;
+        }
+        Self { steps }
+    }
+
+    /// The delay after `attempts` attempts (the first is 1), with jitter of up to an eighth to
+    /// either side, so that what failed together is not tried again together.
+    ///
+    /// `entropy` is any 64 bits; the same bits give the same delay.
+    #[must_use]
+    pub fn delay(self, attempts: u32, entropy: u64) -> Duration {
+        let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        let step = self.steps[index.min(self.steps.len() - 1)];
+        let eighth = u64::try_from(step.as_millis() / 8).unwrap_or(0);
+        step - Duration::from_millis(eighth) + Duration::from_millis(entropy % (2 * eighth + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_and_stay_within_an_eighth_of_their_step() {
+        for (attempts, minutes) in [
+            (0, 1),
+            (1, 1),
+            (2, 3),
+            (3, 10),
+            (4, 30),
+            (7, 240),
+            (99, 240),
+        ] {
+            for entropy in [0, 1, 12_345_678_901, u64::MAX] {
+                let delay = Backoff::WORLD.delay(attempts, entropy).as_millis();
+                let step = minutes * 60_000;
+                assert!(
+                    delay >= step * 7 / 8 && delay <= step * 9 / 8,
+                    "{attempts}: {delay}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_uses_the_whole_width() {
+        assert_eq!(Backoff::EDGE.delay(1, 0), Duration::from_millis(875));
+        assert_eq!(Backoff::EDGE.delay(1, 250), Duration::from_millis(1125));
+        assert_eq!(Backoff::EDGE.delay(1, 251), Duration::from_millis(875));
+    }
+}

@@ -1,0 +1,442 @@
+//! The queue itself: which job is tried next, and what its end means.
+//!
+//! Sites that have a job which may begin stand in `open` and take turns; the others that wait for
+//! a time stand in `timers`. Every change of a site goes through [`Queue::place`], which puts it
+//! where it belongs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use mail::{MessageId, Moment};
+
+use crate::due::Due;
+use crate::job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
+use crate::limits::OLDEST_EVERY;
+use crate::order::{Order, Sender, Turn, Waiting};
+use crate::retry::Backoff;
+use crate::site::{Place, SiteId, SiteView, Sites};
+
+/// What an instance decides about its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many attempts may be under way in all; at least 1.
+    pub attempts_max: u32,
+    /// How many attempts a site may have under way before anything is known of it; at least 1.
+    pub site_attempts_initial: u32,
+    /// How many attempts a site may ever have under way.
+    pub site_attempts_max: u32,
+    /// How long after its failures in a row a site is probed again.
+    pub probes: Backoff,
+}
+
+/// All jobs of one instance; see the crate.
+#[derive(Debug)]
+pub struct Queue {
+    settings: Settings,
+    jobs: BTreeMap<(MessageId, SiteId), Entry>,
+    order: Order,
+    sites: Sites,
+    open: BTreeSet<SiteId>,
+    timers: BTreeSet<(Due, SiteId)>,
+    /// The site that had the last turn.
+    last_site: SiteId,
+    totals: Counts,
+}
+
+#[derive(Debug)]
+struct Entry {
+    due: Due,
+    sender: Sender,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Held,
+    UnderWay(Afterwards),
+    Waiting,
+}
+
+/// What an operator asked for while an attempt was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    AsItEnds,
+    Hold,
+    Remove,
+}
+
+impl State {
+    const fn public(self) -> JobState {
+        match self {
+            Self::Held => JobState::Held,
+            Self::UnderWay(_) => JobState::UnderWay,
+            Self::Waiting => JobState::Waiting,
+        }
+    }
+}
+
+impl Queue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            jobs: BTreeMap::new(),
+            order: Order::default(),
+            sites: Sites::default(),
+            open: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            last_site: SiteId(u32::MAX),
+            totals: Counts::default(),
+        }
+    }
+
+    /// The site of that name, new or known. For how long its id is valid, [`SiteId`] says.
+    pub fn site(&mut self, now: Moment, name: &str) -> SiteId {
+        self.sites
+            .intern(now, name, self.settings.site_attempts_initial)
+    }
+
+    /// Queues a job. One that is queued already stays as it is, but becomes due by `job.due`; while
+    /// an attempt of it is under way this changes nothing.
+    ///
+    /// # Panics
+    /// When `job.site` is not valid.
+    pub fn insert(&mut self, now: Moment, job: Job) {
+        let key = (job.id, job.site);
+        if let Some(entry) = self.jobs.get(&key) {
+            if entry.state == State::Waiting {
+                self.set_due(now, key, entry.due.min(Due::at(job.due)));
+            }
+            return;
+        }
+        self.sites.wake(job.site);
+        let entry = Entry {
+            due: Due::at(job.due),
+            sender: fold(job.sender),
+            state: State::Held,
+        };
+        self.jobs.insert(key, entry);
+        self.count(job.site, |counts| counts.n_held += 1);
+        self.enter(now, key, State::Waiting);
+    }
+
+    /// The next attempt to begin, if one may begin now. To be called until it returns `None`.
+    pub fn next(&mut self, now: Moment) -> Option<Attempt> {
+        self.sites.forget(now);
+        if self.totals.n_under_way >= self.settings.attempts_max.max(1) {
+            return None;
+        }
+        let due = Due::by(now);
+        while let Some(&(first, site)) = self.timers.first()
+            && first <= due
+        {
+            self.place(now, site);
+        }
+        let site = self.next_open()?;
+        let job = self.pick(site, due)?;
+        self.enter(now, (job.id, site), State::UnderWay(Afterwards::AsItEnds));
+        Some(Attempt {
+            id: job.id,
+            site,
+            failures_seen: self.sites[site].concurrency.failures(),
+        })
+    }
+
+    /// An attempt ended. Where an operator took its job out or held it meanwhile, that holds now.
+    ///
+    /// # Panics
+    /// When the attempt is not of this queue.
+    pub fn finish(&mut self, now: Moment, attempt: Attempt, finish: Finish) {
+        let site = &mut self.sites[attempt.site].concurrency;
+        let due = match finish {
+            Finish::Done => {
+                site.succeeded(self.settings.site_attempts_max);
+                None
+            }
+            Finish::Retry { due } => {
+                site.answered();
+                Some(due)
+            }
+            Finish::SiteDown { due } => {
+                if site.failed(attempt.failures_seen) {
+                    let entropy = spread(attempt.site, site.failures());
+                    let pause = self.settings.probes.delay(site.failures(), entropy);
+                    site.probe_at(Due::at(now + pause));
+                }
+                Some(due)
+            }
+        };
+        let key = (attempt.id, attempt.site);
+        let entry = self.entry(key);
+        let State::UnderWay(afterwards) = entry.state else {
+            panic!("invariant: an attempt is finished once, in the queue that began it");
+        };
+        match (due, afterwards) {
+            (None, _) | (_, Afterwards::Remove) => self.leave(now, key),
+            (Some(due), Afterwards::AsItEnds) => {
+                entry.due = Due::at(due);
+                self.enter(now, key, State::Waiting);
+            }
+            (Some(due), Afterwards::Hold) => {
+                entry.due = Due::at(due);
+                self.enter(now, key, State::Held);
+            }
+        }
+    }
+
+    /// Keeps jobs until they are released; one under way, after its attempt. Returns how many.
+    pub fn hold(&mut self, now: Moment, which: Which) -> usize {
+        self.for_each(which, |queue, key| match queue.entry(key).state {
+            State::UnderWay(Afterwards::AsItEnds) => {
+                queue.entry(key).state = State::UnderWay(Afterwards::Hold);
+            }
+            State::Held | State::UnderWay(_) => {}
+            State::Waiting => queue.enter(now, key, State::Held),
+        })
+    }
+
+    /// Lets held jobs go, due now. Returns how many jobs there are, held or not.
+    pub fn release(&mut self, now: Moment, which: Which) -> usize {
+        self.for_each(which, |queue, key| match queue.entry(key).state {
+            State::Held => {
+                queue.entry(key).due = Due::by(now);
+                queue.enter(now, key, State::Waiting);
+            }
+            State::UnderWay(Afterwards::Hold) => {
+                queue.entry(key).state = State::UnderWay(Afterwards::AsItEnds);
+            }
+            State::UnderWay(_) | State::Waiting => {}
+        })
+    }
+
+    /// Makes jobs that wait due now, and lets a site that is down be probed now. Returns how many
+    /// jobs there are, waiting or not.
+    pub fn retry_now(&mut self, now: Moment, which: Which) -> usize {
+        self.for_each(which, |queue, key| {
+            if queue.entry(key).state == State::Waiting {
+                queue.sites[key.1].concurrency.probe_at(Due::by(now));
+                queue.set_due(now, key, Due::by(now));
+            }
+        })
+    }
+
+    /// Takes jobs out; one under way, after its attempt. Returns how many.
+    pub fn remove(&mut self, now: Moment, which: Which) -> usize {
+        self.for_each(which, |queue, key| match queue.entry(key).state {
+            State::UnderWay(_) => queue.entry(key).state = State::UnderWay(Afterwards::Remove),
+            State::Held | State::Waiting => queue.leave(now, key),
+        })
+    }
+
+    /// When [`next`](Self::next) should be asked again, if nothing else happens before; a moment
+    /// that is past means now. `None`: only a change can give it something to return.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        if self.totals.n_under_way >= self.settings.attempts_max.max(1) {
+            None
+        } else if self.open.is_empty() {
+            self.timers.first().map(|(due, _)| due.moment())
+        } else {
+            Some(Moment::START)
+        }
+    }
+
+    /// How many jobs stand where.
+    #[must_use]
+    pub const fn totals(&self) -> Counts {
+        self.totals
+    }
+
+    /// One job; `None` where there is none.
+    #[must_use]
+    pub fn job(&self, id: MessageId, site: SiteId) -> Option<JobView> {
+        self.jobs
+            .get(&(id, site))
+            .map(|entry| self.view((id, site), entry))
+    }
+
+    /// The jobs after `last` (from the first, without one), in the order of their messages' ids. So
+    /// a list or a sweep goes on where it stopped, whatever happened in between.
+    pub fn jobs_after(&self, last: Option<(MessageId, SiteId)>) -> impl Iterator<Item = JobView> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs
+            .range((from, Bound::Unbounded))
+            .map(|(&key, entry)| self.view(key, entry))
+    }
+
+    /// All sites that are remembered, those without jobs too.
+    pub fn sites(&self) -> impl Iterator<Item = SiteId> {
+        self.sites.ids()
+    }
+
+    /// A site; `None` where the id is not valid.
+    #[must_use]
+    pub fn site_view(&self, site: SiteId) -> Option<SiteView<'_>> {
+        self.sites.get(site).map(|site| site.view())
+    }
+
+    fn view(&self, (id, site): (MessageId, SiteId), entry: &Entry) -> JobView {
+        JobView {
+            id,
+            site,
+            state: entry.state.public(),
+            due: entry
+                .due
+                .max(self.sites[site].concurrency.not_before())
+                .moment(),
+        }
+    }
+
+    /// The open site after the one that had the last turn.
+    fn next_open(&mut self) -> Option<SiteId> {
+        let after = (Bound::Excluded(self.last_site), Bound::Unbounded);
+        let site = self.open.range(after).next().or_else(|| self.open.first());
+        self.last_site = *site?;
+        Some(self.last_site)
+    }
+
+    /// The job of an open site whose turn it is.
+    fn pick(&mut self, id: SiteId, now: Due) -> Option<Waiting> {
+        let site = &mut self.sites[id];
+        self.order.promote(id, site.promoted, now);
+        site.promoted = site.promoted.max(now);
+        site.turns = site.turns.wrapping_add(1);
+        let turn = if site.turns.is_multiple_of(OLDEST_EVERY) {
+            Turn::Oldest
+        } else {
+            Turn::NextSender(site.last_sender)
+        };
+        let job = self.order.pick(id, turn);
+        debug_assert!(
+            job.is_some_and(|job| job.due <= now),
+            "an open site has a due job"
+        );
+        site.last_sender = job?.sender;
+        job
+    }
+
+    /// Moves a job to another state.
+    fn enter(&mut self, now: Moment, key: (MessageId, SiteId), state: State) {
+        self.take_from_order(key);
+        let entry = self.entry(key);
+        let old = std::mem::replace(&mut entry.state, state).public();
+        self.count(key.1, |counts| {
+            *counts.count_mut(old) -= 1;
+            *counts.count_mut(state.public()) += 1;
+        });
+        self.add_to_order(key);
+        self.place(now, key.1);
+    }
+
+    /// Takes a job out.
+    fn leave(&mut self, now: Moment, key: (MessageId, SiteId)) {
+        self.take_from_order(key);
+        if let Some(entry) = self.jobs.remove(&key) {
+            self.count(key.1, |counts| *counts.count_mut(entry.state.public()) -= 1);
+        }
+        self.place(now, key.1);
+    }
+
+    fn set_due(&mut self, now: Moment, key: (MessageId, SiteId), due: Due) {
+        self.take_from_order(key);
+        self.entry(key).due = due;
+        self.add_to_order(key);
+        self.place(now, key.1);
+    }
+
+    fn add_to_order(&mut self, key: (MessageId, SiteId)) {
+        if let Some(job) = self.waiting(key) {
+            self.order.insert(key.1, job, self.sites[key.1].promoted);
+        }
+    }
+
+    fn take_from_order(&mut self, key: (MessageId, SiteId)) {
+        if let Some(job) = self.waiting(key) {
+            self.order.remove(key.1, job, self.sites[key.1].promoted);
+        }
+    }
+
+    fn waiting(&self, key: (MessageId, SiteId)) -> Option<Waiting> {
+        let entry = self.jobs.get(&key)?;
+        (entry.state == State::Waiting).then_some(Waiting {
+            sender: entry.sender,
+            due: entry.due,
+            id: key.0,
+        })
+    }
+
+    /// Puts a site where it belongs after a change or when its time has come.
+    fn place(&mut self, now: Moment, id: SiteId) {
+        match self.sites[id].place {
+            Place::Idle(_) | Place::Nowhere => {}
+            Place::Open => {
+                self.open.remove(&id);
+            }
+            Place::Timer(due) => {
+                self.timers.remove(&(due, id));
+            }
+        }
+        let site = &mut self.sites[id];
+        site.place = Place::Nowhere;
+        if site.counts.n_all() == 0 {
+            self.sites.rest(now, id);
+            return;
+        }
+        let Some(earliest) = self.order.earliest(id) else {
+            return;
+        };
+        if !site.concurrency.has_room(site.counts.n_under_way) {
+            return;
+        }
+        let due = earliest.max(site.concurrency.not_before());
+        if due <= Due::by(now) {
+            site.place = Place::Open;
+            self.open.insert(id);
+        } else {
+            site.place = Place::Timer(due);
+            self.timers.insert((due, id));
+        }
+    }
+
+    fn count(&mut self, site: SiteId, change: impl Fn(&mut Counts)) {
+        change(&mut self.sites[site].counts);
+        change(&mut self.totals);
+    }
+
+    fn entry(&mut self, key: (MessageId, SiteId)) -> &mut Entry {
+        self.jobs
+            .get_mut(&key)
+            .expect("invariant: the key is of a job that is queued")
+    }
+
+    fn for_each(
+        &mut self,
+        which: Which,
+        mut act: impl FnMut(&mut Self, (MessageId, SiteId)),
+    ) -> usize {
+        let (from, to) = match which {
+            Which::Job(id, site) => ((id, site), (id, site)),
+            Which::Message(id) => ((id, SiteId(0)), (id, SiteId(u32::MAX))),
+        };
+        let keys: Vec<_> = self.jobs.range(from..=to).map(|(&key, _)| key).collect();
+        for &key in &keys {
+            act(self, key);
+        }
+        keys.len()
+    }
+}
+
+/// Half of the bits are enough to tell senders apart.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the upper half is folded into the lower"
+)]
+const fn fold(sender: u64) -> Sender {
+    (sender ^ (sender >> 32)) as Sender
+}
+
+/// Differs from site to site, so that what went down together is not probed together.
+fn spread(site: SiteId, failures: u32) -> u64 {
+    (u64::from(site.0) << 32 | u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}
