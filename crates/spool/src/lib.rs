@@ -1,1 +1,32 @@
-//! Placeholder until the first module lands.
+//! The durable store of one instance: the only crate that makes a message durable.
+//!
+//! A [`Spool`] accepts messages, records what became of them, and gives them back after a crash.
+//! `docs/spool-format.md` says what is on disk, and what holds there.
+//!
+//! # Guarantees
+//! What a [`Commit`] resolved to `Ok` for survives a loss of power at any time. A message is there
+//! whole or not at all. One that is done does not come back.
+//!
+//! # Limits
+//! See [`limits`].
+//!
+//! # Failure
+//! On a full disk accepting is refused and outcomes are still recorded. When storage fails, the
+//! spool stops acknowledging; see [`CommitError::Failed`].
+
+mod commit;
+mod content;
+pub mod disk;
+mod index_set;
+pub mod limits;
+mod message;
+mod open;
+mod spool;
+
+pub use commit::{Commit, CommitError};
+pub use content::{ContentFile, DurableContent, ReadError, Reader};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use index_set::IndexSet;
+pub use message::{AcceptedKey, Content, Ending, Message, Progress, RecipientState, Stored};
+pub use open::{Note, OpenError, Options, Recovery};
+pub use spool::{KeyState, Spool, Stats, Usage};

@@ -1,0 +1,168 @@
+//! The disk of the operating system.
+//!
+//! Every name is resolved against one descriptor of the spool's directory, so that a process
+//! confined to it needs no path.
+
+use std::any::Any;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Disk, DiskFile};
+
+/// A spool's directory in a file system.
+#[derive(Debug)]
+pub struct RealDisk {
+    directory: OwnedFd,
+}
+
+#[derive(Debug)]
+struct RealFile(OwnedFd);
+
+/// Other users can read neither mail nor the names of who sends it.
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+
+/// `pwritev` takes no more at once: `UIO_MAXIOV`.
+const SLICES_MAX: usize = 1024;
+
+impl RealDisk {
+    /// Opens the directory at `path`, making it if its parent is there.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match rustix::fs::mkdir(path, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { directory })
+    }
+
+    /// Uses a directory that is open.
+    #[must_use]
+    pub const fn from_directory(directory: OwnedFd) -> Self {
+        Self { directory }
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(&self.directory, name, flags, FILE_MODE)?)
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<OwnedFd> {
+        let name = if name.is_empty() { "." } else { name };
+        self.open_file(name, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+}
+
+impl Disk for RealDisk {
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Box::new(file))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.directory, name, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+        Ok(Arc::new(RealFile(self.open_file(name, flags)?)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(self.open_file(name, OFlags::RDWR)?)))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::new(self.open_dir(dir)?)? {
+            let entry = entry?;
+            // Some file systems do not say what an entry is; only directories are left out.
+            if entry.file_type() == FileType::Directory {
+                continue;
+            }
+            if let Ok(name) = entry.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(
+            &self.directory,
+            from,
+            &self.directory,
+            to,
+        )?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.directory,
+            name,
+            AtFlags::empty(),
+        )?)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        Ok(rustix::fs::fsync(self.open_dir(dir)?)?)
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        let len = rustix::fs::fstat(&self.0)?.st_size;
+        u64::try_from(len).map_err(|_| Errno::INVAL.into())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match rustix::io::pread(&self.0, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, mut offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut parts = parts.to_vec();
+        let mut parts = parts.as_mut_slice();
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            let now = &parts[..parts.len().min(SLICES_MAX)];
+            match rustix::io::pwritev(&self.0, now, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    IoSlice::advance_slices(&mut parts, n);
+                    offset += n as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Not retried, also not when interrupted: what a failed sync left behind is unknown.
+        Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+}
