@@ -30,6 +30,8 @@ pub mod limits;
 mod order;
 mod retry;
 mod schedule;
+#[cfg(test)]
+mod sim;
 mod site;
 
 pub use clock_jump::{ClockWatch, Jump};

@@ -440,3 +440,6 @@ const fn fold(sender: u64) -> Sender {
 fn spread(site: SiteId, failures: u32) -> u64 {
     (u64::from(site.0) << 32 | u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The rules of the queue, one by one.
+
+use std::time::Duration;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+const SETTINGS: Settings = Settings {
+    attempts_max: 100,
+    site_attempts_initial: 2,
+    site_attempts_max: 20,
+    probes: Backoff::SITE,
+};
+
+fn at(seconds: u64) -> Moment {
+    Moment::START + SECOND * u32::try_from(seconds).unwrap()
+}
+
+fn put(queue: &mut Queue, id: u64, site: &str, sender: u64, due: Moment) -> SiteId {
+    let site = queue.site(at(0), site);
+    queue.insert(
+        at(0),
+        Job {
+            id: MessageId(id),
+            site,
+            sender,
+            due,
+        },
+    );
+    site
+}
+
+/// Finishes attempts one after the other and returns whose they were.
+fn drain(queue: &mut Queue, now: Moment) -> Vec<u64> {
+    std::iter::from_fn(|| {
+        let attempt = queue.next(now)?;
+        let id = attempt.id.0;
+        queue.finish(now, attempt, Finish::Done);
+        Some(id)
+    })
+    .collect()
+}
+
+fn begin_all(queue: &mut Queue, now: Moment) -> Vec<Attempt> {
+    std::iter::from_fn(|| queue.next(now)).collect()
+}
+
+fn one(id: u64) -> Which {
+    Which::Message(MessageId(id))
+}
+
+#[test]
+fn nothing_is_tried_before_it_is_due() {
+    let mut queue = Queue::new(SETTINGS);
+    put(&mut queue, 1, "a", 0, at(10));
+    assert_eq!(queue.next(at(9)), None);
+    assert_eq!(queue.poll_timeout(), Some(at(10)));
+    assert_eq!(drain(&mut queue, at(10)), [1]);
+    assert_eq!(queue.poll_timeout(), None);
+    assert_eq!(queue.totals(), Counts::default());
+}
+
+#[test]
+fn a_message_for_two_sites_is_two_jobs() {
+    let mut queue = Queue::new(SETTINGS);
+    put(&mut queue, 1, "a", 0, at(0));
+    put(&mut queue, 1, "b", 0, at(0));
+    put(&mut queue, 1, "b", 0, at(0));
+    assert_eq!(queue.totals().n_waiting, 2);
+    assert_eq!(drain(&mut queue, at(0)), [1, 1]);
+}
+
+#[test]
+fn a_deferred_job_comes_back_when_it_is_due() {
+    let mut queue = Queue::new(SETTINGS);
+    put(&mut queue, 1, "a", 0, at(0));
+    let attempt = queue.next(at(0)).unwrap();
+    assert_eq!(queue.next(at(0)), None, "one attempt of a job at a time");
+    queue.finish(at(1), attempt, Finish::Retry { due: at(60) });
+    assert_eq!(queue.next(at(59)), None);
+    assert_eq!(drain(&mut queue, at(60)), [1]);
+}
+
+#[test]
+fn the_limits_of_site_and_queue_hold() {
+    let mut queue = Queue::new(Settings {
+        attempts_max: 3,
+        ..SETTINGS
+    });
+    for id in 0..10 {
+        put(&mut queue, id, if id < 5 { "a" } else { "b" }, id, at(0));
+    }
+    let a = put(&mut queue, 0, "a", 0, at(0));
+    let mut attempts = begin_all(&mut queue, at(0));
+    assert_eq!(attempts.len(), 3);
+    assert_eq!(attempts.iter().filter(|t| t.site == a).count(), 2);
+    assert_eq!(queue.poll_timeout(), None, "only an end can make room");
+    queue.finish(at(0), attempts.pop().unwrap(), Finish::Done);
+    assert_eq!(queue.poll_timeout(), Some(Moment::START));
+}
+
+#[test]
+fn a_site_with_a_crowd_does_not_starve_the_others() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..9_000 {
+        put(&mut queue, id, "crowd", id, at(0));
+    }
+    for id in 9_000..9_099 {
+        put(&mut queue, id, &format!("site {id}"), id, at(0));
+    }
+    let begun = drain(&mut queue, at(1));
+    let others = begun[..200].iter().filter(|&&id| id >= 9_000).count();
+    assert_eq!((begun.len(), others), (9_099, 99));
+}
+
+#[test]
+fn a_sender_with_a_crowd_does_not_starve_the_others_of_its_site() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..1_000 {
+        put(&mut queue, id, "a", 7, at(0));
+    }
+    for id in 1_000..1_010 {
+        put(&mut queue, id, "a", id, at(1));
+    }
+    let begun = drain(&mut queue, at(2));
+    let late = begun[..20].iter().filter(|&&id| id >= 1_000).count();
+    assert_eq!((begun.len(), late), (1_010, 10));
+}
+
+#[test]
+fn the_oldest_is_served_however_many_senders_come() {
+    let mut queue = Queue::new(SETTINGS);
+    put(&mut queue, 0, "a", 1 << 20, at(0));
+    put(&mut queue, 1, "a", 1 << 20, at(0));
+    for id in 2..1_000 {
+        put(&mut queue, id, "a", id, at(1));
+    }
+    let begun = drain(&mut queue, at(2));
+    let place = begun.iter().position(|&id| id == 1).unwrap();
+    assert!(place < 2 * OLDEST_EVERY as usize, "{place}");
+}
+
+#[test]
+fn a_dead_site_costs_one_probe_at_growing_intervals() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..1_000 {
+        put(&mut queue, id, "dead", id, at(0));
+    }
+    let first = begin_all(&mut queue, at(0));
+    assert_eq!(first.len(), 2);
+    for attempt in first {
+        queue.finish(at(1), attempt, Finish::SiteDown { due: at(61) });
+    }
+    let mut now = at(1);
+    for expected_minutes in [1, 3, 10, 30, 30] {
+        let probe = queue.poll_timeout().unwrap();
+        let minutes = probe.since(now).as_secs_f64() / 60.0;
+        assert!(
+            (minutes / f64::from(expected_minutes) - 1.0).abs() < 0.13,
+            "{minutes}"
+        );
+        now = probe;
+        let mut probes = begin_all(&mut queue, now);
+        assert_eq!(probes.len(), 1);
+        let due = now + HOUR;
+        queue.finish(now, probes.pop().unwrap(), Finish::SiteDown { due });
+    }
+}
+
+#[test]
+fn the_first_answer_opens_a_site_again() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..10 {
+        put(&mut queue, id, "a", id, at(0));
+    }
+    let mut attempts = begin_all(&mut queue, at(0));
+    let (lost, other) = (attempts.pop().unwrap(), attempts.pop().unwrap());
+    let site = lost.site;
+    queue.finish(at(1), lost, Finish::SiteDown { due: at(60) });
+    assert!(queue.site_view(site).unwrap().down_until.is_some());
+    assert_eq!(queue.next(at(1)), None);
+    queue.finish(at(2), other, Finish::Retry { due: at(60) });
+    let view = queue.site_view(site).unwrap();
+    assert_eq!(
+        (view.down_until, view.failures, view.attempts_max),
+        (None, 0, 1)
+    );
+    assert_eq!(begin_all(&mut queue, at(2)).len(), 1);
+}
+
+#[test]
+fn held_jobs_wait_for_release() {
+    let mut queue = Queue::new(SETTINGS);
+    let site = put(&mut queue, 1, "a", 0, at(0));
+    assert_eq!(queue.hold(at(0), one(1)), 1);
+    assert_eq!((queue.next(at(9)), queue.poll_timeout()), (None, None));
+    assert_eq!(queue.retry_now(at(9), one(1)), 1);
+    assert_eq!(queue.job(MessageId(1), site).unwrap().state, JobState::Held);
+    assert_eq!(queue.release(at(10), Which::Job(MessageId(1), site)), 1);
+    assert_eq!(drain(&mut queue, at(10)), [1]);
+    assert_eq!(queue.release(at(10), one(1)), 0);
+}
+
+#[test]
+fn what_is_asked_during_an_attempt_holds_after_it() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 1..=2 {
+        put(&mut queue, id, "a", id, at(0));
+    }
+    let attempts = begin_all(&mut queue, at(0));
+    queue.hold(at(1), one(1));
+    queue.remove(at(1), one(2));
+    assert_eq!(queue.totals().n_under_way, 2);
+    for attempt in attempts {
+        queue.finish(at(2), attempt, Finish::Retry { due: at(3) });
+    }
+    assert_eq!(
+        queue.totals(),
+        Counts {
+            n_held: 1,
+            ..Counts::default()
+        }
+    );
+    assert_eq!(queue.next(at(99)), None);
+}
+
+#[test]
+fn retry_now_probes_a_site_that_is_down() {
+    let mut queue = Queue::new(SETTINGS);
+    let site = put(&mut queue, 1, "dead", 0, at(0));
+    let attempt = queue.next(at(0)).unwrap();
+    queue.finish(at(0), attempt, Finish::SiteDown { due: at(3600) });
+    assert_eq!(queue.job(MessageId(1), site).unwrap().due, at(3600));
+    queue.retry_now(at(5), one(1));
+    assert_eq!(
+        queue.next(at(5)).map(|attempt| attempt.id),
+        Some(MessageId(1))
+    );
+}
+
+#[test]
+fn a_removed_job_is_gone() {
+    let mut queue = Queue::new(SETTINGS);
+    put(&mut queue, 1, "a", 0, at(0));
+    put(&mut queue, 1, "b", 0, at(9));
+    assert_eq!(queue.remove(at(0), one(1)), 2);
+    assert_eq!((queue.totals().n_all(), queue.poll_timeout()), (0, None));
+}
+
+#[test]
+fn a_list_goes_on_where_it_stopped() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..10 {
+        put(&mut queue, id, "a", id, at(0));
+    }
+    let page: Vec<_> = queue.jobs_after(None).take(4).collect();
+    let last = page.last().map(|job| (job.id, job.site));
+    queue.remove(at(0), one(3));
+    let rest: Vec<_> = queue.jobs_after(last).map(|job| job.id.0).collect();
+    assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_site_without_jobs_is_remembered_for_a_while() {
+    let mut queue = Queue::new(SETTINGS);
+    let a = put(&mut queue, 1, "a", 0, at(0));
+    drain(&mut queue, at(0));
+    let memory = crate::limits::SITE_MEMORY;
+    assert_eq!(queue.site(at(0) + memory / 2, "a"), a);
+    assert_eq!(queue.next(at(0) + memory), None);
+    assert!(queue.site_view(a).is_some(), "asking for it renewed it");
+    assert_eq!(queue.next(at(0) + memory * 2), None);
+    assert!(queue.site_view(a).is_none());
+    assert_eq!(queue.sites().count(), 0);
+}
+
+#[test]
+fn idle_sites_are_bounded_in_number() {
+    let mut queue = Queue::new(SETTINGS);
+    let max = crate::limits::SITES_IDLE_MAX;
+    for n in 0..max + 100 {
+        queue.site(at(0), &format!("site {n}"));
+        assert_eq!(queue.next(at(0)), None);
+    }
+    assert_eq!(queue.sites().count(), max);
+}
