@@ -1,0 +1,454 @@
+//! Events as octets, for their way from an instance to control; and batches of them.
+//!
+//! A batch is one datagram: a version, the number of events lost before it, and events, each with
+//! its length before it. Nothing is ever stored in this form.
+//!
+//! # Limits
+//! An encoded event is at most [`EVENT_LEN_MAX`] octets: its texts are cut to fit when written.
+//!
+//! # Failure
+//! Control does not trust an instance: whatever octets come, decoding gives events or an error.
+
+use mail::event::{About, Event, What};
+use mail::{Disposition, MessageId, Origin};
+
+pub(crate) use super::wire::DecodeError;
+use super::wire::{Reader, TEXT_LEN_MAX, Writer};
+
+/// The longest encoded event, in octets: no kind has more than six texts.
+pub(crate) const EVENT_LEN_MAX: usize = 8 * TEXT_LEN_MAX;
+
+/// The first octet of every batch.
+const VERSION: u8 = 1;
+
+/// The phases of a transaction that an event can name.
+pub(crate) const PHASES: [&str; 7] = [
+    "connect", "content", "data", "helo", "mail", "other", "rcpt",
+];
+
+/// Events in the making of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    octets: Vec<u8>,
+    scratch: Vec<u8>,
+    n_events: u64,
+}
+
+impl Batch {
+    /// Appends an event.
+    pub(crate) fn push(&mut self, event: &Event) {
+        self.scratch.clear();
+        encode(event, &mut Writer(&mut self.scratch));
+        Writer(&mut self.octets).number(self.scratch.len() as u64);
+        self.octets.extend_from_slice(&self.scratch);
+        self.n_events += 1;
+    }
+
+    /// How many octets the events take.
+    pub(crate) fn len(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// How many events there are.
+    pub(crate) fn n_events(&self) -> u64 {
+        self.n_events
+    }
+
+    /// Ends the batch as a datagram that also says how many events were lost before it.
+    pub(crate) fn take(&mut self, n_lost: u64) -> Vec<u8> {
+        let mut datagram = Vec::with_capacity(self.octets.len() + 11);
+        let mut writer = Writer(&mut datagram);
+        writer.byte(VERSION);
+        writer.number(n_lost);
+        datagram.append(&mut self.octets);
+        self.n_events = 0;
+        datagram
+    }
+}
+
+/// What a batch said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// How many events the sender had to leave out before these.
+    pub(crate) n_lost: u64,
+    /// The events, in the order of the sender.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Reads a batch.
+///
+/// # Errors
+/// When any octet of it is not as [`Batch`] writes it; then nothing of it is believed.
+pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
+    let mut reader = Reader(datagram);
+    if reader.byte()? != VERSION {
+        return Err(DecodeError::Version);
+    }
+    let n_lost = reader.number()?;
+    let mut events = Vec::new();
+    while !reader.0.is_empty() {
+        let len = reader.small()?;
+        let mut one = Reader(reader.bytes(len)?);
+        events.push(decode(&mut one)?);
+        if !one.0.is_empty() {
+            return Err(DecodeError::Trailing);
+        }
+    }
+    Ok(Decoded { n_lost, events })
+}
+
+/// The octet that says what happened.
+mod kind {
+    pub(super) const ACCEPTED: u8 = 0;
+    pub(super) const ALARM: u8 = 1;
+    pub(super) const BREAKER: u8 = 2;
+    pub(super) const DEFERRED: u8 = 3;
+    pub(super) const DELIVERED: u8 = 4;
+    pub(super) const DROPPED: u8 = 5;
+    pub(super) const FAILED: u8 = 6;
+    pub(super) const HANDED_OFF: u8 = 7;
+    pub(super) const HELD: u8 = 8;
+    pub(super) const NOTIFIED: u8 = 9;
+    pub(super) const POSSIBLE_DUPLICATE: u8 = 10;
+    pub(super) const REFUSED: u8 = 11;
+    pub(super) const RELEASED: u8 = 12;
+    pub(super) const INSTANCE: u8 = 13;
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each kind of event, in its order"
+)]
+fn encode(event: &Event, w: &mut Writer<'_>) {
+    w.time(event.at);
+    w.optional(event.trace, Writer::trace);
+    match &event.what {
+        What::Accepted {
+            id,
+            from,
+            n_recipients,
+            size_bytes,
+            origin,
+            message_id,
+            via,
+        } => {
+            w.byte(kind::ACCEPTED);
+            w.number(id.0);
+            w.sender(from);
+            w.number((*n_recipients).into());
+            w.number(*size_bytes);
+            encode_origin(origin, w);
+            w.optional(message_id.as_deref(), Writer::text);
+            w.text(via);
+        }
+        What::Alarm { text } => {
+            w.byte(kind::ALARM);
+            w.text(text);
+        }
+        What::Breaker { next, open, reason } => {
+            w.byte(kind::BREAKER);
+            w.text(next);
+            w.byte((*open).into());
+            w.text(reason);
+        }
+        What::Deferred {
+            about,
+            reply,
+            next_due,
+        } => {
+            w.byte(kind::DEFERRED);
+            encode_about(about, w);
+            w.reply(reply);
+            w.time(*next_due);
+        }
+        What::Delivered { about, reply } => {
+            w.byte(kind::DELIVERED);
+            encode_about(about, w);
+            w.reply(reply);
+        }
+        What::Dropped { about, by } => {
+            w.byte(kind::DROPPED);
+            encode_about(about, w);
+            w.text(by);
+        }
+        What::Failed { about, reply } => {
+            w.byte(kind::FAILED);
+            encode_about(about, w);
+            w.reply(reply);
+        }
+        What::HandedOff {
+            next,
+            from,
+            n_recipients,
+            size_bytes,
+            spooled,
+            message_id,
+            via,
+        } => {
+            w.byte(kind::HANDED_OFF);
+            w.text(next);
+            w.sender(from);
+            w.number((*n_recipients).into());
+            w.number(*size_bytes);
+            w.byte((*spooled).into());
+            w.optional(message_id.as_deref(), Writer::text);
+            w.text(via);
+        }
+        What::Held { about, reason } => {
+            w.byte(kind::HELD);
+            encode_about(about, w);
+            w.text(reason);
+        }
+        What::Notified { notification, to } => {
+            w.byte(kind::NOTIFIED);
+            w.trace(*notification);
+            w.mailbox(to);
+        }
+        What::PossibleDuplicate { about } => {
+            w.byte(kind::POSSIBLE_DUPLICATE);
+            encode_about(about, w);
+        }
+        What::Refused {
+            phase,
+            from,
+            to,
+            reply,
+            via,
+        } => {
+            w.byte(kind::REFUSED);
+            w.number(phase_index(phase));
+            w.optional(from.as_ref(), Writer::sender);
+            w.optional(to.as_ref(), Writer::mailbox);
+            w.reply(reply);
+            w.text(via);
+        }
+        What::Released { about, by } => {
+            w.byte(kind::RELEASED);
+            encode_about(about, w);
+            w.text(by);
+        }
+        What::Instance { text } => {
+            w.byte(kind::INSTANCE);
+            w.text(text);
+        }
+    }
+}
+
+fn phase_index(phase: &str) -> u64 {
+    let place = |name| PHASES.iter().position(|known| *known == name);
+    place(phase).or_else(|| place("other")).unwrap_or_default() as u64
+}
+
+fn encode_origin(origin: &Origin, w: &mut Writer<'_>) {
+    match origin {
+        Origin::Authenticated(identity) => {
+            w.byte(0);
+            w.text(identity);
+        }
+        Origin::Generated => w.byte(1),
+        Origin::Local { uid } => {
+            w.byte(2);
+            w.number((*uid).into());
+        }
+        Origin::Outside => w.byte(3),
+    }
+}
+
+fn encode_about(about: &About, w: &mut Writer<'_>) {
+    w.number(about.id.0);
+    w.sender(&about.from);
+    w.mailbox(&about.to);
+    w.text(&about.transport);
+    w.number(about.attempts.into());
+    w.number(about.age_ms);
+    w.byte(match about.disposition {
+        Disposition::Delivered => 0,
+        Disposition::Dropped => 1,
+        Disposition::Failed => 2,
+        Disposition::Held => 3,
+        Disposition::Pending => 4,
+    });
+}
+
+fn decode(r: &mut Reader<'_>) -> Result<Event, DecodeError> {
+    let at = r.time()?;
+    let trace = r.optional(Reader::trace)?;
+    let what = decode_what(r)?;
+    Ok(Event { at, trace, what })
+}
+
+fn decode_what(r: &mut Reader<'_>) -> Result<What, DecodeError> {
+    Ok(match r.byte()? {
+        kind::ACCEPTED => What::Accepted {
+            id: MessageId(r.number()?),
+            from: r.sender()?,
+            n_recipients: r.small()?,
+            size_bytes: r.number()?,
+            origin: decode_origin(r)?,
+            message_id: r.optional(Reader::text)?,
+            via: r.text()?,
+        },
+        kind::ALARM => What::Alarm { text: r.text()? },
+        kind::BREAKER => What::Breaker {
+            next: r.text()?,
+            open: r.truth()?,
+            reason: r.text()?,
+        },
+        kind::DEFERRED => What::Deferred {
+            about: decode_about(r)?,
+            reply: r.reply()?,
+            next_due: r.time()?,
+        },
+        kind::DELIVERED => What::Delivered {
+            about: decode_about(r)?,
+            reply: r.reply()?,
+        },
+        kind::DROPPED => What::Dropped {
+            about: decode_about(r)?,
+            by: r.text()?,
+        },
+        kind::FAILED => What::Failed {
+            about: decode_about(r)?,
+            reply: r.reply()?,
+        },
+        kind::HANDED_OFF => What::HandedOff {
+            next: r.text()?,
+            from: r.sender()?,
+            n_recipients: r.small()?,
+            size_bytes: r.number()?,
+            spooled: r.truth()?,
+            message_id: r.optional(Reader::text)?,
+            via: r.text()?,
+        },
+        kind::HELD => What::Held {
+            about: decode_about(r)?,
+            reason: r.text()?,
+        },
+        kind::NOTIFIED => What::Notified {
+            notification: r.trace()?,
+            to: r.mailbox()?,
+        },
+        kind::POSSIBLE_DUPLICATE => What::PossibleDuplicate {
+            about: decode_about(r)?,
+        },
+        kind::REFUSED => What::Refused {
+            phase: PHASES.get(r.small::<usize>()?).ok_or(DecodeError::Value)?,
+            from: r.optional(Reader::sender)?,
+            to: r.optional(Reader::mailbox)?,
+            reply: r.reply()?,
+            via: r.text()?,
+        },
+        kind::RELEASED => What::Released {
+            about: decode_about(r)?,
+            by: r.text()?,
+        },
+        kind::INSTANCE => What::Instance { text: r.text()? },
+        _ => return Err(DecodeError::Value),
+    })
+}
+
+fn decode_origin(r: &mut Reader<'_>) -> Result<Origin, DecodeError> {
+    Ok(match r.byte()? {
+        0 => Origin::Authenticated(r.text()?),
+        1 => Origin::Generated,
+        2 => Origin::Local { uid: r.small()? },
+        3 => Origin::Outside,
+        _ => return Err(DecodeError::Value),
+    })
+}
+
+fn decode_about(r: &mut Reader<'_>) -> Result<About, DecodeError> {
+    Ok(About {
+        id: MessageId(r.number()?),
+        from: r.sender()?,
+        to: r.mailbox()?,
+        transport: r.text()?,
+        attempts: r.small()?,
+        age_ms: r.number()?,
+        disposition: match r.byte()? {
+            0 => Disposition::Delivered,
+            1 => Disposition::Dropped,
+            2 => Disposition::Failed,
+            3 => Disposition::Held,
+            4 => Disposition::Pending,
+            _ => return Err(DecodeError::Value),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn batch(events: &[Event], n_lost: u64) -> Vec<u8> {
+        let mut batch = Batch::default();
+        for event in events {
+            batch.push(event);
+        }
+        batch.take(n_lost)
+    }
+
+    #[test]
+    fn every_kind_of_event_reads_back_as_it_was_written() {
+        let events = samples::all();
+        let decoded = decode_batch(&batch(&events, 7));
+        assert_eq!(decoded, Ok(Decoded { n_lost: 7, events }));
+    }
+
+    #[test]
+    fn a_batch_cut_anywhere_is_an_error_or_whole_events() {
+        let events = samples::all();
+        let whole = batch(&events, 300);
+        for len in 0..whole.len() {
+            if let Ok(decoded) = decode_batch(&whole[..len]) {
+                assert_eq!(decoded.events, events[..decoded.events.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_changed_octet_makes_the_decoder_panic() {
+        let whole = batch(&samples::all(), 0);
+        for i in 0..whole.len() {
+            for value in [0, 1, 2, 0x7f, 0x80, 0xff, whole[i] ^ 1, whole[i] ^ 0x20] {
+                let mut changed = whole.clone();
+                changed[i] = value;
+                let _ = decode_batch(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_overflow_and_unknown_kinds_are_refused() {
+        for (octets, error) in [
+            (&[][..], DecodeError::Truncated),
+            (&[2, 0], DecodeError::Version),
+            (
+                &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+                DecodeError::Value,
+            ),
+            (&[1, 0, 0xff, 0xff, 3], DecodeError::Truncated),
+            (&[1, 0, 3, 0, 0, 99], DecodeError::Value),
+            (&[1, 0, 3, 0, 2, 1], DecodeError::Value),
+            (&[1, 0, 5, 0, 0, 1, 0, 0], DecodeError::Trailing),
+            (&[1, 0, 5, 0, 0, 1, 1, 0xff], DecodeError::Text),
+        ] {
+            assert_eq!(decode_batch(octets), Err(error), "{octets:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character_and_the_event_stays_within_its_limit() {
+        let text = "é".repeat(100_000).into_boxed_str();
+        let event = Event {
+            at: mail::Timestamp::default(),
+            trace: None,
+            what: What::Alarm { text },
+        };
+        let datagram = batch(&[event], 0);
+        assert!(datagram.len() < EVENT_LEN_MAX);
+        let decoded = decode_batch(&datagram).expect("whole");
+        assert!(matches!(&decoded.events[0].what, What::Alarm { text } if text.len() == 1024));
+    }
+}

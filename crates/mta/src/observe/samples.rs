@@ -1,0 +1,184 @@
+//! One event of each kind, for tests; their texts are as hostile as peers can make them.
+
+use mail::event::{About, Event, What};
+use mail::{
+    Disposition, Mailbox, MessageId, Origin, Reply, ReplyCode, ReversePath, Timestamp, TraceId,
+};
+
+/// What a peer would send to forge a line and steer a terminal.
+pub(crate) const HOSTILE: &str =
+    "x\" event=delivered\r\n2026-01-01T00:00:00.000Z in\u{1b}[2J\u{202e}\\ é\u{9b}";
+
+pub(crate) fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).expect("a valid address")
+}
+
+pub(crate) fn trace(n: u64) -> TraceId {
+    TraceId::new(
+        Timestamp::from_unix_ms(1_795_477_800_000 + n),
+        u128::from(n),
+    )
+}
+
+pub(crate) fn event(trace: Option<TraceId>, what: What) -> Event {
+    Event {
+        at: Timestamp::from_unix_ms(1_795_477_800_123),
+        trace,
+        what,
+    }
+}
+
+pub(crate) fn about(to: &str, disposition: Disposition) -> About {
+    About {
+        id: MessageId(12),
+        from: ReversePath::Mailbox(mailbox("\"o'neill =\\\" x\"@example.org")),
+        to: mailbox(to),
+        transport: "relay 192.0.2.1:25".into(),
+        attempts: 3,
+        age_ms: 61_000,
+        disposition,
+    }
+}
+
+pub(crate) fn reply(code: u16) -> Reply {
+    Reply::new(ReplyCode::new(code), None, HOSTILE)
+}
+
+fn accepted(origin: Origin) -> What {
+    What::Accepted {
+        id: MessageId(u64::MAX),
+        from: ReversePath::Null,
+        n_recipients: 2,
+        size_bytes: 4123,
+        origin,
+        message_id: Some(HOSTILE.into()),
+        via: "client [127.0.0.1]".into(),
+    }
+}
+
+/// Every kind, and every form that its fields can take.
+pub(crate) fn all() -> Vec<Event> {
+    let traced = |n, what| event(Some(trace(n)), what);
+    vec![
+        traced(1, accepted(Origin::Outside)),
+        traced(2, accepted(Origin::Local { uid: 1000 })),
+        traced(3, accepted(Origin::Generated)),
+        traced(4, accepted(Origin::Authenticated("bob = \"x\"".into()))),
+        event(
+            None,
+            What::Alarm {
+                text: HOSTILE.into(),
+            },
+        ),
+        event(
+            None,
+            What::Breaker {
+                next: "output".into(),
+                open: true,
+                reason: "slow".into(),
+            },
+        ),
+        event(
+            None,
+            What::Breaker {
+                next: "output".into(),
+                open: false,
+                reason: "".into(),
+            },
+        ),
+        traced(
+            5,
+            What::Deferred {
+                about: about("käthe@bücher.example", Disposition::Pending),
+                reply: reply(451),
+                next_due: Timestamp::from_unix_ms(1_795_477_860_000),
+            },
+        ),
+        traced(
+            6,
+            What::Delivered {
+                about: about("a=b@example.org", Disposition::Delivered),
+                reply: mail::reply::table::OK.reply(),
+            },
+        ),
+        traced(
+            7,
+            What::Dropped {
+                about: about("a@b", Disposition::Dropped),
+                by: "uid 0".into(),
+            },
+        ),
+        traced(
+            8,
+            What::Failed {
+                about: about("a@b", Disposition::Failed),
+                reply: reply(550),
+            },
+        ),
+        traced(
+            9,
+            What::HandedOff {
+                next: "output".into(),
+                from: ReversePath::Mailbox(mailbox("a@b")),
+                n_recipients: 1,
+                size_bytes: 0,
+                spooled: false,
+                message_id: None,
+                via: HOSTILE.into(),
+            },
+        ),
+        traced(
+            10,
+            What::Held {
+                about: about("a@b", Disposition::Held),
+                reason: HOSTILE.into(),
+            },
+        ),
+        traced(
+            11,
+            What::Notified {
+                notification: trace(99),
+                to: mailbox("a@b"),
+            },
+        ),
+        traced(
+            12,
+            What::PossibleDuplicate {
+                about: about("a@b", Disposition::Pending),
+            },
+        ),
+        traced(
+            13,
+            What::Refused {
+                phase: "rcpt",
+                from: Some(ReversePath::Null),
+                to: Some(mailbox("a@b")),
+                reply: reply(550),
+                via: "client [::1]".into(),
+            },
+        ),
+        event(
+            None,
+            What::Refused {
+                phase: "mail",
+                from: None,
+                to: None,
+                reply: mail::reply::table::OK.reply(),
+                via: "".into(),
+            },
+        ),
+        traced(
+            14,
+            What::Released {
+                about: about("a@b", Disposition::Pending),
+                by: "uid 0".into(),
+            },
+        ),
+        event(
+            None,
+            What::Instance {
+                text: "started".into(),
+            },
+        ),
+    ]
+}
