@@ -15,7 +15,7 @@
 //! - A site that is down costs one attempt at a time, at growing intervals.
 //!
 //! # Limits
-//! Each operation on one job costs O(log n). A job takes about 100 octets. A site is forgotten some
+//! Each operation on one job costs O(log n). A job takes 100 to 150 octets. A site is forgotten some
 //! minutes after its last job; see [`limits`].
 //!
 //! # Failure

@@ -3,9 +3,9 @@
 //! Three flat ordered sets serve all sites, so that a million sites or senders with one job each
 //! cost no more than one with a million.
 //!
-//! A sender is *in the round* of its site from the first look at the site after its earliest job
-//! came due. A site's jobs are then taken in one of two ways: the earliest that is due, or the
-//! earliest of the sender who follows the last one in the round.
+//! A sender is *in the round* of its site soon after its earliest job came due. A site's jobs are
+//! taken in one of two ways: the earliest that is due, or the earliest of the sender who follows
+//! the last one in the round.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -17,6 +17,15 @@ use crate::due::Due;
 
 /// A fairness key, folded: the order needs it three times a job.
 pub(crate) type Sender = u32;
+
+/// How far a site has brought its senders into its round: by when their first job is due, and
+/// among those with the same due time, up to which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Promoted(Due, Sender);
+
+impl Promoted {
+    pub(crate) const NOBODY: Self = Self(Due::MIN, Sender::MIN);
+}
 
 /// Whose job is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +54,14 @@ pub(crate) struct Order {
 
 impl Order {
     /// Adds a job; `promoted` is the site's, as below.
-    pub(crate) fn insert(&mut self, site: SiteId, job: Waiting, promoted: Due) {
+    pub(crate) fn insert(&mut self, site: SiteId, job: Waiting, promoted: Promoted) {
         let old = self.head(site, job.sender);
         self.waiting.insert((site, job.sender, job.due, job.id));
         self.move_head(site, job.sender, old, promoted);
     }
 
     /// Takes a job out.
-    pub(crate) fn remove(&mut self, site: SiteId, job: Waiting, promoted: Due) {
+    pub(crate) fn remove(&mut self, site: SiteId, job: Waiting, promoted: Promoted) {
         let old = self.head(site, job.sender);
         let was_there = self.waiting.remove(&(site, job.sender, job.due, job.id));
         debug_assert!(was_there, "a job that waits is in the order");
@@ -65,18 +74,29 @@ impl Order {
         self.heads.range(all).next().map(|&(_, due, _)| due)
     }
 
-    /// Brings into the round who came due after `promoted` and by `now`; the site's `promoted` is
-    /// `now` from then on.
-    pub(crate) fn promote(&mut self, site: SiteId, promoted: Due, now: Due) {
+    /// Brings into the round who is due by `now`, from `promoted` on, earliest first; a few at a
+    /// time, so that a million senders who come due together make no call slow. Returns how far
+    /// it came, which is the site's `promoted` from then on.
+    #[must_use]
+    pub(crate) fn promote(&mut self, site: SiteId, promoted: Promoted, now: Due) -> Promoted {
+        const AT_ONCE: usize = 64;
+        let Promoted(due, sender) = promoted;
+        if due > now {
+            return promoted;
+        }
         let came_due = (
-            Bound::Excluded((site, promoted, Sender::MAX)),
-            Bound::Included((site, now.max(promoted), Sender::MAX)),
+            Bound::Excluded((site, due, sender)),
+            Bound::Included((site, now, Sender::MAX)),
         );
-        let senders = self
-            .heads
-            .range(came_due)
-            .map(|&(_, _, sender)| (site, sender));
-        self.round.extend(senders);
+        let mut reached = Promoted(now, Sender::MAX);
+        for (n, &(_, due, sender)) in self.heads.range(came_due).enumerate() {
+            self.round.insert((site, sender));
+            if n + 1 == AT_ONCE {
+                reached = Promoted(due, sender);
+                break;
+            }
+        }
+        reached
     }
 
     /// The job whose turn it is, of those in the round.
@@ -115,7 +135,7 @@ impl Order {
     }
 
     /// Follows a change of a sender's earliest job, which was due at `old`.
-    fn move_head(&mut self, site: SiteId, sender: Sender, old: Option<Due>, promoted: Due) {
+    fn move_head(&mut self, site: SiteId, sender: Sender, old: Option<Due>, promoted: Promoted) {
         let new = self.head(site, sender);
         if old == new {
             return;
@@ -126,7 +146,7 @@ impl Order {
         if let Some(due) = new {
             self.heads.insert((site, due, sender));
         }
-        if new.is_some_and(|due| due <= promoted) {
+        if new.is_some_and(|due| Promoted(due, sender) <= promoted) {
             self.round.insert((site, sender));
         } else {
             self.round.remove(&(site, sender));

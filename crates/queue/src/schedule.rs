@@ -299,8 +299,7 @@ impl Queue {
     /// The job of an open site whose turn it is.
     fn pick(&mut self, id: SiteId, now: Due) -> Option<Waiting> {
         let site = &mut self.sites[id];
-        self.order.promote(id, site.promoted, now);
-        site.promoted = site.promoted.max(now);
+        site.promoted = self.order.promote(id, site.promoted, now);
         site.turns = site.turns.wrapping_add(1);
         let turn = if site.turns.is_multiple_of(OLDEST_EVERY) {
             Turn::Oldest

@@ -9,7 +9,7 @@ use crate::concurrency::Concurrency;
 use crate::due::Due;
 use crate::job::Counts;
 use crate::limits::{SITE_MEMORY, SITES_IDLE_MAX};
-use crate::order::Sender;
+use crate::order::{Promoted, Sender};
 
 /// Names a site of one queue. It is valid while the site has jobs, and while it is remembered
 /// ([`SITE_MEMORY`] after it was asked for or had its last job); then it may name another.
@@ -51,8 +51,8 @@ pub(crate) struct Site {
     pub(crate) counts: Counts,
     pub(crate) concurrency: Concurrency,
     pub(crate) place: Place,
-    /// Senders whose first job is due by then are in the round; see [`crate::order`].
-    pub(crate) promoted: Due,
+    /// Which senders are in the round; see [`crate::order`].
+    pub(crate) promoted: Promoted,
     /// The sender who had the last turn.
     pub(crate) last_sender: Sender,
     /// How many attempts it began, wrapping.
@@ -82,7 +82,7 @@ impl Sites {
             counts: Counts::default(),
             concurrency: Concurrency::new(attempts_initial),
             place: Place::Nowhere,
-            promoted: Due::MIN,
+            promoted: Promoted::NOBODY,
             last_sender: Sender::MAX,
             turns: 0,
         };
