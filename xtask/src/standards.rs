@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::CHECKS;
 use crate::references::quoted;
 use crate::workspace::{File, Finding, Workspace};
 
@@ -79,11 +80,12 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Whether a function of that name, or a file at that path, exists.
+/// Whether a function of that name, a check of ours, or a file at that path, exists.
 pub(crate) fn is_test(workspace: &Workspace, name: &str) -> bool {
     let head = format!("fn {name}(");
     let is_file = name.contains('/') && workspace.exists(name);
-    is_file || workspace.rust().any(|file| file.text.contains(&head))
+    let is_check = CHECKS.iter().any(|check| check.sentence == name);
+    is_file || is_check || workspace.rust().any(|file| file.text.contains(&head))
 }
 
 /// Each RFC that code names, and where it does first.
