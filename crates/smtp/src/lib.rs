@@ -1,7 +1,8 @@
 //! The mail protocol as machines without input, output or clock: bytes and time go in; events,
 //! bytes and the next deadline come out.
 //!
-//! Owns the grammar ([`codec`]), the side that accepts mail ([`server`]) and what bounds them
+//! Owns the grammar ([`codec`]), the side that accepts mail ([`server`]), the side that sends it
+//! ([`client`]), and what bounds them
 //! ([`limits`]). A driver moves the octets and answers the questions; `examples/sink.rs` is the
 //! smallest one.
 //!
@@ -12,6 +13,7 @@
 //! # Standards
 //! RFC 5321, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 3461, RFC 2034, RFC 3207.
 
+pub mod client;
 pub mod codec;
 pub mod limits;
 pub mod server;

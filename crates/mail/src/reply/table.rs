@@ -74,6 +74,7 @@ table! {
     ACCEPTED 250 (2, 0, 0) "accepted as {trace id}" "The message is on stable storage, here or at the next instance.";
     CHUNK_OK 250 (2, 0, 0) "chunk received" "A BDAT that is not the last was received.";
     HELP 214 (2, 0, 0) "see RFC 5321" "The client said HELP.";
+    WILL_FORWARD 251 (2, 1, 5) "a recipient elsewhere" "VRFY from another instance about a recipient that a route leads out of the system for.";
     CANNOT_VERIFY 252 (2, 0, 0) "cannot verify, but will try to deliver" "VRFY from anyone but another instance.";
     SEND_DATA 354 (2, 0, 0) "end data with <CR><LF>.<CR><LF>" "DATA was accepted.";
     SHUTTING_DOWN 421 (4, 3, 2) "this service is going down, try again later" "The instance stops.";
@@ -89,6 +90,7 @@ table! {
     NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
     NEXT_UNAVAILABLE 451 (4, 4, 1) "cannot verify this recipient now, try again later" "The next instance did not say whether it knows the recipient, and no cached answer serves.";
     TRY_AGAIN 451 (4, 3, 0) "try again later" "A fault of ours that will pass.";
+    SHUTTING_DOWN_LATE 451 (4, 3, 2) "this service is going down, try again later" "The instance stopped while a message was on its way in; nothing was accepted.";
     STORAGE_FAILED 451 (4, 3, 0) "could not store the message, try again later" "A write or sync failed; nothing was accepted.";
     NEXT_REFUSED_SOME 451 (4, 3, 0) "a recipient was refused late, try again" "The next instance refused a recipient after the data; nothing was accepted.";
     HANDOFF_PENDING 451 (4, 3, 0) "this handoff is in doubt, try again later" "A handoff under the same key has not been settled.";
@@ -130,6 +132,10 @@ table! {
     CONNECTION_LOST 451 (4, 4, 2) "connection lost" "Not sent on the wire: the connection broke during an attempt.";
     ATTEMPT_TIMED_OUT 451 (4, 4, 2) "the next host took too long" "Not sent on the wire: an attempt that took too long.";
     PEER_PROTOCOL 451 (4, 5, 0) "the next host does not speak SMTP" "Not sent on the wire: a reply that is none.";
+    PEER_SIZE_EXCEEDED 552 (5, 3, 4) "message bigger than the next host takes" "Not sent on the wire: the next host's SIZE is smaller than the message.";
+    PEER_WITHOUT_BODY_TYPE 554 (5, 6, 3) "the next host takes no content with 8-bit or binary octets" "Not sent on the wire: the next host lacks 8BITMIME or BINARYMIME.";
+    PEER_WITHOUT_SMTPUTF8 550 (5, 6, 7) "the next host takes no internationalized addresses" "Not sent on the wire: the next host lacks SMTPUTF8.";
+    PEER_WITHOUT_TLS 451 (4, 7, 4) "the next host offers no TLS" "Not sent on the wire: TLS is required and the next host has none.";
     DELIVERED_LOCALLY 250 (2, 0, 0) "delivered" "Not sent on the wire: stored in a mailbox.";
     MAILBOX_FAILED 451 (4, 2, 0) "mailbox cannot be written now" "Not sent on the wire: a local delivery that failed for now.";
 }
