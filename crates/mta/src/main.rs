@@ -1,4 +1,6 @@
 mod config;
+mod instance;
+mod leash;
 mod observe;
 
 fn main() {}

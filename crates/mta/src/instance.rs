@@ -1,0 +1,3 @@
+//! An instance: the process that a role runs in.
+
+pub(crate) mod bootstrap;

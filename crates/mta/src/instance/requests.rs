@@ -1,0 +1,153 @@
+//! An instance's end of the requests channel: control asks, the instance answers about its queue.
+//!
+//! # Guarantees
+//! Mail is not delayed: the queue is read in pages with the runtime given back between them.
+//! A request whose asker has given up is not carried out: each says until when it is valid.
+//!
+//! # Limits
+//! [`N_REQUESTS_MAX`] requests at a time; frames of at most [`FRAME_LEN_MAX`] octets; pages of
+//! [`PAGE_LEN`] messages.
+//!
+//! # Failure
+//! What cannot be read as a request is answered with an error where it has an id, else dropped.
+
+mod answer;
+mod frame;
+mod serve;
+
+use std::future::Future;
+use std::time::Duration;
+
+use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
+
+pub(crate) use frame::{FRAME_LEN_MAX, Request};
+pub(crate) use serve::serve;
+
+/// How many requests are worked on at a time.
+pub(crate) const N_REQUESTS_MAX: usize = 8;
+
+/// How many messages of the queue are looked at before the runtime is given back.
+pub(crate) const PAGE_LEN: usize = 256;
+
+/// One message in the queue, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueueRow {
+    /// Its id in this instance's spool.
+    pub(crate) id: MessageId,
+    /// Its journey.
+    pub(crate) trace: TraceId,
+    /// The envelope sender.
+    pub(crate) from: ReversePath,
+    /// When it entered the system.
+    pub(crate) arrived: Timestamp,
+    /// Octets of content.
+    pub(crate) size_bytes: u64,
+    /// Where it entered.
+    pub(crate) origin: Origin,
+    /// The recipients, all or those that are not settled yet.
+    pub(crate) recipients: Vec<RecipientRow>,
+}
+
+/// One recipient of a message in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecipientRow {
+    /// Its place in the envelope: what names it for ever.
+    pub(crate) index: u32,
+    /// Its address.
+    pub(crate) address: Mailbox,
+    /// Where it stands.
+    pub(crate) disposition: Disposition,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
+    /// When the next attempt is due; `None` where there will be none.
+    pub(crate) next_due: Option<Timestamp>,
+    /// What the last attempt came to, or why it is held.
+    pub(crate) reply: Option<Reply>,
+    /// Where it goes: `relay smtp.example.net:587`.
+    pub(crate) destination: Box<str>,
+}
+
+/// What is in the queue, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueueCounts {
+    /// Messages.
+    pub(crate) n_messages: u64,
+    /// Recipients that are not settled.
+    pub(crate) n_recipients: u64,
+    /// Recipients that have been tried and are to be tried again.
+    pub(crate) n_deferred: u64,
+    /// Recipients that are held.
+    pub(crate) n_held: u64,
+    /// Attempts that go on now.
+    pub(crate) n_active: u64,
+    /// Octets of content.
+    pub(crate) size_bytes: u64,
+    /// When the oldest message arrived.
+    pub(crate) oldest: Option<Timestamp>,
+}
+
+/// What an instance says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InstanceStatus {
+    /// How long this process has run.
+    pub(crate) uptime: Duration,
+    /// The generation of its configuration.
+    pub(crate) generation: u64,
+    /// Connections of clients that are open now.
+    pub(crate) n_connections: u64,
+    /// Octets that the spool takes on disk.
+    pub(crate) spool_bytes: u64,
+    /// What an operator should know: `handoff to output: off, since …`.
+    pub(crate) notes: Vec<Box<str>>,
+}
+
+/// What an operator does to a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Takes it out for ever, without a notification.
+    Drop,
+    /// Keeps it until it is released.
+    Hold,
+    /// Lets it go on.
+    Release,
+    /// Makes it due now.
+    Retry,
+}
+
+impl Step {
+    /// The verb of the request.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Drop => "queue.drop",
+            Self::Hold => "queue.hold",
+            Self::Release => "queue.release",
+            Self::Retry => "queue.retry",
+        }
+    }
+}
+
+/// What an instance must be able to say and do about its queue.
+pub(crate) trait QueueView: Send + Sync + 'static {
+    /// About the instance.
+    fn status(&self) -> InstanceStatus;
+
+    /// The queue in numbers. Cheap: kept, not counted.
+    fn counts(&self) -> QueueCounts;
+
+    /// At most `limit` messages with ids above `after`, in the order of their ids.
+    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow>;
+
+    /// Does `step` to one recipient, or to all that are not settled; gives how many it touched
+    /// (those whose state it changed). A settled recipient is not touched. What is changed is
+    /// committed when this is done, and an event says `by` whom.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    fn steer(
+        &self,
+        step: Step,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> impl Future<Output = Result<u32, String>> + Send;
+}

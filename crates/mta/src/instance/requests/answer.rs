@@ -1,0 +1,164 @@
+//! What an instance answers, as JSON: rows that fit into frames, counts, its status.
+
+use mail::{Disposition, Origin, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{FRAME_LEN_MAX, InstanceStatus, QueueCounts, QueueRow, RecipientRow};
+use crate::control::filter::Selection;
+use crate::observe::fields;
+
+/// How many octets of rows go into one frame; the rest of it is around them.
+const ROWS_LEN_MAX: usize = FRAME_LEN_MAX - 4096;
+
+/// Collects rows until a frame is full.
+#[derive(Debug)]
+pub(super) struct Rows {
+    id: u64,
+    rows: Vec<Value>,
+    len: usize,
+}
+
+impl Rows {
+    /// No rows yet, for the answer to request `id`.
+    pub(super) const fn new(id: u64) -> Self {
+        Self {
+            id,
+            rows: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// Adds what is chosen of a message; gives the frames that are full. A message with so many
+    /// recipients that they do not fit becomes several rows with the same id.
+    pub(super) fn push(
+        &mut self,
+        row: &QueueRow,
+        selection: &Selection,
+        now: Timestamp,
+    ) -> Vec<Value> {
+        let mut full = Vec::new();
+        let head = head(row, now);
+        let head_len = Value::Object(head.clone()).to_string().len();
+        let mut part = Vec::new();
+        self.make_room(head_len, &mut full);
+        for recipient in row.recipients.iter().filter(|r| is_shown(r, selection)) {
+            let value = recipient_value(recipient, now);
+            let len = value.to_string().len() + 1;
+            if self.len + len > ROWS_LEN_MAX {
+                self.rows
+                    .push(with_recipients(&head, std::mem::take(&mut part)));
+                full.extend(self.take());
+                self.len = head_len;
+            }
+            self.len += len;
+            part.push(value);
+        }
+        self.rows.push(with_recipients(&head, part));
+        full
+    }
+
+    /// The frame of the rows that are left; also without any, as a sign of life.
+    pub(super) fn take(&mut self) -> Option<Value> {
+        self.len = 0;
+        let rows = std::mem::take(&mut self.rows);
+        Some(json!({"id": self.id, "more": true, "rows": rows}))
+    }
+
+    fn make_room(&mut self, head_len: usize, full: &mut Vec<Value>) {
+        if self.len + head_len > ROWS_LEN_MAX {
+            full.extend(self.take());
+        }
+        self.len += head_len;
+    }
+}
+
+fn is_shown(recipient: &RecipientRow, selection: &Selection) -> bool {
+    match selection {
+        Selection::Message => true,
+        Selection::None => false,
+        Selection::Recipients(chosen) => chosen.contains(&recipient.index),
+    }
+}
+
+fn with_recipients(head: &Map<String, Value>, recipients: Vec<Value>) -> Value {
+    let mut row = head.clone();
+    row.insert("recipients".to_owned(), Value::Array(recipients));
+    Value::Object(row)
+}
+
+fn head(row: &QueueRow, now: Timestamp) -> Map<String, Value> {
+    let (origin, identity, uid) = match &row.origin {
+        Origin::Authenticated(identity) => ("authenticated", Some(identity.as_ref()), None),
+        Origin::Generated => ("generated", None, None),
+        Origin::Local { uid } => ("local", None, Some(*uid)),
+        Origin::Outside => ("outside", None, None),
+    };
+    let mut head = Map::new();
+    head.insert("id".to_owned(), json!(row.id.0));
+    head.insert("trace".to_owned(), json!(row.trace.to_string()));
+    head.insert("from".to_owned(), json!(row.from.as_str()));
+    head.insert(
+        "arrived".to_owned(),
+        json!(row.arrived.rfc3339().to_string()),
+    );
+    head.insert(
+        "age_seconds".to_owned(),
+        json!(now.since(row.arrived).as_secs()),
+    );
+    head.insert("size".to_owned(), json!(row.size_bytes));
+    head.insert("origin".to_owned(), json!(origin));
+    if let Some(identity) = identity {
+        head.insert("identity".to_owned(), json!(identity));
+    }
+    if let Some(uid) = uid {
+        head.insert("uid".to_owned(), json!(uid));
+    }
+    head
+}
+
+fn recipient_value(recipient: &RecipientRow, now: Timestamp) -> Value {
+    json!({
+        "index": recipient.index,
+        "to": recipient.address.as_str(),
+        "state": state(recipient),
+        "attempts": recipient.attempts,
+        "next_due": recipient.next_due.map(|due| due.rfc3339().to_string()),
+        "next_in_seconds": recipient.next_due.map(|due| due.since(now).as_secs()),
+        "reply": recipient.reply.as_ref().map(ToString::to_string),
+        "destination": recipient.destination,
+    })
+}
+
+fn state(recipient: &RecipientRow) -> &'static str {
+    if recipient.disposition == Disposition::Pending && recipient.attempts > 0 {
+        "deferred"
+    } else {
+        fields::disposition(recipient.disposition)
+    }
+}
+
+/// The queue in numbers.
+pub(super) fn counts(counts: &QueueCounts, now: Timestamp) -> Value {
+    json!({
+        "messages": counts.n_messages,
+        "recipients": counts.n_recipients,
+        "deferred": counts.n_deferred,
+        "held": counts.n_held,
+        "active": counts.n_active,
+        "size": counts.size_bytes,
+        "oldest_seconds": counts.oldest.map(|oldest| now.since(oldest).as_secs()),
+    })
+}
+
+/// About the instance.
+pub(super) fn status(status: &InstanceStatus, queue: Value) -> Value {
+    json!({
+        "pid": std::process::id(),
+        "uptime_seconds": status.uptime.as_secs(),
+        "generation": status.generation,
+        "connections": status.n_connections,
+        "spool_bytes": status.spool_bytes,
+        "notes": status.notes,
+        "queue": queue,
+    })
+}

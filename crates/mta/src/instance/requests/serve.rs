@@ -1,0 +1,276 @@
+//! Takes requests from the channel and answers them, several at a time.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use mail::{MessageId, Timestamp};
+use net::Clock;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::answer::{self, Rows};
+use super::frame::{self, Channel, Request, Run, Verb};
+use super::{N_REQUESTS_MAX, PAGE_LEN, QueueRow, QueueView, Step};
+use crate::control::filter::{Filter, Selection};
+
+/// As many texts of errors as one answer bears.
+const N_ERRORS_SHOWN: usize = 8;
+
+/// Serves the channel until it closes. Cancel-safe between requests.
+///
+/// # Errors
+/// When the socket fails.
+pub(crate) async fn serve<V: QueueView>(
+    view: Arc<V>,
+    socket: OwnedFd,
+    clock: Clock,
+) -> io::Result<()> {
+    let channel = Arc::new(Channel::new(socket)?);
+    let mut running = JoinSet::new();
+    let mut buffer = Vec::new();
+    loop {
+        tokio::select! {
+            received = channel.receive(&mut buffer), if running.len() < N_REQUESTS_MAX => {
+                received?;
+                if buffer.is_empty() {
+                    return Ok(());
+                }
+                match Request::parse(&buffer) {
+                    // Its asker was told long ago that there is no answer.
+                    Ok(request) if request.until < clock.timestamp() => {}
+                    Ok(request) => {
+                        let asked = Asked {
+                            view: Arc::clone(&view),
+                            channel: Arc::clone(&channel),
+                            id: request.id,
+                            clock,
+                        };
+                        running.spawn(asked.answer(request.verb));
+                    }
+                    Err(answer) => if let Some(answer) = answer {
+                        channel.send(&answer).await?;
+                    },
+                }
+            }
+            Some(answered) = running.join_next() => {
+                // A panic in one answer is that answer's; a broken channel is the instance's.
+                if let Ok(result) = answered {
+                    result?;
+                }
+            }
+        }
+    }
+}
+
+/// One request on its way to an answer.
+struct Asked<V> {
+    view: Arc<V>,
+    channel: Arc<Channel>,
+    id: u64,
+    clock: Clock,
+}
+
+impl<V: QueueView> Asked<V> {
+    async fn answer(self, verb: Verb) -> io::Result<()> {
+        let value = match verb {
+            Verb::Count { filter } => self.count(&filter).await?,
+            Verb::List { filter, limit } => self.list(&filter, limit).await?,
+            Verb::Status => answer::status(&self.view.status(), self.counts()),
+            Verb::Steer {
+                step,
+                filter,
+                by,
+                run,
+            } => self.steer(step, &filter, &by, run).await?,
+        };
+        self.channel.send(&frame::ok(self.id, &value)).await
+    }
+
+    fn counts(&self) -> Value {
+        answer::counts(&self.view.counts(), self.clock.timestamp())
+    }
+
+    async fn count(&self, filter: &Filter) -> io::Result<Value> {
+        let (mut n_messages, mut n_recipients) = (0_u64, 0_u64);
+        let mut pages = Pages::new(filter);
+        while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+            for (row, selection) in &page {
+                n_messages += 1;
+                n_recipients += n_chosen(row, selection);
+            }
+            self.sign_of_life().await?;
+        }
+        Ok(json!({"messages": n_messages, "recipients": n_recipients, "queue": self.counts()}))
+    }
+
+    async fn list(&self, filter: &Filter, limit: u64) -> io::Result<Value> {
+        let (mut n_listed, mut is_cut) = (0_u64, false);
+        let mut rows = Rows::new(self.id);
+        let mut pages = Pages::new(filter);
+        'pages: while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+            for (row, selection) in &page {
+                if n_listed == limit {
+                    is_cut = true;
+                    break 'pages;
+                }
+                n_listed += 1;
+                for frame in rows.push(row, selection, self.clock.timestamp()) {
+                    self.channel.send(&frame).await?;
+                }
+            }
+            if let Some(frame) = rows.take() {
+                self.channel.send(&frame).await?;
+            }
+            tokio::task::yield_now().await;
+        }
+        if let Some(frame) = rows.take() {
+            self.channel.send(&frame).await?;
+        }
+        Ok(json!({"messages": n_listed, "cut": is_cut, "queue": self.counts()}))
+    }
+
+    async fn steer(&self, step: Step, filter: &Filter, by: &str, run: Run) -> io::Result<Value> {
+        let (mut n_messages, mut n_recipients) = (0_u64, 0_u64);
+        let (mut errors, mut n_errors) = (Vec::new(), 0_u64);
+        let mut rows = Rows::new(self.id);
+        let mut pages = Pages::new(filter);
+        while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+            let mut steps = JoinSet::new();
+            for (row, selection) in &page {
+                if run == Run::Dry {
+                    n_messages += 1;
+                    n_recipients += n_chosen(row, selection);
+                    for frame in rows.push(row, selection, self.clock.timestamp()) {
+                        self.channel.send(&frame).await?;
+                    }
+                } else {
+                    steps.spawn(steer_one(
+                        Arc::clone(&self.view),
+                        step,
+                        row.id,
+                        selection.clone(),
+                        by.into(),
+                    ));
+                }
+            }
+            // All of a page at once: their records share one sync.
+            while let Some(done) = steps.join_next().await {
+                match done {
+                    Ok(Ok(0)) => {}
+                    Ok(Ok(n)) => {
+                        n_messages += 1;
+                        n_recipients += u64::from(n);
+                    }
+                    Ok(Err(text)) => {
+                        n_errors += 1;
+                        if errors.len() < N_ERRORS_SHOWN {
+                            errors.push(text);
+                        }
+                    }
+                    Err(_) => n_errors += 1,
+                }
+            }
+            if let Some(frame) = rows.take() {
+                self.channel.send(&frame).await?;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(json!({
+            "messages": n_messages,
+            "recipients": n_recipients,
+            "dry_run": run == Run::Dry,
+            "n_errors": n_errors,
+            "errors": errors,
+        }))
+    }
+
+    /// Shows control that the answer is being worked on, and gives the runtime back.
+    async fn sign_of_life(&self) -> io::Result<()> {
+        if let Some(frame) = Rows::new(self.id).take() {
+            self.channel.send(&frame).await?;
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+/// Does a step to what was chosen of one message.
+async fn steer_one<V: QueueView>(
+    view: Arc<V>,
+    step: Step,
+    id: MessageId,
+    selection: Selection,
+    by: Box<str>,
+) -> Result<u32, String> {
+    match selection {
+        Selection::None => Ok(0),
+        Selection::Message => view.steer(step, id, None, &by).await,
+        Selection::Recipients(chosen) => {
+            let mut n_touched = 0;
+            for recipient in chosen {
+                n_touched += view.steer(step, id, Some(recipient), &by).await?;
+            }
+            Ok(n_touched)
+        }
+    }
+}
+
+fn n_chosen(row: &QueueRow, selection: &Selection) -> u64 {
+    match selection {
+        Selection::Message => row.recipients.len() as u64,
+        Selection::None => 0,
+        Selection::Recipients(chosen) => chosen.len() as u64,
+    }
+}
+
+/// Walks the queue in the order of ids, a page at a time, through a filter.
+struct Pages<'a> {
+    filter: &'a Filter,
+    after: Option<MessageId>,
+    is_over: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// From the beginning, or from the one message that can be chosen.
+    fn new(filter: &'a Filter) -> Self {
+        let after = filter
+            .only()
+            .and_then(|id| id.0.checked_sub(1))
+            .map(MessageId);
+        Self {
+            filter,
+            after,
+            is_over: false,
+        }
+    }
+
+    /// What is chosen of the next page; `None` after the last.
+    fn next<V: QueueView>(
+        &mut self,
+        view: &V,
+        now: Timestamp,
+    ) -> Option<Vec<(QueueRow, Selection)>> {
+        if self.is_over {
+            return None;
+        }
+        let limit = if self.filter.only().is_some() {
+            1
+        } else {
+            PAGE_LEN
+        };
+        let page = view.page(self.after, limit);
+        self.is_over = page.len() < limit || limit == 1;
+        self.after = page.last().map(|row| row.id).or(self.after);
+        let chosen = page
+            .into_iter()
+            .filter_map(|row| match self.filter.select(&row, now) {
+                Selection::None => None,
+                selection => Some((row, selection)),
+            });
+        Some(chosen.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

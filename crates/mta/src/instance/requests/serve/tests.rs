@@ -1,0 +1,285 @@
+//! Requests over a real channel to a queue that is only a list.
+
+use std::sync::Mutex;
+
+use mail::{Disposition, Mailbox, Origin, Reply, ReplyCode, ReversePath, TraceId};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::super::{FRAME_LEN_MAX, InstanceStatus, QueueCounts, RecipientRow};
+use super::*;
+
+const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
+
+struct List {
+    rows: Vec<QueueRow>,
+    steered: Mutex<Vec<(Step, u64, Option<u32>, String)>>,
+}
+
+impl QueueView for List {
+    fn status(&self) -> InstanceStatus {
+        InstanceStatus {
+            generation: 3,
+            notes: vec!["all is well".into()],
+            ..Default::default()
+        }
+    }
+
+    fn counts(&self) -> QueueCounts {
+        QueueCounts {
+            n_messages: self.rows.len() as u64,
+            ..Default::default()
+        }
+    }
+
+    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
+        let later = |row: &&QueueRow| after.is_none_or(|after| row.id > after);
+        self.rows
+            .iter()
+            .filter(later)
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    async fn steer(
+        &self,
+        step: Step,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<u32, String> {
+        if id.0 == 666 {
+            return Err("the spool is full".to_owned());
+        }
+        self.steered
+            .lock()
+            .expect("sound")
+            .push((step, id.0, recipient, by.to_owned()));
+        Ok(1)
+    }
+}
+
+fn row(id: u64, n_recipients: u32) -> QueueRow {
+    let recipient = |index| RecipientRow {
+        index,
+        address: Mailbox::parse(&format!("user{index}@example.org")).expect("an address"),
+        disposition: Disposition::Pending,
+        attempts: 1,
+        next_due: Some(ARRIVED),
+        reply: Some(Reply::new(
+            ReplyCode::new(451),
+            None,
+            &"\"later\" ".repeat(60),
+        )),
+        destination: "relay".into(),
+    };
+    QueueRow {
+        id: MessageId(id),
+        trace: TraceId::new(ARRIVED, id.into()),
+        from: ReversePath::parse(&format!("sender{}@example.org", id % 2)).expect("a path"),
+        arrived: ARRIVED,
+        size_bytes: 1000,
+        origin: Origin::Outside,
+        recipients: (0..n_recipients).map(recipient).collect(),
+    }
+}
+
+/// Sends requests to a queue of `rows`; gives the frames up to the last of each, and the steps.
+fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<(Step, u64, Option<u32>)>) {
+    let view = Arc::new(List {
+        rows,
+        steered: Mutex::default(),
+    });
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .expect("a pair");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let frames = runtime.block_on(async {
+        let server = tokio::spawn(serve(Arc::clone(&view), theirs, Clock::start()));
+        let channel = Channel::new(ours).expect("a channel");
+        let (mut frames, mut buffer) = (Vec::new(), Vec::new());
+        for request in requests {
+            let request: Value = serde_json::from_str(request).expect("JSON");
+            channel.send(&request).await.expect("sent");
+        }
+        let mut n_open = requests.len();
+        while n_open > 0 {
+            channel.receive(&mut buffer).await.expect("received");
+            assert!(
+                buffer.len() <= FRAME_LEN_MAX,
+                "a frame of {} octets",
+                buffer.len()
+            );
+            let frame: Value = serde_json::from_slice(&buffer).expect("JSON");
+            n_open -= usize::from(frame["more"] != json!(true));
+            frames.push(frame);
+        }
+        server.abort();
+        frames
+    });
+    let steered = view.steered.lock().expect("sound");
+    (
+        frames,
+        steered
+            .iter()
+            .map(|(step, id, index, _)| (*step, *id, *index))
+            .collect(),
+    )
+}
+
+/// A request that is valid for ever.
+fn request(id: u64, verb: &str, args: Value) -> String {
+    json!({"id": id, "verb": verb, "until": u64::MAX, "args": args}).to_string()
+}
+
+fn ids(frames: &[Value]) -> Vec<u64> {
+    let rows = frames
+        .iter()
+        .filter_map(|frame| frame["rows"].as_array())
+        .flatten();
+    rows.filter_map(|row| row["id"].as_u64()).collect()
+}
+
+#[test]
+fn a_list_longer_than_a_frame_comes_in_order_and_whole() {
+    let rows: Vec<_> = (1..=1000).map(|id| row(id, 1)).collect();
+    let (frames, _) = ask(rows, &[&request(7, "queue.list", json!({}))]);
+    assert_eq!(ids(&frames), (1..=1000).collect::<Vec<_>>());
+    assert!(frames.iter().all(|frame| frame["id"] == 7));
+    let last = frames.last().expect("a last frame");
+    assert_eq!(last["ok"]["queue"]["messages"], 1000);
+    assert_eq!(last["ok"]["cut"], false);
+}
+
+#[test]
+fn a_list_stops_at_its_limit_and_says_so() {
+    let rows: Vec<_> = (1..=300).map(|id| row(id, 1)).collect();
+    for (limit, cut) in [(2, true), (150, false), (149, true)] {
+        let args = json!({"filter": ["from=sender1*"], "limit": limit});
+        let (frames, _) = ask(rows.clone(), &[&request(7, "queue.list", args)]);
+        assert_eq!(ids(&frames).len(), limit);
+        assert!(ids(&frames).iter().all(|id| id % 2 == 1));
+        assert_eq!(frames.last().expect("a frame")["ok"]["cut"], cut);
+    }
+}
+
+#[test]
+fn a_message_with_more_recipients_than_fit_becomes_several_rows() {
+    let (frames, _) = ask(vec![row(1, 500)], &[&request(7, "queue.show", json!({}))]);
+    let rows: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| frame["rows"].as_array())
+        .flatten()
+        .collect();
+    assert!(rows.len() > 1);
+    let shown = rows
+        .iter()
+        .filter_map(|row| row["recipients"].as_array())
+        .flatten();
+    let shown: Vec<_> = shown
+        .filter_map(|recipient| recipient["index"].as_u64())
+        .collect();
+    assert_eq!(shown, (0..500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_step_touches_what_the_filter_chooses_and_a_dry_run_nothing() {
+    let rows = vec![row(1, 2), row(2, 2), row(3, 2)];
+    let args =
+        |dry| json!({"filter": ["from=sender1*", "to=user1@*"], "by": "uid 0", "dry_run": dry});
+    let (frames, steered) = ask(rows.clone(), &[&request(1, "queue.hold", args(true))]);
+    assert_eq!(ids(&frames), [1, 3]);
+    assert_eq!(steered, []);
+    assert_eq!(frames.last().expect("a frame")["ok"]["recipients"], 2);
+
+    let (frames, steered) = ask(rows, &[&request(1, "queue.hold", args(false))]);
+    assert_eq!(
+        steered,
+        [(Step::Hold, 1, Some(1)), (Step::Hold, 3, Some(1))]
+    );
+    assert_eq!(frames.last().expect("a frame")["ok"]["messages"], 2);
+}
+
+#[test]
+fn a_number_finds_its_message_and_no_other() {
+    let rows: Vec<_> = [1, 5, 600].map(|id| row(id, 1)).into();
+    for (word, expected) in [("5", &[5][..]), ("4", &[]), ("600", &[600]), ("0", &[])] {
+        let args = json!({"filter": [word]});
+        let (frames, _) = ask(rows.clone(), &[&request(1, "queue.list", args)]);
+        assert_eq!(ids(&frames), expected, "{word}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_is_told_and_the_others_are_done() {
+    let rows = vec![row(665, 1), row(666, 1), row(667, 1)];
+    let (frames, steered) = ask(
+        rows,
+        &[&request(
+            1,
+            "queue.drop",
+            json!({"filter": [], "by": "uid 0"}),
+        )],
+    );
+    assert_eq!(steered.len(), 2);
+    let ok = &frames.last().expect("a frame")["ok"];
+    assert_eq!(
+        (&ok["n_errors"], &ok["errors"]),
+        (&json!(1), &json!(["the spool is full"]))
+    );
+}
+
+#[test]
+fn requests_are_answered_though_others_go_on_and_stale_ones_are_not_done() {
+    let rows: Vec<_> = (1..=2000).map(|id| row(id, 1)).collect();
+    let stale = json!({"id": 1, "verb": "queue.drop", "until": 5, "args": {"by": "uid 0"}});
+    let view = [
+        &request(2, "queue.list", json!({})) as &str,
+        &request(3, "status", json!({})),
+        &request(4, "queue.bounce", json!({})),
+        &request(
+            5,
+            "queue.drop",
+            json!({"filter": ["form=x"], "by": "uid 0"}),
+        ),
+        &request(6, "queue.drop", json!({})),
+        &request(7, "queue.count", json!({"filter": ["from=sender0*"]})),
+    ];
+    let (frames, steered) = ask(rows, &view);
+    assert_eq!(steered, []);
+    let last = |id: u64| {
+        frames
+            .iter()
+            .find(|f| f["id"] == id && f["more"] != json!(true))
+            .expect("an answer")
+    };
+    assert_eq!(last(3)["ok"]["generation"], 3);
+    assert_eq!(last(3)["ok"]["notes"], json!(["all is well"]));
+    assert_eq!(last(4)["error"], "no such verb: queue.bounce");
+    assert!(
+        last(5)["error"]
+            .as_str()
+            .expect("a text")
+            .contains("`form=`")
+    );
+    assert_eq!(last(6)["error"], "it is not said by whom");
+    assert_eq!(last(7)["ok"]["messages"], 1000);
+    let first_of_list = frames
+        .iter()
+        .position(|f| f["id"] == 2 && f["more"] != json!(true));
+    let status = frames.iter().position(|f| f["id"] == 3);
+    assert!(status < first_of_list, "status waited for the list");
+
+    let (frames, steered) = ask(
+        vec![row(1, 1)],
+        &[&stale.to_string(), &request(2, "status", json!({}))][1..],
+    );
+    assert_eq!((frames.len(), steered.len()), (1, 0));
+}

@@ -1,0 +1,288 @@
+//! What the supervisor tells a child.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mail::{InstanceName, Timestamp};
+
+use super::codec::{Reader, Writer};
+use super::document::Document;
+use super::socket::{Frame, LeashError};
+use crate::config::{Listen, ListenAddress, ListenSecurity, Role};
+
+/// A frame from the supervisor to a child.
+///
+/// Those that carry something ([`Config`](Self::Config) to [`Requests`](Self::Requests)) collect
+/// in the child until [`Go`](Self::Go), at its start, or [`Prepare`](Self::Prepare), at a reload,
+/// says that they are complete.
+#[derive(Debug)]
+pub(crate) enum Down {
+    /// What was prepared is not to be: another instance refused.
+    Abandon,
+    /// To control: the answer to one of its requests, as JSON.
+    Answer(Box<str>),
+    /// What was prepared is in force.
+    Commit,
+    /// Its part of the configuration; to control, the whole.
+    Config {
+        /// Its own name; `None` for control.
+        name: Option<InstanceName>,
+        /// Counts up with each new process that a reload makes necessary.
+        generation: u64,
+        /// The state directory.
+        state: PathBuf,
+        /// TOML.
+        document: Document,
+    },
+    /// The receiving end of an edge: over it come connections from a front.
+    EdgeFrom {
+        /// The front.
+        front: InstanceName,
+        /// Its role: mail's origin follows from who is at the other end.
+        role: Role,
+        /// The channel.
+        fd: OwnedFd,
+    },
+    /// The sending end of an edge.
+    EdgeTo {
+        /// The next instance.
+        next: InstanceName,
+        /// The channel.
+        fd: OwnedFd,
+    },
+    /// The channel for events: to control, the receiving end and whose they are.
+    Events {
+        /// The instance.
+        name: InstanceName,
+        /// The channel.
+        fd: OwnedFd,
+    },
+    /// The start is complete.
+    Go,
+    /// To control: an instance is no longer part of the system.
+    Gone(InstanceName),
+    /// A bound, listening socket.
+    Listener {
+        /// What it is bound to.
+        listen: Listen,
+        /// The socket.
+        fd: OwnedFd,
+    },
+    /// The state directory's lock: it is held until the last child is gone.
+    Lock(OwnedFd),
+    /// Show that you are alive.
+    Ping(u64),
+    /// The reload is complete: say whether it can be taken.
+    Prepare,
+    /// The channel for requests: to control, its end and whose it is.
+    Requests {
+        /// The instance.
+        name: InstanceName,
+        /// Its role.
+        role: Role,
+        /// The channel.
+        fd: OwnedFd,
+    },
+    /// Make way for the next generation: stop accepting, finish, give up the spool, exit.
+    Retire(Duration),
+    /// Stop accepting, finish what is in flight within this time, exit.
+    Stop(Duration),
+    /// To control: something happened that belongs in the log.
+    Tell(Told),
+}
+
+/// Something that the supervisor wants logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Which instance it is about; `None`: control or the supervisor itself.
+    pub(crate) about: Option<InstanceName>,
+    /// Whether somebody should look at it.
+    pub(crate) weight: Weight,
+    /// In words.
+    pub(crate) text: Box<str>,
+}
+
+/// Whether somebody should look at something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Somebody should.
+    Alarm,
+    /// It is in the order of things.
+    Note,
+}
+
+mod kind {
+    pub(super) const ABANDON: u8 = 1;
+    pub(super) const ANSWER: u8 = 2;
+    pub(super) const COMMIT: u8 = 3;
+    pub(super) const CONFIG: u8 = 4;
+    pub(super) const EDGE_FROM: u8 = 5;
+    pub(super) const EDGE_TO: u8 = 6;
+    pub(super) const EVENTS: u8 = 7;
+    pub(super) const GO: u8 = 8;
+    pub(super) const GONE: u8 = 9;
+    pub(super) const LISTENER: u8 = 10;
+    pub(super) const LOCK: u8 = 11;
+    pub(super) const PING: u8 = 12;
+    pub(super) const PREPARE: u8 = 13;
+    pub(super) const REQUESTS: u8 = 14;
+    pub(super) const RETIRE: u8 = 15;
+    pub(super) const STOP: u8 = 16;
+    pub(super) const TELL: u8 = 17;
+}
+
+impl Down {
+    /// The frame that says it.
+    pub(super) fn encode(self) -> Frame {
+        let writer = match self {
+            Self::Abandon => Writer::new(kind::ABANDON),
+            Self::Answer(json) => Writer::new(kind::ANSWER).text(&json),
+            Self::Commit => Writer::new(kind::COMMIT),
+            Self::Config {
+                name,
+                generation,
+                state,
+                document,
+            } => Writer::new(kind::CONFIG)
+                .text(name.as_ref().map_or("", InstanceName::as_str))
+                .number(generation)
+                .path(&state)
+                .fd(document.into_fd()),
+            Self::EdgeFrom { front, role, fd } => Writer::new(kind::EDGE_FROM)
+                .text(front.as_str())
+                .text(role.as_str())
+                .fd(fd),
+            Self::EdgeTo { next, fd } => Writer::new(kind::EDGE_TO).text(next.as_str()).fd(fd),
+            Self::Events { name, fd } => Writer::new(kind::EVENTS).text(name.as_str()).fd(fd),
+            Self::Go => Writer::new(kind::GO),
+            Self::Gone(name) => Writer::new(kind::GONE).text(name.as_str()),
+            Self::Listener { listen, fd } => {
+                write_listen(Writer::new(kind::LISTENER), &listen).fd(fd)
+            }
+            Self::Lock(fd) => Writer::new(kind::LOCK).fd(fd),
+            Self::Ping(number) => Writer::new(kind::PING).number(number),
+            Self::Prepare => Writer::new(kind::PREPARE),
+            Self::Requests { name, role, fd } => Writer::new(kind::REQUESTS)
+                .text(name.as_str())
+                .text(role.as_str())
+                .fd(fd),
+            Self::Retire(limit) => Writer::new(kind::RETIRE).duration(limit),
+            Self::Stop(limit) => Writer::new(kind::STOP).duration(limit),
+            Self::Tell(told) => Writer::new(kind::TELL)
+                .number(told.at.unix_ms())
+                .text(told.about.as_ref().map_or("", InstanceName::as_str))
+                .number(u64::from(told.weight == Weight::Alarm))
+                .text(&told.text),
+        };
+        writer.finish()
+    }
+
+    /// What a frame says.
+    pub(super) fn decode(frame: Frame) -> Result<Self, LeashError> {
+        let (kind, mut fields) = Reader::new(frame)?;
+        let said = match kind {
+            kind::ABANDON => Self::Abandon,
+            kind::ANSWER => Self::Answer(fields.text()?),
+            kind::COMMIT => Self::Commit,
+            kind::CONFIG => Self::Config {
+                name: read_name_or_none(&mut fields)?,
+                generation: fields.number()?,
+                state: fields.path()?,
+                document: Document::received(fields.fd()?),
+            },
+            kind::EDGE_FROM => Self::EdgeFrom {
+                front: read_name(&mut fields)?,
+                role: read_role(&mut fields)?,
+                fd: fields.fd()?,
+            },
+            kind::EDGE_TO => Self::EdgeTo {
+                next: read_name(&mut fields)?,
+                fd: fields.fd()?,
+            },
+            kind::EVENTS => Self::Events {
+                name: read_name(&mut fields)?,
+                fd: fields.fd()?,
+            },
+            kind::GO => Self::Go,
+            kind::GONE => Self::Gone(read_name(&mut fields)?),
+            kind::LISTENER => Self::Listener {
+                listen: read_listen(&mut fields)?,
+                fd: fields.fd()?,
+            },
+            kind::LOCK => Self::Lock(fields.fd()?),
+            kind::PING => Self::Ping(fields.number()?),
+            kind::PREPARE => Self::Prepare,
+            kind::REQUESTS => Self::Requests {
+                name: read_name(&mut fields)?,
+                role: read_role(&mut fields)?,
+                fd: fields.fd()?,
+            },
+            kind::RETIRE => Self::Retire(fields.duration()?),
+            kind::STOP => Self::Stop(fields.duration()?),
+            kind::TELL => Self::Tell(Told {
+                at: Timestamp::from_unix_ms(fields.number()?),
+                about: read_name_or_none(&mut fields)?,
+                weight: if fields.number()? == 0 {
+                    Weight::Note
+                } else {
+                    Weight::Alarm
+                },
+                text: fields.text()?,
+            }),
+            _ => return Err(LeashError::Garbled("a kind that is not known")),
+        };
+        fields.finish(said)
+    }
+}
+
+fn read_name(fields: &mut Reader) -> Result<InstanceName, LeashError> {
+    fields.parsed("no name of an instance")
+}
+
+fn read_name_or_none(fields: &mut Reader) -> Result<Option<InstanceName>, LeashError> {
+    let text = fields.text()?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| LeashError::Garbled("no name of an instance"))
+}
+
+fn read_role(fields: &mut Reader) -> Result<Role, LeashError> {
+    let text = fields.text()?;
+    [Role::Input, Role::Output, Role::Submission]
+        .into_iter()
+        .find(|role| role.as_str() == &*text)
+        .ok_or(LeashError::Garbled("no role"))
+}
+
+const TCP: u64 = 0;
+const UNIX: u64 = 1;
+
+fn write_listen(writer: Writer, listen: &Listen) -> Writer {
+    let writer = writer.number(u64::from(listen.security == ListenSecurity::ImplicitTls));
+    match &listen.address {
+        ListenAddress::Tcp(address) => writer.number(TCP).text(&address.to_string()),
+        ListenAddress::Unix(path) => writer.number(UNIX).path(path),
+    }
+}
+
+fn read_listen(fields: &mut Reader) -> Result<Listen, LeashError> {
+    let security = match fields.number()? {
+        0 => ListenSecurity::Plain,
+        _ => ListenSecurity::ImplicitTls,
+    };
+    let address = match fields.number()? {
+        TCP => ListenAddress::Tcp(fields.parsed("no address")?),
+        UNIX => ListenAddress::Unix(fields.path()?),
+        _ => return Err(LeashError::Garbled("no kind of listener")),
+    };
+    Ok(Listen { address, security })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What a child says to the supervisor.
+
+use super::codec::{Reader, Writer};
+use super::socket::{Frame, LeashError};
+
+/// A frame from a child to the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Up {
+    /// What was prepared is in force here.
+    Committed,
+    /// It cannot start and is about to exit; why.
+    Failed(Box<str>),
+    /// The answer to a ping.
+    Pong(u64),
+    /// The reload can be taken: committing it cannot fail any more.
+    Prepared,
+    /// It accepts.
+    Ready,
+    /// The reload cannot be taken; why.
+    Refused(Box<str>),
+    /// From control: a request, as JSON.
+    Request(Box<str>),
+}
+
+mod kind {
+    pub(super) const COMMITTED: u8 = 65;
+    pub(super) const FAILED: u8 = 66;
+    pub(super) const PONG: u8 = 67;
+    pub(super) const PREPARED: u8 = 68;
+    pub(super) const READY: u8 = 69;
+    pub(super) const REFUSED: u8 = 70;
+    pub(super) const REQUEST: u8 = 71;
+}
+
+impl Up {
+    /// The frame that says it.
+    pub(super) fn encode(&self) -> Frame {
+        let writer = match self {
+            Self::Committed => Writer::new(kind::COMMITTED),
+            Self::Failed(why) => Writer::new(kind::FAILED).text(why),
+            Self::Pong(number) => Writer::new(kind::PONG).number(*number),
+            Self::Prepared => Writer::new(kind::PREPARED),
+            Self::Ready => Writer::new(kind::READY),
+            Self::Refused(why) => Writer::new(kind::REFUSED).text(why),
+            Self::Request(json) => Writer::new(kind::REQUEST).text(json),
+        };
+        writer.finish()
+    }
+
+    /// What a frame says.
+    pub(super) fn decode(frame: Frame) -> Result<Self, LeashError> {
+        let (kind, mut fields) = Reader::new(frame)?;
+        let said = match kind {
+            kind::COMMITTED => Self::Committed,
+            kind::FAILED => Self::Failed(fields.text()?),
+            kind::PONG => Self::Pong(fields.number()?),
+            kind::PREPARED => Self::Prepared,
+            kind::READY => Self::Ready,
+            kind::REFUSED => Self::Refused(fields.text()?),
+            kind::REQUEST => Self::Request(fields.text()?),
+            _ => return Err(LeashError::Garbled("a kind that is not known")),
+        };
+        fields.finish(said)
+    }
+}
