@@ -10,16 +10,32 @@
 //! No `250` to a message before [`Session::answer_commit`]. Pipelined commands wait while a
 //! question is open. After STARTTLS nothing is left of what was said in plaintext.
 //!
-//! In the dialect of the edge, DATA and the last BDAT of a transaction with n accepted recipients
-//! are answered by n replies in their order once the content was announced, whatever the outcome;
-//! a chunk outside of a transaction, and every other command, is answered once.
+//! In the dialect of the edge, the last BDAT of an open transaction with n accepted recipients is
+//! answered by n replies in their order, whatever the outcome. A chunk outside of a transaction
+//! (also after an earlier chunk was refused), and every other command, is answered once.
 //!
 //! # Standards
 //! RFC 5321 §4; RFC 2033 §4.2 for the replies of the edge.
 
+mod bdat;
+mod commit;
+mod content;
+mod data;
+mod dispatch;
 mod event;
+mod hello;
+mod input;
+mod mail;
+mod pace;
+mod rcpt;
+mod reset;
+mod say;
 mod session;
 mod settings;
+mod starttls;
+mod state;
+mod verify;
+mod xforward;
 
 pub use crate::codec::xforward::XforwardAttributes;
 pub use crate::limits::Limits;

@@ -125,7 +125,7 @@ table! {
     LOOP 554 (5, 4, 6) "this message has been here before" "The message visited this instance already, or has too many Received fields.";
     NO_SERVICE 554 (5, 3, 2) "no mail service here" "A listener that refuses all.";
     TRANSACTION_FAILED 554 (5, 0, 0) "transaction failed" "A failure that has no better name.";
-    BODY_NEEDS_CHUNKING 554 (5, 6, 1) "binary content comes by BDAT" "DATA after BODY=BINARYMIME.";
+    BODY_NEEDS_CHUNKING 503 (5, 5, 1) "binary content comes by BDAT" "DATA after BODY=BINARYMIME.";
     HELD 250 (2, 0, 0) "held: {why}" "Not sent on the wire: a recipient that a route or an operator holds.";
     EXPIRED 554 (5, 4, 7) "could not be delivered in time" "Not sent on the wire: stands in the notification of an expired message.";
     NO_CONNECTION 451 (4, 4, 1) "no connection to the next host" "Not sent on the wire: an attempt that reached nobody.";

@@ -1,17 +1,22 @@
 //! The session: its buffers, its clock, and the order in which its parts are asked.
 //!
-//! What a command does stands in the command's own file.
+//! What a command does stands in the command's own file; how input is cut for them, in `input`;
+//! what is said and counted, in `say`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mail::{Moment, Reply, Security};
+use mail::reply::table;
+use mail::{Moment, Reply, ReplyCode, Security};
 
-use super::event::{
-    CommitQuestion, Committed, DataQuestion, Event, Hello, MailQuestion, RcptQuestion,
-    VerifyQuestion,
-};
-use super::settings::Settings;
+use super::event::{CloseReason, Event, Hello, Serial};
+use super::input::Pending;
+use super::pace::Pace;
+use super::settings::{Dialect, Settings};
+use super::state::{Asked, State, Transaction};
+use crate::codec::line::LineReader;
+use crate::codec::xforward::XforwardAttributes;
+use crate::limits::{BODY_LEN_MAX, INPUT_LEN_MAX, OUTPUT_LEN_MAX};
 
 /// One client's session, from the greeting to the end.
 ///
@@ -21,57 +26,118 @@ pub struct Session {
     pub(super) settings: Arc<Settings>,
     pub(super) security: Security,
     pub(super) hello: Option<Hello>,
+    pub(super) xforward: Option<Box<XforwardAttributes>>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) state: State,
+    pub(super) phase: Phase,
+    /// Whether the client closed its side; what waits is still answered.
+    pub(super) saw_eof: bool,
+    pub(super) serial: Serial,
+    /// When the client must have said something; `None` while it is not waited for.
+    pub(super) deadline: Option<Moment>,
+    pub(super) pace: Pace,
+    /// Octets of refused content since content was last welcome.
+    pub(super) refused_len: u64,
+    /// Since a message was last accepted.
+    pub(super) n_commands: u32,
+    /// Since a message was last accepted.
+    pub(super) n_errors: u32,
+    pub(super) lines: LineReader,
+    pub(super) pending: Pending,
     pub(super) events: VecDeque<Event>,
     pub(super) output: Vec<u8>,
     pub(super) body: Vec<u8>,
+}
+
+/// How far the session is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Mail is taken.
+    Open,
+    /// The client gets no service; it may only say QUIT.
+    Refusing,
+    /// The instance stops; the session ends at the next boundary.
+    Stopping,
 }
 
 impl Session {
     /// A session with a client that just connected. The greeting is ready to be transmitted.
     #[must_use]
     pub fn new(settings: Arc<Settings>, security: Security, now: Moment) -> Self {
-        let _ = now;
+        let mut session = Self::silent(settings, security, now);
+        session.say_greeting();
+        session
+    }
+
+    /// A session with a client that gets no service: `reply` is the greeting. After `421` the
+    /// session is closed at once; after any other, the client may only say QUIT
+    /// (RFC 5321 §3.1).
+    #[must_use]
+    pub fn refusing(settings: Arc<Settings>, reply: Reply, now: Moment) -> Self {
+        let mut session = Self::silent(settings, Security::Plain, now);
+        session.phase = Phase::Refusing;
+        session.say(&reply);
+        if reply.code == CODE_CLOSING {
+            session.close(CloseReason::Refused);
+        }
+        session
+    }
+
+    fn silent(settings: Arc<Settings>, security: Security, now: Moment) -> Self {
         Self {
+            deadline: Some(now + settings.limits.command_timeout),
+            pace: Pace::start(now, &settings.limits),
             settings,
             security,
             hello: None,
+            xforward: None,
+            transaction: None,
+            state: State::Command,
+            phase: Phase::Open,
+            saw_eof: false,
+            serial: Serial::default(),
+            refused_len: 0,
+            n_commands: 0,
+            n_errors: 0,
+            lines: LineReader::default(),
+            pending: Pending::default(),
             events: VecDeque::new(),
             output: Vec::new(),
             body: Vec::new(),
         }
     }
 
-    /// A session with a client that gets no service: `reply` is the greeting. After `421` the
-    /// session is closed at once; after any other, each command but QUIT is refused with it
-    /// (RFC 5321 §3.1).
-    #[must_use]
-    pub fn refusing(settings: Arc<Settings>, reply: Reply, now: Moment) -> Self {
-        let _ = reply;
-        Self::new(settings, Security::Plain, now)
-    }
-
-    /// Takes octets from the client. All are kept or used, also where
-    /// [`wants_input`](Self::wants_input) is false; give at most what one read brings.
-    pub fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
-        let _ = (now, bytes);
-    }
-
     /// The client will send no more. What waits is still answered; content that is not complete
     /// is dropped.
     pub fn handle_eof(&mut self, now: Moment) {
-        let _ = now;
+        self.saw_eof = true;
+        self.advance_pending(now);
     }
 
     /// Looks at the time; to be called at [`poll_timeout`](Self::poll_timeout) or later. Too
     /// early a call does nothing.
     pub fn handle_timeout(&mut self, now: Moment) {
-        let _ = now;
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match &self.state {
+            State::Chunk(_) | State::Data(..) => {
+                self.end(self.pace.verdict(&self.settings.limits));
+            }
+            State::Command => self.end(&table::TIMED_OUT),
+            // Nothing can be said in the middle of a handshake.
+            State::Handshake => self.close(CloseReason::Ended(&table::TIMED_OUT)),
+            State::Await(..) | State::Closed => {}
+        }
     }
 
-    /// The TLS handshake after [`Event::StartTls`] is done. What the client said is forgotten
-    /// (RFC 3207 §4.2), and it must say EHLO anew.
-    pub fn handle_tls(&mut self, now: Moment) {
-        let _ = now;
+    /// Ends the session with `421` as soon as no command is under way; content that is arriving
+    /// may still arrive, and its message be committed.
+    pub fn shut_down(&mut self, now: Moment) {
+        self.phase = Phase::Stopping;
+        if matches!(self.state, State::Command) {
+            self.expect_command(now);
+        }
     }
 
     /// What happened next, oldest first. Ask until there is nothing, before transmitting.
@@ -81,14 +147,20 @@ impl Session {
 
     /// Appends what is to be written to the client to `out`, and forgets it.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.output);
+        hand_over(&mut self.output, out);
+    }
+
+    /// Appends the decoded content received so far to `into`, and forgets it. Nothing is copied
+    /// where `into` is empty: the buffers are exchanged.
+    pub fn take_body(&mut self, into: &mut Vec<u8>) {
+        hand_over(&mut self.body, into);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` while the client is
     /// not the one who is waited for.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        None
+    pub const fn poll_timeout(&self) -> Option<Moment> {
+        self.deadline
     }
 
     /// Whether to read from the client. False while a question is open and enough input waits,
@@ -96,46 +168,15 @@ impl Session {
     /// after the end.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        true
-    }
-
-    /// Appends the decoded content received so far to `into`, and forgets it. Nothing is copied
-    /// where `into` is empty: the buffers are exchanged.
-    pub fn take_body(&mut self, into: &mut Vec<u8>) {
-        into.append(&mut self.body);
-    }
-
-    /// Answers [`Event::Mail`]. A reply with code 421 ends the session; this holds for all
-    /// answers.
-    pub fn answer_mail(&mut self, now: Moment, question: MailQuestion, answer: Result<(), Reply>) {
-        let _ = (now, question, answer);
-    }
-
-    /// Answers [`Event::Rcpt`].
-    pub fn answer_rcpt(&mut self, now: Moment, question: RcptQuestion, answer: Result<(), Reply>) {
-        let _ = (now, question, answer);
-    }
-
-    /// Answers [`Event::Data`]. A refusal ends the transaction; chunks that come all the same are
-    /// read over.
-    pub fn answer_data(&mut self, now: Moment, question: DataQuestion, answer: Result<(), Reply>) {
-        let _ = (now, question, answer);
-    }
-
-    /// Answers [`Event::Commit`], and ends the transaction.
-    pub fn answer_commit(&mut self, now: Moment, question: CommitQuestion, answer: Committed) {
-        let _ = (now, question, answer);
-    }
-
-    /// Answers [`Event::Verify`].
-    pub fn answer_verify(&mut self, now: Moment, question: VerifyQuestion, answer: Reply) {
-        let _ = (now, question, answer);
-    }
-
-    /// Ends the session with `421` as soon as no command is under way; content that is arriving
-    /// may still arrive, and its message be committed.
-    pub fn shut_down(&mut self, now: Moment) {
-        let _ = now;
+        let has_room = match self.state {
+            State::Closed | State::Handshake => false,
+            State::Await(..) => self.pending.len() < INPUT_LEN_MAX,
+            State::Chunk(_) | State::Command | State::Data(..) => true,
+        };
+        has_room
+            && !self.saw_eof
+            && self.output.len() < OUTPUT_LEN_MAX
+            && self.body.len() < BODY_LEN_MAX
     }
 
     /// Whether the connection is protected now.
@@ -153,12 +194,104 @@ impl Session {
     /// How many recipients the open transaction has; zero where none is open.
     #[must_use]
     pub fn n_recipients(&self) -> usize {
-        0
+        self.transaction.as_ref().map_or(0, |t| t.n_recipients)
     }
 
     /// Whether the session is over.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        false
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(super) const fn is_extended(&self) -> bool {
+        matches!(&self.hello, Some(hello) if hello.extended)
+    }
+
+    pub(super) fn is_edge(&self) -> bool {
+        self.settings.dialect == Dialect::Edge
+    }
+
+    /// Asks; until the answer, nothing else happens.
+    pub(super) fn ask(&mut self, asked: Asked) -> Serial {
+        self.serial = self.serial.next();
+        self.state = State::Await(self.serial, asked);
+        self.deadline = None;
+        self.serial
+    }
+
+    /// The open question, where it is the one that is answered.
+    pub(super) fn answered(&mut self, serial: Serial) -> Option<Asked> {
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Await(open, asked) if open == serial => Some(asked),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Goes on after an answer: with what waits, or with the next command.
+    pub(super) fn go_on(&mut self, now: Moment) {
+        if matches!(self.state, State::Command) {
+            self.expect_command(now);
+        }
+        self.advance_pending(now);
+    }
+
+    /// A command is done; another may come.
+    pub(super) fn expect_command(&mut self, now: Moment) {
+        let content_is_open = self
+            .transaction
+            .as_ref()
+            .is_some_and(|t| t.content.is_some());
+        if self.phase == Phase::Stopping && !content_is_open {
+            self.end(&table::SHUTTING_DOWN);
+            return;
+        }
+        self.state = State::Command;
+        let deadline = now + self.settings.limits.command_timeout;
+        // Between chunks the content goes on costing time: one octet a chunk is no way around.
+        self.deadline = Some(if content_is_open {
+            deadline.min(self.pace.deadline())
+        } else {
+            deadline
+        });
+    }
+
+    /// The transaction is over, whatever became of it.
+    pub(super) fn end_transaction(&mut self) {
+        self.transaction = None;
+        self.xforward = None;
+    }
+
+    /// Says a `421` of ours and closes.
+    pub(super) fn end(&mut self, row: &'static table::Row) {
+        if !self.is_closed() {
+            self.say(&row.reply());
+            self.close(CloseReason::Ended(row));
+        }
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        if self.is_closed() {
+            return;
+        }
+        self.state = State::Closed;
+        self.deadline = None;
+        self.end_transaction();
+        self.pending = Pending::default();
+        self.body = Vec::new();
+        self.events.push_back(Event::Closed(reason));
+    }
+}
+
+/// The code after which the session is closed (RFC 5321 §3.8).
+pub(super) const CODE_CLOSING: ReplyCode = ReplyCode::new(421);
+
+fn hand_over(from: &mut Vec<u8>, into: &mut Vec<u8>) {
+    if into.is_empty() {
+        std::mem::swap(from, into);
+    } else {
+        into.append(from);
     }
 }

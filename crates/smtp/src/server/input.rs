@@ -1,0 +1,138 @@
+//! Input: how it is cut into lines, chunks and content, and what waits while it cannot be.
+
+use mail::Moment;
+use mail::reply::table;
+
+use super::event::{CloseReason, Event};
+use super::session::Session;
+use super::state::State;
+use crate::codec::line::{LineFault, LineStep};
+
+impl Session {
+    /// Takes octets from the client. All are kept or used, also where
+    /// [`wants_input`](Self::wants_input) is false; give at most what one read brings.
+    pub fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
+        if self.pending.is_empty() {
+            let used = self.advance(now, bytes);
+            self.pending.add(&bytes[used..]);
+        } else {
+            self.pending.add(bytes);
+            self.advance_pending(now);
+        }
+        self.settle();
+    }
+
+    /// Goes on with what waits.
+    pub(super) fn advance_pending(&mut self, now: Moment) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let used = self.advance(now, pending.octets());
+        pending.remove(used);
+        self.pending = pending;
+        self.settle();
+    }
+
+    /// Uses as much of `input` as it can, and says how much.
+    fn advance(&mut self, now: Moment, input: &[u8]) -> usize {
+        let mut used = 0;
+        loop {
+            let rest = &input[used..];
+            let before = used;
+            match &mut self.state {
+                State::Closed => return input.len(),
+                State::Await(..) => return used,
+                State::Handshake if rest.is_empty() => return used,
+                State::Handshake => self.end_injection(),
+                State::Command => used += self.line(now, rest),
+                State::Chunk(_) => used += self.chunk(now, rest),
+                State::Data(..) => used += self.data(now, rest),
+            }
+            if used == before && !self.is_closed() {
+                return used;
+            }
+        }
+    }
+
+    fn line(&mut self, now: Moment, input: &[u8]) -> usize {
+        let len_max = self.settings.limits.command_len_max;
+        let (used, step) = self.lines.step(input, len_max);
+        match step {
+            LineStep::More => return used,
+            LineStep::Line(line) => self.command(now, line),
+            LineStep::Fault(LineFault::BareNewline) => self.refuse(&table::BARE_NEWLINE),
+            LineStep::Fault(LineFault::TooLong) => self.refuse(&table::LINE_TOO_LONG),
+            LineStep::Fault(LineFault::Endless) => self.end(&table::LINE_TOO_LONG_CLOSING),
+        }
+        if matches!(self.state, State::Command) {
+            self.expect_command(now);
+        }
+        used
+    }
+
+    /// After each step: tells of the body, and ends what the client left.
+    fn settle(&mut self) {
+        let is_receiving = matches!(
+            self.state,
+            State::Chunk(_) | State::Command | State::Data(..)
+        );
+        if is_receiving
+            && !self.body.is_empty()
+            && !self.events.iter().any(|event| matches!(event, Event::Body))
+        {
+            self.events.push_back(Event::Body);
+        }
+        if self.saw_eof && (is_receiving || matches!(self.state, State::Handshake)) {
+            self.close(CloseReason::ClientLeft);
+        }
+    }
+
+    /// Injection (CVE-2011-0411): octets that follow STARTTLS before the handshake would be
+    /// read as if they had come protected.
+    fn end_injection(&mut self) {
+        self.events
+            .retain(|event| !matches!(event, Event::StartTls));
+        self.close(CloseReason::Injection);
+    }
+}
+
+/// Octets that cannot be used yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    octets: Vec<u8>,
+    used: usize,
+}
+
+impl Pending {
+    /// An empty buffer above this many octets is given back: an idle session stays small.
+    const KEPT_LEN_MAX: usize = 1024;
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[self.used..]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.octets().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.octets().is_empty()
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        // What was used moves out only here, so that each octet moves at most once a read.
+        self.octets.drain(..self.used);
+        self.used = 0;
+        self.octets.extend_from_slice(bytes);
+    }
+
+    fn remove(&mut self, n: usize) {
+        self.used += n;
+        if self.is_empty() {
+            self.used = 0;
+            if self.octets.capacity() > Self::KEPT_LEN_MAX {
+                self.octets = Vec::new();
+            } else {
+                self.octets.clear();
+            }
+        }
+    }
+}
