@@ -1,4 +1,5 @@
 mod config;
+mod control;
 mod instance;
 mod leash;
 mod observe;

@@ -149,7 +149,7 @@ impl Counters {
 }
 
 fn slot_of(second: u64) -> usize {
-    (second % N_SLOTS as u64) as usize
+    usize::try_from(second % N_SLOTS as u64).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Renderer {
     ) {
         // Writing to a `String` cannot fail; the parts that are written here do not either.
         let _infallible = match format {
-            Format::Json => self.json(instance, event, out),
+            Format::Json => Self::json(instance, event, out),
             Format::Text => self.text(instance, event, out),
         };
     }
@@ -57,14 +57,14 @@ impl Renderer {
         fields::each(event, &mut |key, value| {
             self.value.clear();
             let written = write_text_value(&mut self.value, value);
-            result = result.and(written).and(write!(out, " {key}="));
+            result = result.and(written).and_then(|()| write!(out, " {key}="));
             push_text_value(out, &self.value);
         });
         out.push('\n');
         result
     }
 
-    fn json(&mut self, instance: &InstanceName, event: &Event, out: &mut String) -> fmt::Result {
+    fn json(instance: &InstanceName, event: &Event, out: &mut String) -> fmt::Result {
         write!(
             out,
             "{{\"at\":\"{}\",\"instance\":\"{instance}\"",

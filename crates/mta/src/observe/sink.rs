@@ -212,16 +212,16 @@ mod tests {
     #[tokio::test]
     async fn a_single_event_goes_when_its_time_has_come() {
         let (sink, control) = pair();
-        let control = tokio::io::unix::AsyncFd::register(control).expect("a pollable socket");
+        // SEQPACKET ends are read and written as those of datagrams are.
+        let control = std::os::unix::net::UnixDatagram::from(control);
+        let control = tokio::net::UnixDatagram::from_std(control).expect("a pollable socket");
         sink.record(&samples::all()[0]);
         tokio::select! {
             () = sink.drive() => unreachable!("it drives for ever"),
-            ready = control.readable() => drop(ready),
+            ready = control.readable() => ready.expect("readable"),
         }
-        assert_eq!(
-            receive(control.get_ref()).map(|batch| batch.events.len()),
-            Some(1)
-        );
+        let control = control.into_std().expect("a socket").into();
+        assert_eq!(receive(&control).map(|batch| batch.events.len()), Some(1));
     }
 
     #[test]

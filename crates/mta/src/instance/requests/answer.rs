@@ -45,8 +45,10 @@ impl Rows {
             let value = recipient_value(recipient, now);
             let len = value.to_string().len() + 1;
             if self.len + len > ROWS_LEN_MAX {
-                self.rows
-                    .push(with_recipients(&head, std::mem::take(&mut part)));
+                if !part.is_empty() {
+                    self.rows
+                        .push(with_recipients(&head, std::mem::take(&mut part)));
+                }
                 full.extend(self.take());
                 self.len = head_len;
             }

@@ -60,7 +60,7 @@ impl Request {
         let id = value["id"].as_u64().ok_or(None)?;
         let until = value["until"]
             .as_u64()
-            .map_or(Timestamp::default(), Timestamp::from_unix_ms);
+            .map_or_else(Timestamp::default, Timestamp::from_unix_ms);
         match parse_verb(&value["verb"], &value["args"]) {
             Ok(verb) => Ok(Self { id, until, verb }),
             Err(text) => Err(Some(error(id, &text))),

@@ -99,6 +99,8 @@ fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<(Step, u64, O
     .expect("a pair");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The sockets are looked at between any two steps, as they are when many are busy.
+        .event_interval(1)
         .build()
         .expect("a runtime");
     let frames = runtime.block_on(async {
@@ -109,7 +111,11 @@ fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<(Step, u64, O
             let request: Value = serde_json::from_str(request).expect("JSON");
             channel.send(&request).await.expect("sent");
         }
-        let mut n_open = requests.len();
+        // What is stale gets no answer.
+        let mut n_open = requests
+            .iter()
+            .filter(|r| r.contains(&u64::MAX.to_string()))
+            .count();
         while n_open > 0 {
             channel.receive(&mut buffer).await.expect("received");
             assert!(
@@ -279,7 +285,7 @@ fn requests_are_answered_though_others_go_on_and_stale_ones_are_not_done() {
 
     let (frames, steered) = ask(
         vec![row(1, 1)],
-        &[&stale.to_string(), &request(2, "status", json!({}))][1..],
+        &[&stale.to_string(), &request(2, "status", json!({}))],
     );
     assert_eq!((frames.len(), steered.len()), (1, 0));
 }
