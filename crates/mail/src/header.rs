@@ -106,7 +106,7 @@ impl<'a> Header<'a> {
             return header.ended(field_at, field_at, HeaderEnd::TooLong);
         }
         let last = &content[line_at..];
-        if !continues(last) {
+        if !continues(last) || line_at == 0 {
             header.see(&content[field_at..line_at]);
             field_at = line_at;
             if !last.is_empty() && colon(last).is_none() {

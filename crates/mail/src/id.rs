@@ -36,6 +36,12 @@ impl TraceId {
         Self(((now.unix_ms() as u128) << 80) | (entropy & ((1 << 80) - 1)))
     }
 
+    /// When it was made.
+    #[must_use]
+    pub const fn made(self) -> Timestamp {
+        Timestamp::from_unix_ms((self.0 >> 80) as u64)
+    }
+
     /// From the bytes that [`Self::to_bytes`] gave.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {

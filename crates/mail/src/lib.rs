@@ -12,6 +12,7 @@
 mod address;
 mod client;
 mod disposition;
+pub mod dsn;
 mod enhanced_status;
 mod envelope;
 pub mod event;

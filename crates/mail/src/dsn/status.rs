@@ -1,0 +1,77 @@
+//! The part that a program reads: message/delivery-status (RFC 3464 §2), or its form for
+//! addresses beyond ASCII, message/global-delivery-status (RFC 6533 §3).
+
+use crate::{Reply, ReplyClass};
+
+use super::lines::{Encoding, Lines};
+use super::{Action, Fate, Report};
+
+pub(super) fn write(lines: &mut Lines, report: &Report<'_>) {
+    if lines.utf8() {
+        lines.begin_part("message/global-delivery-status", Encoding::EightBit);
+    } else {
+        lines.begin_part("message/delivery-status", Encoding::SevenBit);
+    }
+    if let Some(envid) = &report.original.envelope.envid {
+        lines.field("Original-Envelope-Id", envid);
+    }
+    lines.field("Reporting-MTA", &format!("dns; {}", report.hostname));
+    lines.field("X-Postern-Trace", &report.original.trace.to_string());
+    let arrived = report.original.arrived.rfc5322();
+    lines.field("Arrival-Date", &arrived.to_string());
+    for fate in report.fates {
+        lines.empty();
+        write_fate(lines, report, fate);
+    }
+}
+
+fn write_fate(lines: &mut Lines, report: &Report<'_>, fate: &Fate<'_>) {
+    let recipient = fate.recipient;
+    if let Some(orcpt) = &recipient.orcpt {
+        lines.field("Original-Recipient", &spaced(orcpt));
+    }
+    let kind = if recipient.address.is_ascii() {
+        "rfc822"
+    } else {
+        "utf-8"
+    };
+    lines.field("Final-Recipient", &format!("{kind}; {}", recipient.address));
+    lines.field("Action", report.action.keyword());
+    lines.field("Status", &status(report.action, fate.verdict));
+    if let Some(remote) = fate.remote {
+        lines.field("Remote-MTA", &format!("dns; {}", remote.host));
+        lines.field("Diagnostic-Code", &format!("smtp; {}", remote.reply));
+    } else {
+        lines.field(
+            "Diagnostic-Code",
+            &format!("X-Postern; {}", fate.verdict.text()),
+        );
+    }
+    let last_attempt = fate.last_attempt.rfc5322();
+    lines.field("Last-Attempt-Date", &last_attempt.to_string());
+    if let (Action::Delayed, Some(expires)) = (report.action, report.expires) {
+        lines.field("Will-Retry-Until", &expires.rfc5322().to_string());
+    }
+}
+
+/// The verdict's enhanced status code if it goes with the action, else the action's most general
+/// one: a delay is not reported as 5.x.x, nor a failure as 2.x.x.
+fn status(action: Action, verdict: &Reply) -> String {
+    let (class, n) = match action {
+        Action::Delayed => (ReplyClass::Transient, 4),
+        Action::Delivered | Action::Relayed => (ReplyClass::Positive, 2),
+        Action::Failed => (ReplyClass::Permanent, 5),
+    };
+    match verdict.enhanced {
+        Some(enhanced) if verdict.class() == class && enhanced.class() == n => enhanced.to_string(),
+        _ => format!("{n}.0.0"),
+    }
+}
+
+/// `type;address` with a space that lets a long one be folded.
+fn spaced(orcpt: &str) -> String {
+    match orcpt.split_once(';') {
+        Some((kind, address)) => format!("{kind}; {}", address.trim_start()),
+        None => format!("rfc822; {orcpt}"),
+    }
+}
