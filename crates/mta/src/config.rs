@@ -9,19 +9,45 @@
 //! reader walks and from which `docs/reference/settings.md` is made.
 //! Nothing here changes a file.
 //!
+//! # Limits
+//! A file holds 16 MiB at most.
+//!
 //! # Failure
 //! All mistakes of a file are reported in one run, each as `FILE:LINE:COLUMN: text`.
 
+mod build;
+mod check;
+mod difference;
+mod graph;
 mod model;
+mod nearest;
+mod part;
+mod problem;
+#[cfg(test)]
+mod reference;
+mod section;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mail::InstanceName;
+
+pub(crate) use difference::Change;
 pub(crate) use model::{
     BareNewlines, HandoffSettings, HostPort, InstanceConfig, Limits, Listen, ListenAddress,
     ListenSecurity, Log, LogFormat, MissingCertificate, Network, Next, OpenTo, PathTemplate, Peer,
     QuestionCache, QueueSettings, Role, Route, RouteMatch, Target, Tls, Xforward,
 };
+pub(crate) use problem::{Finding, Location, Position, Problem, Problems, Severity};
+
+use problem::Text;
+use tree::Table;
 
 /// A whole configuration, or the part of one that an instance is given.
 #[derive(Clone, Debug)]
@@ -36,4 +62,90 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// In the order of the file, at least one.
     pub(crate) instances: Vec<InstanceConfig>,
+    /// What the text is called in messages.
+    file: Box<str>,
+    /// The text, for the places of findings and for the parts of instances.
+    tree: Table,
+}
+
+/// What the embedded configuration is called in messages.
+const EMBEDDED_NAME: &str = "(embedded)";
+
+/// The longest file that is read, in octets: a list of a million users fits.
+const FILE_LEN_MAX: u64 = 16 << 20;
+
+impl Config {
+    /// The configuration for trying things out, used where no file is named. `state` replaces
+    /// its directory, `./postern-data`.
+    ///
+    /// # Errors
+    /// Only those of the state directory.
+    pub(crate) fn embedded(state: Option<&Path>) -> Result<Self, Problems> {
+        Self::parse(include_str!("config/embedded.toml"), EMBEDDED_NAME, state)
+    }
+
+    /// Reads a file; blocks. `state` replaces the directory that it names.
+    ///
+    /// # Errors
+    /// All mistakes of the file, or why it cannot be read.
+    pub(crate) fn load(file: &Path, state: Option<&Path>) -> Result<Self, Problems> {
+        let name = file.display().to_string();
+        match read_text(file) {
+            Ok(text) => Self::parse(&text, &name, state),
+            Err(error) => {
+                let text = Text::new(&name, "");
+                Err(Problems::new(vec![text.problem(None, format!("cannot be read: {error}"))]))
+            }
+        }
+    }
+
+    /// Reads a text, called `name` in messages. `state` replaces the directory that it names.
+    ///
+    /// # Errors
+    /// All mistakes of the text.
+    pub(crate) fn parse(text: &str, name: &str, state: Option<&Path>) -> Result<Self, Problems> {
+        build::config(&Text::new(name, text), state)
+    }
+
+    /// The instance of that name.
+    pub(crate) fn instance(&self, name: &InstanceName) -> Option<&InstanceConfig> {
+        self.instances.iter().find(|instance| instance.name == *name)
+    }
+
+    /// What is wrong or doubtful about the instances as a whole, in the order of the file. Looks
+    /// at nothing but the configuration.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        check::check(self)
+    }
+
+    /// What is wrong with the files that it names, as far as this process may read them; blocks.
+    pub(crate) fn check_files(&self) -> Vec<Finding> {
+        check::check_files(self)
+    }
+
+    /// The instances and where mail goes from each, for people to read; each line is ended.
+    pub(crate) fn graph(&self) -> String {
+        graph::graph(self)
+    }
+
+    /// What the instance needs of this configuration, as a text that [`Self::parse`] reads to an
+    /// equal [`InstanceConfig`]; `None` where there is no such instance.
+    pub(crate) fn part_for(&self, name: &InstanceName) -> Option<String> {
+        part::part_for(self, name)
+    }
+
+    /// What a reload from `old` to `new` does to each instance of either.
+    pub(crate) fn difference(old: &Self, new: &Self) -> Vec<(InstanceName, Change)> {
+        difference::difference(old, new)
+    }
+}
+
+fn read_text(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    // One octet more than allowed tells a file of the greatest length from one that is longer.
+    std::fs::File::open(file)?.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LEN_MAX {
+        return Err(std::io::Error::other(format!("longer than {FILE_LEN_MAX} octets")));
+    }
+    Ok(text)
 }

@@ -1,8 +1,7 @@
 //! What a configuration says, as types: every value is present, in range, and resolved.
 //!
 //! Owns no default and no reading: the defaults stand in [`super::settings`], the reading in
-//! [`super::build`]. Placeholders for the state directory are already replaced, relative paths
-//! are already absolute.
+//! `super::build`. Placeholders for the state directory are already replaced: every path is absolute.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -146,8 +145,8 @@ impl std::fmt::Display for HostPort {
 /// What becomes of the recipients that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// Which recipients.
-    pub(crate) matches: RouteMatch,
+    /// Which recipients: those that any of these matches; at least one.
+    pub(crate) matches: Vec<RouteMatch>,
     /// The local parts that exist, lower case; any other is no such user. `None`: the transport
     /// finds out (a Maildir must exist).
     pub(crate) users: Option<Vec<Box<str>>>,
@@ -242,18 +241,22 @@ pub(crate) struct Limits {
     pub(crate) recipients: u32,
     /// Octets of a message's content; announced as SIZE.
     pub(crate) message_size: u64,
-    /// Octets of a command line and of a content line, with its CR LF.
+    /// Octets of a command line with its CR LF.
+    pub(crate) command_length: u32,
+    /// Octets of a line of content without its CR LF; not applied to BINARYMIME.
     pub(crate) line_length: u32,
-    /// Commands that may be refused before the connection is closed.
+    /// Refused commands that may pass without a message being accepted.
     pub(crate) errors: u32,
-    /// Commands of one connection.
+    /// Commands that may pass without a message being accepted.
     pub(crate) commands: u32,
     /// How long a command may be awaited.
     pub(crate) command_timeout: Duration,
-    /// How long the next octets of a content may be awaited.
+    /// How long content may pause.
     pub(crate) data_timeout: Duration,
-    /// Octets a second that a content must bring, on average after a first minute.
-    pub(crate) data_rate_min: u64,
+    /// Octets a second that a content must bring.
+    pub(crate) data_rate_min: u32,
+    /// How long a TLS handshake may take.
+    pub(crate) tls_timeout: Duration,
     /// Everything that happens between the end of data and its reply.
     pub(crate) answer_timeout: Duration,
 }
@@ -265,10 +268,6 @@ pub(crate) struct HandoffSettings {
     pub(crate) patience: Duration,
     /// Connections at a time on the edge.
     pub(crate) connections: u32,
-    /// How long a connection without work is kept.
-    pub(crate) idle_timeout: Duration,
-    /// How long after a time-out the next single probe goes out.
-    pub(crate) probe_interval: Duration,
     /// The answers to recipient questions that are remembered.
     pub(crate) question_cache: QuestionCache,
 }

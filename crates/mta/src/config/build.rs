@@ -1,0 +1,310 @@
+//! From a text to a [`Config`], or to everything that is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use mail::InstanceName;
+
+use super::Config;
+use super::model::{
+    BareNewlines, HandoffSettings, InstanceConfig, Limits, Log, LogFormat, MissingCertificate,
+    OpenTo, Peer, QuestionCache, QueueSettings, Role, Route, RouteMatch, Target, Tls, Xforward,
+};
+use super::problem::{Problem, Problems, Text};
+use super::section::{Notes, Section};
+use super::settings::{COMMON, STATE_DEFAULT};
+use super::tree::{self, Parsed, Table, Value};
+use super::value;
+
+/// Reads a text. `state` replaces the directory that it names.
+pub(super) fn config(text: &Text<'_>, state: Option<&Path>) -> Result<Config, Problems> {
+    let Parsed { table: mut tree, mut problems, whole } = tree::read(text);
+    if !whole {
+        return Err(Problems::new(problems));
+    }
+    let state = match state_directory(text, &tree, state) {
+        Ok(state) => state,
+        Err(problem) => {
+            problems.push(problem);
+            PathBuf::from(STATE_DEFAULT)
+        }
+    };
+    let notes = Notes::new(text, state.clone(), problems);
+    let parts = read(&notes, &tree);
+    let problems = notes.into_problems();
+    match parts {
+        Some(parts) if problems.is_empty() => {
+            // From now on the text says what holds, so that a part of it can be handed on.
+            tree.set_text("state", &state.to_string_lossy());
+            let Parts { hostname, stop_timeout, log, instances } = parts;
+            let file = text.name.into();
+            Ok(Config { hostname, state, stop_timeout, log, instances, file, tree })
+        }
+        Some(_) | None => Err(Problems::new(problems)),
+    }
+}
+
+/// The state directory comes first, because the other paths are made of it.
+fn state_directory(
+    text: &Text<'_>,
+    tree: &Table,
+    replaced: Option<&Path>,
+) -> Result<PathBuf, Problem> {
+    let node = tree.find("state");
+    let at = node.map(|node| node.at);
+    let given = match (replaced, node.map(|node| &node.value)) {
+        (Some(path), _) => path.to_path_buf(),
+        (None, Some(Value::Text(path))) if !path.is_empty() => PathBuf::from(path),
+        // A value of another kind is noted with all the others.
+        (None, None | Some(_)) => PathBuf::from(STATE_DEFAULT),
+    };
+    let path = std::path::absolute(&given)
+        .map_err(|error| text.problem(at, format!("`state`: no working directory: {error}")))?;
+    match path.to_str() {
+        Some(path) if path.contains(['{', '}']) || path.contains(char::is_control) => {
+            Err(text.problem(at, "`state` must not contain braces or control characters"))
+        }
+        Some(_) => Ok(path),
+        None => Err(text.problem(at, "`state` must be UTF-8")),
+    }
+}
+
+struct Parts {
+    hostname: Box<str>,
+    stop_timeout: std::time::Duration,
+    log: Log,
+    instances: Vec<InstanceConfig>,
+}
+
+fn read(notes: &Notes<'_>, tree: &Table) -> Option<Parts> {
+    let top = Section::top(notes, tree, COMMON);
+    // Read already; here only its kind is looked at.
+    top.text("state", |text| if text.is_empty() { Err("it is empty".into()) } else { Ok(()) });
+    let hostname = top.text("hostname", value::domain);
+    let stop_timeout = top.duration("stop_timeout");
+    let log = log(&top.section("log"), &notes.state);
+    let named = top.named_sections("instance");
+    let n_named = named.len();
+    let instances: Vec<InstanceConfig> = named
+        .into_iter()
+        .filter_map(|(name, at, section)| {
+            let name = name
+                .parse::<InstanceName>()
+                .map_err(|error| notes.note(at, error.to_string().escape_debug().to_string()))
+                .ok();
+            instance(section, name, &notes.state)
+        })
+        .collect();
+    if n_named == 0 && top.has("instance") {
+        notes.note(top.position("instance"), "there is no instance");
+    }
+    Some(Parts { hostname: hostname?, stop_timeout, log: log?, instances })
+}
+
+fn log(section: &Section<'_>, state: &Path) -> Option<Log> {
+    let file = section.text("file", |text| match text {
+        "stderr" => Ok(None),
+        path => value::path(path, state).map(Some),
+    });
+    let format = section.choice("format", |word| match word {
+        "json" => Some(LogFormat::Json),
+        "text" => Some(LogFormat::Text),
+        _ => None,
+    });
+    let rotate_size = section.size("rotate_size");
+    let rotate_keep = section.count("rotate_keep");
+    Some(Log { file: file?, format: format?, rotate_size, rotate_keep })
+}
+
+/// Reads everything, also when something is missing, so that every mistake is noted.
+fn instance(
+    section: Section<'_>,
+    name: Option<InstanceName>,
+    state: &Path,
+) -> Option<InstanceConfig> {
+    let role = section.choice("role", |word| match word {
+        "input" => Some(Role::Input),
+        "output" => Some(Role::Output),
+        "submission" => Some(Role::Submission),
+        _ => None,
+    });
+    let section = section.with_role(role.unwrap_or(Role::Output));
+    let listen = section.list("listen", |text| value::listen(text, state)).unwrap_or_default();
+    let tls = section.has("tls").then(|| tls(&section.section("tls"), state));
+    let next = section.text("next", value::next);
+    let routes = section.sections("route").iter().map(|inner| route(inner, state)).collect();
+    let limits = limits(&section.section("limits"));
+    let handoff = handoff(&section.section("handoff"));
+    let queue = queue(&section.section("queue"));
+    let peers = section.sections("peer").iter().map(peer).collect();
+    let bare_newlines = section.choice("bare_newlines", |word| match word {
+        "normalize" => Some(BareNewlines::Normalize),
+        "refuse" => Some(BareNewlines::Refuse),
+        _ => None,
+    });
+    let tls = match tls {
+        Some(tls) => Some(tls?),
+        None => None,
+    };
+    Some(InstanceConfig {
+        name: name?,
+        role: role?,
+        listen,
+        tls,
+        next,
+        routes: every(routes)?,
+        limits,
+        handoff,
+        queue,
+        peers: every(peers)?,
+        bare_newlines: bare_newlines?,
+    })
+}
+
+/// All, or none where one is missing.
+fn every<T>(parts: Vec<Option<T>>) -> Option<Vec<T>> {
+    parts.into_iter().collect()
+}
+
+fn tls(section: &Section<'_>, state: &Path) -> Option<Tls> {
+    let certificate = section.text("certificate", |text| value::path(text, state));
+    let key = section.text("key", |text| value::path(text, state));
+    let missing = section.choice("missing", |word| match word {
+        "refuse" => Some(MissingCertificate::Refuse),
+        "self-signed" => Some(MissingCertificate::SelfSigned),
+        _ => None,
+    });
+    Some(Tls { certificate: certificate?, key: key?, missing: missing? })
+}
+
+fn route(section: &Section<'_>, state: &Path) -> Option<Route> {
+    let domains = section.list("domain", value::route_domain);
+    let addresses = section.list("address", value::route_address);
+    let users = section.list("users", value::user);
+    let to = target(&section.section("to"), state);
+    let open_to = section.choice("open_to", |word| match word {
+        "anyone" => Some(OpenTo::Anyone),
+        "ours" => Some(OpenTo::Ours),
+        _ => None,
+    });
+    let matches = match (domains, addresses) {
+        (Some(domains), None) => domains,
+        (None, Some(addresses)) => addresses,
+        (Some(_), Some(_)) => {
+            section.note(section.at, "a route has either `domain` or `address`, not both");
+            return None;
+        }
+        (None, None) => {
+            section.note(section.at, "a route needs `domain` or `address`");
+            return None;
+        }
+    };
+    for key in ["domain", "address"] {
+        if section.is_empty_list(key) {
+            section.note(section.position(key), "a route that matches nobody");
+        }
+    }
+    if users.is_some() && section.has("address") {
+        section.note(section.position("users"), "`users` goes with `domain`, not with `address`");
+    }
+    let to = to?;
+    let open_to = open_to.unwrap_or_else(|| open_by_default(&matches, &to));
+    Some(Route { matches, users, to, open_to })
+}
+
+/// What leaves the system, or could be anybody's, is not for the world to use.
+fn open_by_default(matches: &[RouteMatch], to: &Target) -> OpenTo {
+    let everybody = matches.contains(&RouteMatch::Any);
+    match to {
+        Target::Relay(_) => OpenTo::Ours,
+        Target::Discard { .. } | Target::Error { .. } | Target::Hold { .. }
+        | Target::Maildir(_) => {
+            if everybody { OpenTo::Ours } else { OpenTo::Anyone }
+        }
+    }
+}
+
+fn target(section: &Section<'_>, state: &Path) -> Option<Target> {
+    match section.variant()? {
+        "discard" => section.text("discard", value::sentence).map(|why| Target::Discard { why }),
+        "error" => section
+            .text("error", value::error_status)
+            .map(|(status, text)| Target::Error { status, text }),
+        "hold" => section.text("hold", value::sentence).map(|why| Target::Hold { why }),
+        "maildir" => {
+            section.text("maildir", |text| value::path_template(text, state)).map(Target::Maildir)
+        }
+        "relay" => section.text("relay", value::host_port).map(Target::Relay),
+        // Unknown, or known and not built: noted when the section was opened.
+        _ => None,
+    }
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    Limits {
+        connections: section.count("connections"),
+        connections_per_client: section.count("connections_per_client"),
+        recipients: section.count("recipients"),
+        message_size: section.size("message_size"),
+        command_length: section.size_u32("command_length"),
+        line_length: section.size_u32("line_length"),
+        errors: section.count("errors"),
+        commands: section.count("commands"),
+        command_timeout: section.duration("command_timeout"),
+        data_timeout: section.duration("data_timeout"),
+        data_rate_min: section.size_u32("data_rate_min"),
+        tls_timeout: section.duration("tls_timeout"),
+        answer_timeout: section.duration("answer_timeout"),
+    }
+}
+
+fn handoff(section: &Section<'_>) -> HandoffSettings {
+    HandoffSettings {
+        patience: section.duration("patience"),
+        connections: section.count("connections"),
+        question_cache: QuestionCache {
+            entries: section.count("questions_kept"),
+            accepted_for: section.duration("accepted_for"),
+            refused_for: section.duration("refused_for"),
+            stale_for: section.duration("stale_for"),
+        },
+    }
+}
+
+fn queue(section: &Section<'_>) -> QueueSettings {
+    QueueSettings {
+        retry: retry(section),
+        retry_max: section.duration("retry_max"),
+        delay_warning: section.duration("delay_warning"),
+        expiry: section.duration("expiry"),
+        concurrency: section.count("concurrency"),
+        concurrency_per_site: section.count("concurrency_per_site"),
+    }
+}
+
+fn retry(section: &Section<'_>) -> Vec<std::time::Duration> {
+    let pauses = section.list("retry", |text| {
+        let pause = value::duration(text)?;
+        if pause < RETRY_LEAST {
+            return Err(format!("`{text}` is shorter than a second"));
+        }
+        Ok(pause)
+    });
+    if section.is_empty_list("retry") {
+        section.note(section.position("retry"), "`retry` needs at least one pause");
+    }
+    pauses.unwrap_or_default()
+}
+
+/// Shorter pauses would be a busy loop.
+const RETRY_LEAST: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn peer(section: &Section<'_>) -> Option<Peer> {
+    let network = section.text("network", value::network);
+    let origin = section.text("origin", value::origin);
+    let xforward = section.choice("xforward", |word| match word {
+        "allowed" => Some(Xforward::Allowed),
+        "refused" => Some(Xforward::Refused),
+        _ => None,
+    });
+    Some(Peer { network: network?, origin: origin?, xforward: xforward? })
+}

@@ -1,0 +1,73 @@
+//! Limits that do not fit: to the next instance, or to each other.
+//!
+//! A front that accepts what the next instance refuses answers 250 and then has to bounce.
+
+use super::Findings;
+use crate::config::model::{InstanceConfig, Next};
+use crate::config::section::show_size;
+
+/// What the system may add to a message on its way, in octets: trace fields.
+const TRACE_LEN_MAX: u64 = 64 << 10;
+
+pub(super) fn check(findings: &mut Findings<'_>) {
+    let config = findings.config;
+    for instance in &config.instances {
+        itself(findings, instance);
+        if let Some(Next::Instance(name)) = &instance.next {
+            if let Some(next) = config.instance(name) {
+                against_next(findings, instance, next);
+            }
+        }
+    }
+}
+
+fn against_next(findings: &mut Findings<'_>, on: &InstanceConfig, next: &InstanceConfig) {
+    let (own, offered) = (&on.limits, &next.limits);
+    let name = &next.name;
+    if own.message_size + TRACE_LEN_MAX > offered.message_size {
+        let text = format!(
+            "messages of {} are accepted here, but `{name}` takes {}; it needs {} more than this, \
+             for trace fields",
+            show_size(own.message_size),
+            show_size(offered.message_size),
+            show_size(TRACE_LEN_MAX),
+        );
+        findings.error(on, &["limits", "message_size"], text);
+    }
+    if own.recipients > offered.recipients {
+        let text = format!(
+            "{} recipients are accepted here, but `{name}` takes {}",
+            own.recipients, offered.recipients
+        );
+        findings.error(on, &["limits", "recipients"], text);
+    }
+    if own.line_length > offered.line_length {
+        let text = format!(
+            "lines of {} are accepted here, but `{name}` takes {}",
+            show_size(own.line_length.into()),
+            show_size(offered.line_length.into()),
+        );
+        findings.error(on, &["limits", "line_length"], text);
+    }
+}
+
+fn itself(findings: &mut Findings<'_>, on: &InstanceConfig) {
+    if on.limits.connections_per_client > on.limits.connections {
+        let text = "one client may have more connections than there are: it can shut out all \
+                    others";
+        findings.warning(on, &["limits", "connections_per_client"], text.to_owned());
+    }
+    if on.handoff.patience >= on.limits.answer_timeout {
+        let text = "`patience` must be below `limits.answer_timeout`: otherwise clients are \
+                    refused before the own spool is used";
+        findings.error(on, &["handoff", "patience"], text.to_owned());
+    }
+    if on.queue.delay_warning >= on.queue.expiry {
+        let text = "`delay_warning` is not below `expiry`: no sender is ever warned";
+        findings.warning(on, &["queue", "delay_warning"], text.to_owned());
+    }
+    if on.queue.concurrency_per_site > on.queue.concurrency {
+        let text = "`concurrency_per_site` is above `concurrency`: one site can take all attempts";
+        findings.warning(on, &["queue", "concurrency_per_site"], text.to_owned());
+    }
+}

@@ -1,0 +1,95 @@
+//! What a reload would change, instance by instance.
+//!
+//! A process that is already confined can take over anything but more authority: what needs a
+//! new listener, channel or directory needs a new process.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use mail::InstanceName;
+
+use super::Config;
+use super::model::{InstanceConfig, Target};
+
+/// What becomes of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is new.
+    Added,
+    /// A new process must take its place; says what for.
+    NeedsGeneration(String),
+    /// It is no longer there.
+    Removed,
+    /// The running process can take the new part over.
+    Swappable,
+    /// Nothing that it is given differs.
+    Unchanged,
+}
+
+/// Every instance of either configuration: those of `new` in its order, then the removed ones.
+pub(super) fn difference(old: &Config, new: &Config) -> Vec<(InstanceName, Change)> {
+    let kept = new.instances.iter().map(|after| {
+        let change = match old.instance(&after.name) {
+            None => Change::Added,
+            Some(before) => compare(old, before, new, after),
+        };
+        (after.name.clone(), change)
+    });
+    let removed = old.instances.iter().filter(|before| new.instance(&before.name).is_none());
+    kept.chain(removed.map(|before| (before.name.clone(), Change::Removed))).collect()
+}
+
+fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &InstanceConfig) -> Change {
+    let reasons = [
+        (old.state != new.state, "another state directory"),
+        (before.role != after.role, "another role"),
+        (before.listen != after.listen, "other listeners"),
+        (before.next != after.next, "another next hop"),
+    ];
+    if let Some((_, reason)) = reasons.iter().find(|(differs, _)| *differs) {
+        return Change::NeedsGeneration((*reason).to_owned());
+    }
+    let had = directories(before);
+    if let Some(directory) = directories(after).difference(&had).next() {
+        return Change::NeedsGeneration(format!("a new directory, {}", directory.display()));
+    }
+    let had = ports(before);
+    if let Some(port) = ports(after).difference(&had).next() {
+        return Change::NeedsGeneration(format!("a new remote port, {port}"));
+    }
+    // The text says more than the settings of the instance itself: it holds what is common and
+    // what the neighbours offer.
+    if old.part_for(&before.name) == new.part_for(&after.name) {
+        Change::Unchanged
+    } else {
+        Change::Swappable
+    }
+}
+
+/// The directories that it delivers below.
+fn directories(instance: &InstanceConfig) -> BTreeSet<PathBuf> {
+    let targets = instance.routes.iter().map(|route| &route.to);
+    targets
+        .filter_map(|target| match target {
+            Target::Maildir(template) => Some(template.root()),
+            Target::Discard { .. }
+            | Target::Error { .. }
+            | Target::Hold { .. }
+            | Target::Relay(_) => None,
+        })
+        .collect()
+}
+
+/// The ports that it connects to.
+fn ports(instance: &InstanceConfig) -> BTreeSet<u16> {
+    let targets = instance.routes.iter().map(|route| &route.to);
+    targets
+        .filter_map(|target| match target {
+            Target::Relay(host) => Some(host.port),
+            Target::Discard { .. }
+            | Target::Error { .. }
+            | Target::Hold { .. }
+            | Target::Maildir(_) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,309 @@
+//! What `check` finds about configurations that can be read.
+
+use super::*;
+
+/// A front named by its role.
+fn front(role: &str, lines: &str) -> String {
+    format!("[instance.{role}]\nrole = \"{role}\"\n{lines}\n")
+}
+
+const OUTPUT: &str = "[instance.output]\nrole = \"output\"\n[[instance.output.route]]\n\
+                      domain = \"*\"\nto = { hold = \"why\" }\n";
+
+fn findings(text: &str) -> Vec<String> {
+    let whole = format!("hostname = \"h.example\"\n{text}");
+    read(&whole).check().iter().map(ToString::to_string).collect()
+}
+
+/// That exactly these findings come up, each given by its place, weight and a piece of its text.
+fn assert_found(text: &str, expected: &[(&str, &str)]) {
+    let found = findings(text);
+    let fits = |line: &String, (start, piece): &(&str, &str)| {
+        line.starts_with(&format!("{NAME}:{start}: ")) && line.contains(piece)
+    };
+    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(l, e)| fits(l, e));
+    assert!(all, "{text}\nexpected {expected:#?}\nfound {found:#?}");
+}
+
+#[test]
+fn a_next_that_does_not_exist_is_found_with_the_nearest_name() {
+    let text = front("input", "listen = [\"127.0.0.1:25\"]\nnext = \"outptu\"") + OUTPUT;
+    let output = "9:1: warning";
+    assert_found(
+        &text.replace("role = \"output\"", "role = \"output\"\nlisten = [\"127.0.0.1:24\"]"),
+        &[("5:8: error", "there is no instance `outptu`; did you mean `output`?")],
+    );
+    assert!(findings(&text).len() == 2 && !findings(&text)[1].contains(output));
+}
+
+#[test]
+fn a_loop_is_told_once() {
+    let text = "[instance.a]\nrole = \"output\"\nnext = \"b\"\n[instance.b]\nrole = \"output\"\n\
+                next = \"c\"\n[instance.c]\nrole = \"output\"\nnext = \"b\"\n[instance.d]\n\
+                role = \"output\"\nnext = \"d\"\n";
+    let found = findings(text);
+    let loops: Vec<_> = found.iter().filter(|line| line.contains("a loop")).collect();
+    assert_eq!(loops.len(), 2, "{found:#?}");
+    assert!(loops[0].ends_with("a loop: b -> c -> b"));
+    assert!(loops[1].ends_with("a loop: d -> d"));
+}
+
+#[test]
+fn a_dead_end_and_a_missing_listener_are_errors() {
+    assert_found(
+        &(front("input", "") + OUTPUT),
+        &[
+            ("2:11: error", "a dead end: what `input` accepts goes nowhere; it needs `next`"),
+            ("2:11: error", "`input` listens nowhere"),
+            ("5:11: warning", "nothing leads to `output`"),
+        ],
+    );
+}
+
+#[test]
+fn listeners_that_share_a_port_clash_over_all_instances() {
+    for (one, other, clash) in [
+        ("127.0.0.1:2525", "127.0.0.1:2525", true),
+        ("127.0.0.1:2525", "127.0.0.2:2525", false),
+        ("127.0.0.1:2525", "0.0.0.0:2525", true),
+        ("0.0.0.0:2525", "127.0.0.1:2525", true),
+        ("[::]:2525", "127.0.0.1:2525", true),
+        ("[::]:2525", "[::1]:2525", true),
+        ("0.0.0.0:2525", "[::1]:2525", false),
+        ("[::ffff:127.0.0.1]:2525", "127.0.0.1:2525", true),
+        ("127.0.0.1:2525", "127.0.0.1:2526", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+        ("unix:/run/a", "unix:/run/a", true),
+        ("unix:/run/a", "unix:/run/b", false),
+    ] {
+        let text = format!(
+            "[instance.a]\nrole = \"output\"\nlisten = [\"{one}\"]\nnext = \"c\"\n[instance.b]\n\
+             role = \"output\"\nlisten = [\"{other}\"]\nnext = \"c\"\n{}",
+            OUTPUT.replace("output]", "c]").replace("output.route", "c.route"),
+        );
+        let found = findings(&text);
+        assert_eq!(found.len(), usize::from(clash), "{one} {other}: {found:?}");
+        assert!(found.iter().all(|line| line.starts_with("postern.toml:8:11: error: ")));
+    }
+}
+
+#[test]
+fn submission_beyond_this_machine_is_refused_while_there_is_no_authentication() {
+    for listen in ["0.0.0.0:587", "[::]:587", "192.0.2.1:587"] {
+        assert_found(
+            &(front("submission", &format!("listen = [\"{listen}\"]\nnext = \"output\"")) + OUTPUT),
+            &[("4:11: error", "needs TLS and AUTH")],
+        );
+    }
+    for listen in ["127.0.0.1:587", "[::1]:587", "[::ffff:127.0.0.1]:587", "unix:/run/s"] {
+        let lines = format!("listen = [\"{listen}\"]\nnext = \"output\"");
+        assert_found(&(front("submission", &lines) + OUTPUT), &[]);
+    }
+}
+
+#[test]
+fn tls_listeners_need_a_certificate_and_the_right_port() {
+    assert_found(
+        &(front("input", "listen = [\"tls://127.0.0.1:465\"]\nnext = \"output\"") + OUTPUT),
+        &[("4:11: error", "needs a certificate: give [instance.input.tls]")],
+    );
+    let tls = "tls = { certificate = \"/c\", key = \"/k\" }\nnext = \"output\"\n";
+    let listen = "listen = [\"127.0.0.1:465\", \"tls://127.0.0.1:25\"]";
+    assert_found(
+        &(front("input", &format!("{tls}{listen}")) + OUTPUT),
+        &[
+            ("6:11: warning", "write `tls://127.0.0.1:465`"),
+            ("6:28: warning", "speak in the clear on port 25"),
+        ],
+    );
+    assert_found(
+        &(front("input", "listen = [\"[::]:25\"]\nnext = \"output\"") + OUTPUT),
+        &[("4:11: warning", "STARTTLS is not offered")],
+    );
+}
+
+#[test]
+fn a_front_reaches_no_mail_server() {
+    for port in [25, 465, 587] {
+        let next = format!("listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:{port}\"");
+        assert_found(&front("input", &next), &[("5:8: error", "a front may not connect to port")]);
+    }
+    let next = "listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:10025\"";
+    assert_found(&front("input", next), &[]);
+    let route = "listen = [\"127.0.0.1:24\"]\n[[instance.input.route]]\ndomain = \"*\"\n\
+                 to = { relay = \"192.0.2.1:10025\" }";
+    assert_found(&front("input", route), &[("7:16: error", "a front does not send")]);
+}
+
+#[test]
+fn a_way_back_to_a_listener_of_ours_is_a_loop() {
+    for (host, is_loop) in [
+        ("127.0.0.1:2525", true),
+        ("localhost:2525", true),
+        ("127.0.0.1:2526", false),
+        ("192.0.2.1:2525", false),
+    ] {
+        let lines = "listen = [\"0.0.0.0:2525\"]\nnext = \"output\"\n\
+                     tls = { certificate = \"/c\", key = \"/k\" }";
+        let relay = OUTPUT.replace("hold = \"why\"", &format!("relay = \"{host}\""));
+        let found = findings(&(front("input", lines) + &relay));
+        assert_eq!(found.len(), usize::from(is_loop), "{host} {found:?}");
+        assert!(found.iter().all(|line| line.contains("by `next = \"input\"`")), "{found:?}");
+    }
+}
+
+#[test]
+fn limits_that_the_next_instance_does_not_share_are_errors() {
+    let lines = "listen = [\"127.0.0.1:24\"]\nnext = \"output\"\nlimits = { message_size = \
+                 \"51 MiB\", recipients = 1001, line_length = \"65 KiB\" }";
+    assert_found(
+        &(front("input", lines) + OUTPUT),
+        &[
+            ("6:27: error", "messages of 51 MiB are accepted here, but `output` takes 51 MiB"),
+            ("6:50: error", "1001 recipients are accepted here, but `output` takes 1000"),
+            ("6:70: error", "lines of 65 KiB are accepted here, but `output` takes 64 KiB"),
+        ],
+    );
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_found() {
+    let lines = "limits = { connections = 5, connections_per_client = 6 }\n\
+                 handoff = { patience = \"60s\" }\nqueue = { expiry = \"4h\", concurrency = 1 }\n";
+    assert_found(
+        &OUTPUT.replace("[[", &format!("listen = [\"127.0.0.1:24\"]\n{lines}[[")),
+        &[
+            ("5:54: warning", "it can shut out all others"),
+            ("6:24: error", "`patience` must be below"),
+            ("7:1: warning", "no sender is ever warned"),
+            ("7:1: warning", "one site can take all attempts"),
+        ],
+    );
+}
+
+fn routes(lines: &str) -> String {
+    format!("[instance.output]\nrole = \"output\"\nlisten = [\"127.0.0.1:24\"]\n{lines}")
+}
+
+fn route(matches: &str, to: &str) -> String {
+    format!("[[instance.output.route]]\n{matches}\nto = {{ {to} }}\n")
+}
+
+#[test]
+fn a_route_that_can_never_match_is_found() {
+    let hold = "hold = \"why\"";
+    for (earlier, later, hidden) in [
+        ("domain = \"*\"", "domain = \"a.example\"", true),
+        ("domain = \"*\"", "address = \"x@a.example\"", true),
+        ("domain = \"*.example\"", "domain = \"a.example\"", true),
+        ("domain = \"*.example\"", "domain = \"example\"", false),
+        ("domain = \"*.example\"", "domain = \"aexample\"", false),
+        ("domain = \"*.example\"", "domain = \"*.a.example\"", true),
+        ("domain = \"*.a.example\"", "domain = \"*.example\"", false),
+        ("domain = \"a.example\"", "domain = \"A.example\"", true),
+        ("domain = \"a.example\"", "address = \"x@A.Example\"", true),
+        ("address = \"x@a.example\"", "domain = \"a.example\"", false),
+        ("address = \"x@a.example\"", "address = \"X@a.example\"", true),
+        ("domain = \"a.example\"", "domain = \"b.example\"", false),
+    ] {
+        let found = findings(&routes(&(route(earlier, hold) + &route(later, hold))));
+        assert_eq!(found.len(), usize::from(hidden), "{earlier} {later} {found:?}");
+        assert!(found.iter().all(|line| line.contains(": warning: can never match")), "{found:?}");
+    }
+    let both = route("domain = [\"a.example\", \"b.example\", \"a.example\"]", hold);
+    assert_found(&routes(&both), &[("6:37: warning", "`a.example` before it")]);
+}
+
+#[test]
+fn a_domain_without_a_postmaster_is_found() {
+    let maildir = "maildir = \"/mail/{local}\"";
+    let users = "domain = \"a.example\"\nusers = [\"alice\", \"alice\"]";
+    assert_found(
+        &routes(&route(users, maildir)),
+        &[
+            ("7:9: warning", "`postmaster@a.example` must exist"),
+            ("7:19: warning", "`alice` stands here twice"),
+        ],
+    );
+    let users = "domain = \"a.example\"\nusers = [\"alice\", \"Postmaster\"]";
+    assert_found(&routes(&route(users, maildir)), &[]);
+    let address = route("address = \"POSTMASTER@a.example\"", maildir);
+    let users = route("domain = \"a.example\"\nusers = [\"alice\"]", maildir);
+    assert_found(&routes(&(address + &users)), &[]);
+}
+
+#[test]
+fn an_open_relay_is_an_error() {
+    let open = "domain = \"*\"\nopen_to = \"anyone\"";
+    assert_found(
+        &routes(&route(open, "relay = \"smtp.example.net\"")),
+        &[("7:11: error", "an open relay")],
+    );
+    assert_found(
+        &routes(&route(open, "hold = \"why\"")),
+        &[("7:11: warning", "mail from anyone for everybody")],
+    );
+    assert_found(&routes(&route(open, "error = \"5.7.1 no\"")), &[]);
+}
+
+#[test]
+fn senders_of_ours_without_a_way_to_other_domains_are_found() {
+    let submission = front("submission", "listen = [\"127.0.0.1:587\"]\nnext = \"output\"");
+    assert_found(
+        &(submission + &OUTPUT.replace("\"*\"", "\"a.example\"")),
+        &[("8:19: warning", "what `submission` sends to other domains is refused")],
+    );
+}
+
+#[test]
+fn a_peer_may_not_claim_more_than_its_instance_and_a_range_not_to_be_ours() {
+    let peers = |role: &str, peers: &str| {
+        let lines = format!("listen = [\"127.0.0.1:24\"]\nnext = \"output\"\npeer = [{peers}]");
+        front(role, &lines) + OUTPUT
+    };
+    let single = "{ network = \"192.0.2.1\", origin = \"auth:a\" }";
+    assert_found(&peers("input", single), &[]);
+    let uid = "{ network = \"192.0.2.1\", origin = \"uid:8\" }";
+    assert_found(&peers("input", uid), &[("6:45: error", "an input takes no mail of local users")]);
+    let outside = "{ network = \"192.0.2.1\" }";
+    assert_found(&peers("submission", outside), &[("6:9: error", "takes no mail from outside")]);
+    let range = "{ network = \"192.0.2.0/24\", origin = \"auth:a\" }";
+    assert_found(&peers("input", range), &[("6:9: error", "everybody in `192.0.2.0/24`")]);
+    let all = "{ network = \"::/0\", xforward = \"allowed\" }";
+    assert_found(&peers("input", all), &[("6:9: error", "every client could pretend")]);
+    let twice = "{ network = \"192.0.2.0/24\" }, { network = \"192.0.2.1\" }";
+    assert_found(&peers("input", twice), &[("6:38: warning", "this peer never counts")]);
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_found_where_they_are_named() {
+    let directory = testdir();
+    let file = |name: &str| directory.join(name).display().to_string();
+    std::fs::write(file("certificate.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    std::fs::write(file("empty.pem"), "").unwrap();
+    let files = |certificate: &str, key: &str, missing: &str| -> Vec<String> {
+        let (certificate, key) = (file(certificate), file(key));
+        let tls = format!(
+            "tls = {{ certificate = \"{certificate}\", key = \"{key}\", missing = \"{missing}\" }}"
+        );
+        let whole = format!("hostname = \"h.example\"\n{}", routes(&tls));
+        read(&whole).check_files().iter().map(ToString::to_string).collect()
+    };
+    let none = files("absent.pem", "absent.key", "refuse");
+    assert_eq!(none.len(), 2, "{none:?}");
+    assert!(none[0].starts_with("postern.toml:5:23: error: ") && none[0].contains("cannot be read"));
+    assert_eq!(files("absent.pem", "absent.key", "self-signed"), [""; 0]);
+    let half = files("certificate.pem", "absent.key", "self-signed");
+    assert!(half.len() == 1 && half[0].contains("absent.key cannot be read"), "{half:?}");
+    let empty = files("certificate.pem", "empty.pem", "refuse");
+    assert!(empty[0].contains("empty.pem holds no private key in PEM form"), "{empty:?}");
+    assert!(empty[1].contains("can be read by every user"), "{empty:?}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// A directory of this test process alone.
+fn testdir() -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("postern-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
