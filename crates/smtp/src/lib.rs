@@ -2,9 +2,8 @@
 //! bytes and the next deadline come out.
 //!
 //! Owns the grammar ([`codec`]), the side that accepts mail ([`server`]), the side that sends it
-//! ([`client`]), and what bounds them
-//! ([`limits`]). A driver moves the octets and answers the questions; `examples/sink.rs` is the
-//! smallest one.
+//! ([`client`]), and what bounds them ([`limits`]). A driver moves the octets and answers the
+//! questions; `examples/sink.rs` is the smallest one.
 //!
 //! # Guarantees
 //! A server machine cannot say `250` to a message before its caller said that it is committed.
