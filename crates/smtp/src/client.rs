@@ -142,16 +142,13 @@ impl Client {
     /// Takes octets from the server.
     pub fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
         let mut input = bytes;
-        let mut moved = false;
         while self.wants_input() && !input.is_empty() {
             match self.reader.read(&mut input) {
                 Some(Ok(code)) => self.handle_reply(code, input),
                 Some(Err(e)) => self.close(CloseReason::Protocol(e)),
-                None => break,
+                None => return,
             }
-            moved = true;
-        }
-        if moved {
+            // After each reply, so that it makes no difference which of them arrive together.
             self.advance();
             self.rearm(now);
         }

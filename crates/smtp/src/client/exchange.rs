@@ -25,6 +25,9 @@ impl Client {
         let is_over = code.value() == 421 && self.stage != Stage::Quitting;
         let Some(awaited) = self.awaited.front().copied().filter(|_| !is_over) else {
             let reply = self.reader.reply();
+            if let Some(running) = self.running.as_mut().filter(|_| is_over) {
+                running.refuse_content(&reply);
+            }
             return self.close(match reply.class() {
                 ReplyClass::Transient | ReplyClass::Permanent => CloseReason::Refused(reply),
                 ReplyClass::Positive | ReplyClass::Intermediate => CloseReason::Unexpected(reply),

@@ -179,6 +179,12 @@ impl Running {
         }
     }
 
+    /// `reply` answers the content, as far as it was given, for everyone who has no final reply.
+    pub(super) fn refuse_content(&mut self, reply: &Reply) {
+        self.content_answered = self.content_given;
+        self.decide_all(reply);
+    }
+
     /// `reply` is final for the next accepted recipient that has none; whether another remains.
     pub(super) fn decide_next(&mut self, reply: Reply) -> bool {
         let mut accepted = self
