@@ -161,3 +161,9 @@ pub struct About {
     /// Where the recipient stands now.
     pub disposition: Disposition,
 }
+
+/// Where events go. Never blocks and never fails: an event that cannot be kept is counted.
+pub trait Sink: Send + Sync {
+    /// Takes note of an event.
+    fn emit(&self, event: Event);
+}

@@ -1,0 +1,431 @@
+//! The next instance, as an instance in front of it sees it.
+//!
+//! Owns a bounded pool of kept connections over one edge, the breaker, the book of numbers and the
+//! remembered answers about recipients.
+//!
+//! # Guarantees
+//! [`Next::hand_off`] answers with what the next instance said, or that nothing is known; in the
+//! latter case the same key must be used for the same recipients until something is.
+//! Dropping a future of this module leaves the outcome of its handoff unknown and harms nothing
+//! else.
+//!
+//! # Limits
+//! Connections, patience and lifetimes of answers come from the configuration ([`Settings`]).
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mail::{Envelope, HandoffKey, InstanceName, Moment, Reply, Security};
+use net::{ClientConnection, Clock, Connection};
+use smtp::client::{self, Client, ClientRecipient, Transaction};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::content::{Content, read_piece};
+use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Mode, Parameters, Questions};
+
+/// For each of these many octets of content, a handoff gets another second of patience: a large
+/// message must not look like a slow instance.
+const OCTETS_PER_SECOND_MIN: u64 = 4 * 1024 * 1024;
+
+/// What the configuration says about an edge.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How this instance calls itself.
+    pub own_name: InstanceName,
+    /// How the next instance is called.
+    pub next_name: InstanceName,
+    /// How long the next instance may take before it counts as slow.
+    pub patience: Duration,
+    /// The most connections at once.
+    pub connections_max: usize,
+    /// How long answers about recipients serve.
+    pub lifetimes: Lifetimes,
+    /// Limits and time-outs of the client machine.
+    pub client: Arc<client::Settings>,
+}
+
+/// One message for the next instance.
+#[derive(Debug)]
+pub struct Handoff<'a> {
+    /// Key, mode and provenance; the visited list already names this instance.
+    pub parameters: &'a Parameters,
+    /// The whole envelope.
+    pub envelope: &'a Envelope,
+    /// Indexes of the recipients to hand off, in rising order. A key is bound to this set.
+    pub recipients: &'a [u32],
+    /// The content.
+    pub content: Content<'a>,
+}
+
+/// What came of a handoff.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was not tried: the breaker is open, or all connections are busy.
+    NotTried,
+    /// One reply for each recipient, in order.
+    Replies(Vec<Reply>),
+    /// It was tried, and nothing is known.
+    Unknown,
+}
+
+/// Told of every change of the breaker, for the log.
+pub type OnChange = Box<dyn Fn(Change, &str) + Send + Sync>;
+
+/// The next instance.
+pub struct Next {
+    edge: EdgeSender,
+    settings: Settings,
+    clock: Clock,
+    state: Mutex<State>,
+    connections: Semaphore,
+    on_change: OnChange,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Vec<ClientConnection>,
+    breaker: Breaker,
+    ledger: Ledger,
+    questions: Questions,
+}
+
+impl Next {
+    /// The instance at the other end of `edge`. `ledger` already holds the keys that the spool
+    /// gave back.
+    #[must_use]
+    pub fn new(
+        edge: EdgeSender,
+        settings: Settings,
+        ledger: Ledger,
+        clock: Clock,
+        on_change: OnChange,
+    ) -> Arc<Self> {
+        let state = State {
+            idle: Vec::new(),
+            breaker: Breaker::new(),
+            ledger,
+            questions: Questions::new(settings.lifetimes),
+        };
+        let connections = Semaphore::new(settings.connections_max);
+        Arc::new(Self {
+            edge,
+            settings,
+            clock,
+            state: Mutex::new(state),
+            connections,
+            on_change,
+        })
+    }
+
+    /// How the next instance is called.
+    #[must_use]
+    pub const fn name(&self) -> &InstanceName {
+        &self.settings.next_name
+    }
+
+    /// Draws a number for one set of recipients.
+    pub fn draw_key(&self) -> HandoffKey {
+        self.state().ledger.draw()
+    }
+
+    /// The lowest number of the key's epoch that is still in doubt.
+    #[must_use]
+    pub fn lowest_unsettled(&self, key: &HandoffKey) -> u64 {
+        self.state().ledger.lowest_unsettled(key)
+    }
+
+    /// What became of the key is known and will not be asked again, not even after a crash.
+    pub fn settle(&self, key: &HandoffKey) {
+        self.state().ledger.settle(key);
+    }
+
+    /// Whether mail goes to the own spool.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.state().breaker.is_open()
+    }
+
+    /// Asks whether `question` (`<address>;o=origin`) names a recipient that the next instance
+    /// takes. `None` when it does not say and no remembered answer serves.
+    pub async fn ask(self: &Arc<Self>, question: &str) -> Option<Reply> {
+        let now = self.clock.now();
+        if let Some(known) = self.state().questions.fresh(now, question) {
+            return Some(known);
+        }
+        if let Some(reply) = self.ask_now(question).await {
+            self.state()
+                .questions
+                .learn(self.clock.now(), question, &reply);
+            return Some(reply);
+        }
+        self.state().questions.stale(now, question)
+    }
+
+    /// Forgets a remembered answer that proved wrong.
+    pub fn forget_answer(&self, question: &str) {
+        self.state().questions.forget(question);
+    }
+
+    /// Hands a message off, or finds that this cannot be done in time.
+    pub async fn hand_off(self: &Arc<Self>, handoff: &Handoff<'_>) -> Answer {
+        let extra = handoff.content.len() / OCTETS_PER_SECOND_MIN;
+        let patience = self.settings.patience + Duration::from_secs(extra);
+        if !self.state().breaker.admits(self.clock.now(), patience) {
+            return Answer::NotTried;
+        }
+        let Ok(permit) = timeout(patience, self.connections.acquire()).await else {
+            return Answer::NotTried;
+        };
+        let outcome = timeout(patience, self.try_twice(handoff)).await;
+        drop(permit);
+        match outcome {
+            Ok(Ok(replies)) => {
+                self.succeeded();
+                Answer::Replies(replies)
+            }
+            Ok(Err(e)) => {
+                self.failed(&e.to_string());
+                Answer::Unknown
+            }
+            Err(_) => {
+                self.failed("no answer in time");
+                Answer::Unknown
+            }
+        }
+    }
+
+    /// A kept connection may have died with an earlier process of the next instance; the second
+    /// try is on a new one. The key makes the repetition harmless.
+    async fn try_twice(&self, handoff: &Handoff<'_>) -> io::Result<Vec<Reply>> {
+        if let Some(mut kept) = self.kept() {
+            if let Ok(replies) = transact(&mut kept, handoff).await {
+                self.keep(kept);
+                return Ok(replies);
+            }
+            self.state().idle.clear();
+        }
+        let mut fresh = self.connect().await?;
+        let replies = transact(&mut fresh, handoff).await?;
+        self.keep(fresh);
+        Ok(replies)
+    }
+
+    async fn ask_now(self: &Arc<Self>, question: &str) -> Option<Reply> {
+        let patience = self.settings.patience;
+        // A question is no message: while half open it must not take the place of one.
+        if self.is_away() {
+            return None;
+        }
+        let permit = timeout(patience, self.connections.acquire()).await.ok()?;
+        let asking = async {
+            if let Some(mut kept) = self.kept() {
+                if let Ok(reply) = verify(&mut kept, question).await {
+                    self.keep(kept);
+                    return Ok(reply);
+                }
+                self.state().idle.clear();
+            }
+            let mut fresh = self.connect().await?;
+            let reply = verify(&mut fresh, question).await?;
+            self.keep(fresh);
+            io::Result::Ok(reply)
+        };
+        let outcome = timeout(patience, asking).await;
+        drop(permit);
+        match outcome {
+            Ok(Ok(reply)) => Some(reply),
+            Ok(Err(e)) => {
+                self.failed(&e.to_string());
+                None
+            }
+            Err(_) => {
+                self.failed("no answer in time");
+                None
+            }
+        }
+    }
+
+    /// Makes a connection, says hello and names the live epochs.
+    async fn connect(&self) -> io::Result<ClientConnection> {
+        let stream = self.edge.connect()?;
+        let settings = Arc::clone(&self.settings.client);
+        let client = Client::new(settings, Security::Plain, self.clock.now());
+        let mut connection = Connection::new(stream, client, self.clock);
+        loop {
+            match connection.next_event().await {
+                Some(client::Event::Ready) => break,
+                Some(client::Event::Closed(_)) | None => return Err(lost()),
+                Some(_) => {}
+            }
+        }
+        let epochs = {
+            let state = self.state();
+            let live: Vec<_> = state
+                .ledger
+                .live_epochs()
+                .iter()
+                .map(u64::to_string)
+                .collect();
+            format!("epochs={}:{}", state.ledger.sender(), live.join(","))
+        };
+        let reply = verify(&mut connection, &epochs).await?;
+        if !reply.is_positive() {
+            return Err(io::Error::other(format!(
+                "refused the list of epochs: {reply}"
+            )));
+        }
+        Ok(connection)
+    }
+
+    fn kept(&self) -> Option<ClientConnection> {
+        self.state().idle.pop()
+    }
+
+    fn keep(&self, mut connection: ClientConnection) {
+        if connection.machine().is_idle() {
+            self.state().idle.push(connection);
+        }
+    }
+
+    fn succeeded(&self) {
+        let change = self.state().breaker.succeeded();
+        if let Some(change) = change {
+            (self.on_change)(change, "answered in time");
+        }
+    }
+
+    fn failed(self: &Arc<Self>, reason: &str) {
+        let (change, probe) = {
+            let mut state = self.state();
+            let probing = state.breaker.probe_at().is_some();
+            state.idle.clear();
+            (state.breaker.failed(self.clock.now()), !probing)
+        };
+        if let Some(change) = change {
+            (self.on_change)(change, reason);
+        }
+        if probe {
+            tokio::spawn(Arc::clone(self).probe());
+        }
+    }
+
+    /// Asks for a sign of life, one question at a time, until one comes.
+    async fn probe(self: Arc<Self>) {
+        while let Some(at) = self.probe_at() {
+            self.clock.sleep_until(at).await;
+            if let Ok(Ok(connection)) = timeout(self.settings.patience, self.connect()).await {
+                self.keep(connection);
+                self.state().breaker.probed();
+            } else {
+                self.state().breaker.failed(self.clock.now());
+            }
+        }
+    }
+
+    fn probe_at(&self) -> Option<Moment> {
+        self.state().breaker.probe_at()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under this lock can panic half way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Next {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Next")
+            .field("name", self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "connection lost")
+}
+
+async fn verify(connection: &mut ClientConnection, question: &str) -> io::Result<Reply> {
+    let now = connection.clock().now();
+    connection.machine().verify(now, question);
+    loop {
+        match connection.next_event().await {
+            Some(client::Event::Verified(reply)) => return Ok(reply),
+            Some(client::Event::Closed(_)) | None => return Err(lost()),
+            Some(_) => {}
+        }
+    }
+}
+
+async fn transact(
+    connection: &mut ClientConnection,
+    handoff: &Handoff<'_>,
+) -> io::Result<Vec<Reply>> {
+    let now = connection.clock().now();
+    connection.machine().begin(now, transaction(handoff));
+    loop {
+        match connection.next_event().await {
+            Some(client::Event::SendContent) => send(connection, &handoff.content).await?,
+            Some(client::Event::Finished(finished)) => {
+                if finished.recipients.len() != handoff.recipients.len() {
+                    return Err(io::Error::other("as many replies as recipients are due"));
+                }
+                return Ok(finished.recipients);
+            }
+            Some(client::Event::Closed(_)) | None => return Err(lost()),
+            Some(_) => {}
+        }
+    }
+}
+
+fn transaction(handoff: &Handoff<'_>) -> Transaction {
+    let envelope = handoff.envelope;
+    let recipients = handoff.recipients.iter().filter_map(|&index| {
+        let recipient = envelope.recipients.get(usize::try_from(index).ok()?)?;
+        Some(ClientRecipient {
+            address: recipient.address.clone(),
+            notify: recipient.notify,
+            orcpt: recipient.orcpt.clone(),
+        })
+    });
+    Transaction {
+        sender: envelope.sender.clone(),
+        recipients: recipients.collect(),
+        size: handoff.content.len(),
+        body: envelope.body,
+        smtputf8: envelope.smtputf8,
+        ret: envelope.ret,
+        envid: envelope.envid.clone(),
+        edge: Some(handoff.parameters.to_text().into()),
+        xforward: None,
+    }
+}
+
+async fn send(connection: &mut ClientConnection, content: &Content<'_>) -> io::Result<()> {
+    let clock = connection.clock();
+    match content {
+        Content::Bytes(bytes) => connection.machine().content(clock.now(), bytes),
+        Content::Source(source) => {
+            let (mut offset, mut buffer) = (0, Vec::new());
+            while offset < source.len() {
+                buffer = read_piece(source, offset, buffer).await?;
+                connection.machine().content(clock.now(), &buffer);
+                connection.flush().await?;
+                offset += buffer.len() as u64;
+            }
+        }
+    }
+    connection.machine().end_content(clock.now());
+    Ok(())
+}
+
+/// The mode that a message is handed off with, by who waits for the answer.
+#[must_use]
+pub const fn mode_for(origin: &mail::Origin) -> Mode {
+    if origin.is_ours() {
+        Mode::Each
+    } else {
+        Mode::All
+    }
+}

@@ -1,0 +1,309 @@
+//! Drives an SMTP machine over a byte stream.
+//!
+//! # Guarantees
+//! Everything the machine wants to send is written before more is read, and only after the machine
+//! has no event left: replies to pipelined commands leave in one write. All methods are
+//! cancel-safe: dropping a future loses neither bytes nor events.
+//!
+//! # Limits
+//! A connection owns no read buffer: it reads into one that all connections of the thread share,
+//! so that an idle connection costs its machine and nothing else.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use mail::Moment;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::{Clock, Machine, Stream};
+
+/// Octets read at once, for all connections of a thread.
+const READ_LEN: usize = 64 * 1024;
+/// A write buffer that grew beyond this for one large message is given back when it is empty.
+const WRITE_KEEP_LEN: usize = 16 * 1024;
+/// How long the last words of a closing connection may take.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_LEN].into());
+}
+
+/// A connection on which this end is the server.
+pub type ServerConnection = Connection<smtp::server::Session>;
+/// A connection on which this end is the client.
+pub type ClientConnection = Connection<smtp::client::Client>;
+
+/// A machine and the stream that it speaks over.
+#[derive(Debug)]
+pub struct Connection<M> {
+    stream: Stream,
+    machine: M,
+    clock: Clock,
+    out: Vec<u8>,
+    n_written: usize,
+    timer: Timer,
+    ended: bool,
+}
+
+impl<M: Machine> Connection<M> {
+    /// Joins a stream and a machine.
+    #[must_use]
+    pub const fn new(stream: Stream, machine: M, clock: Clock) -> Self {
+        let timer = Timer {
+            sleep: None,
+            armed_for: Moment::START,
+        };
+        Self {
+            stream,
+            machine,
+            clock,
+            out: Vec::new(),
+            n_written: 0,
+            timer,
+            ended: false,
+        }
+    }
+
+    /// The machine, to answer it.
+    pub const fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The machine, to ask it.
+    pub const fn machine_ref(&self) -> &M {
+        &self.machine
+    }
+
+    /// The clock that drives it.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The stream; closed during a TLS handshake.
+    pub const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The machine's next event; meanwhile reads, writes and keeps its time. `None` when the
+    /// connection is over and the machine has nothing more to say. Cancel-safe.
+    pub async fn next_event(&mut self) -> Option<M::Event> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Writes everything that the machine has to say. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the stream fails, or does not take it before the machine's own deadline.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            self.machine.poll_transmit(&mut self.out);
+            if let Poll::Ready(written) = self.poll_write(cx) {
+                return Poll::Ready(written);
+            }
+            let now = self.clock.now();
+            if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.timer
+                .poll(cx, self.clock, self.machine.poll_timeout())
+                .map(|()| Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+
+    /// Says the machine's last words, within a short time, and closes the stream.
+    pub async fn close(mut self) {
+        let farewell = async {
+            if self.flush().await.is_ok() {
+                let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
+            }
+        };
+        // A peer that does not read has no right to our time: what it loses is the farewell.
+        let _ = tokio::time::timeout(CLOSING_TIME, farewell).await;
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<M::Event>> {
+        loop {
+            if let Some(event) = self.machine.poll_event() {
+                return Poll::Ready(Some(event));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            self.machine.poll_transmit(&mut self.out);
+            let writing = self.poll_write(cx);
+            if matches!(writing, Poll::Ready(Err(_))) {
+                self.end();
+                continue;
+            }
+            // While the peer does not take what we say, nothing more is taken from it: what it can
+            // make us keep is bounded.
+            let may_read = writing.is_ready() && self.machine.wants_input();
+            if may_read && self.poll_read(cx).is_ready() {
+                continue;
+            }
+            let deadline = self.machine.poll_timeout();
+            ready!(self.timer.poll(cx, self.clock, deadline));
+            self.machine.handle_timeout(self.clock.now());
+        }
+    }
+
+    /// Reads once; ready when the machine learned something.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
+            match outcome {
+                Ok(()) if !read.filled().is_empty() => {
+                    self.machine.handle_input(self.clock.now(), read.filled());
+                }
+                Ok(()) | Err(_) => self.end(),
+            }
+            Poll::Ready(())
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.n_written < self.out.len() {
+            let rest = &self.out[self.n_written..];
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.n_written += n;
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.n_written = 0;
+        self.out.clear();
+        if self.out.capacity() > WRITE_KEEP_LEN {
+            self.out = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.machine.handle_eof(self.clock.now());
+    }
+
+    /// Replaces the stream by what `handshake` makes of it, and tells the machine.
+    async fn upgrade<F, H>(&mut self, handshake: F) -> io::Result<()>
+    where
+        F: FnOnce(Stream) -> H,
+        H: Future<Output = io::Result<Stream>>,
+    {
+        self.flush().await?;
+        let upgraded = {
+            let mut handshake = pin!(handshake(self.stream.take()));
+            let (timer, clock) = (&mut self.timer, self.clock);
+            let deadline = self.machine.poll_timeout();
+            poll_fn(|cx| match handshake.as_mut().poll(cx) {
+                Poll::Ready(outcome) => Poll::Ready(outcome),
+                Poll::Pending => timer
+                    .poll(cx, clock, deadline)
+                    .map(|()| Err(io::ErrorKind::TimedOut.into())),
+            })
+            .await
+        };
+        match upgraded {
+            Ok(stream) => {
+                self.stream = stream;
+                self.machine.handle_tls(self.clock.now());
+                Ok(())
+            }
+            Err(e) => {
+                self.end();
+                Err(e)
+            }
+        }
+    }
+}
+
+impl ServerConnection {
+    /// Answers the machine's wish for TLS: writes what is due, then shakes hands.
+    ///
+    /// # Errors
+    /// When the handshake fails or takes too long; the connection is over then.
+    pub async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+        self.upgrade(async |stream| {
+            let Stream::Tcp(tcp) = stream else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            Ok(Stream::TlsServer(Box::new(acceptor.accept(tcp).await?)))
+        })
+        .await
+    }
+}
+
+impl ClientConnection {
+    /// Answers the machine's wish for TLS: writes what is due, then shakes hands with `host`.
+    ///
+    /// # Errors
+    /// When the handshake fails or takes too long; the connection is over then.
+    pub async fn connect_tls(
+        &mut self,
+        connector: &TlsConnector,
+        host: rustls_pki_types::ServerName<'static>,
+    ) -> io::Result<()> {
+        self.upgrade(async |stream| {
+            let Stream::Tcp(tcp) = stream else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            Ok(Stream::TlsClient(Box::new(
+                connector.connect(host, tcp).await?,
+            )))
+        })
+        .await
+    }
+}
+
+/// One timer a connection, armed as seldom as can be: a deadline that moves away, as it does with
+/// every command, is looked at again only when the old one has passed.
+#[derive(Debug)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed_for: Moment,
+}
+
+impl Timer {
+    /// Ready when `deadline` has passed.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, deadline: Option<Moment>) -> Poll<()> {
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
+        loop {
+            match &mut self.sleep {
+                None => {
+                    self.armed_for = deadline;
+                    let sleep = tokio::time::sleep_until(clock.deadline(deadline));
+                    self.sleep = Some(Box::pin(sleep));
+                }
+                Some(sleep) if deadline < self.armed_for => {
+                    self.armed_for = deadline;
+                    sleep.as_mut().reset(clock.deadline(deadline));
+                }
+                Some(_) => {}
+            }
+            let Some(sleep) = &mut self.sleep else {
+                return Poll::Pending;
+            };
+            ready!(sleep.as_mut().poll(cx));
+            if self.armed_for >= deadline {
+                // Fired for this very deadline; the next one arms anew.
+                self.sleep = None;
+                return Poll::Ready(());
+            }
+            self.armed_for = deadline;
+            sleep.as_mut().reset(clock.deadline(deadline));
+        }
+    }
+}
