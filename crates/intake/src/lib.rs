@@ -1,1 +1,31 @@
-//! Placeholder until the first module lands.
+//! Accepting a message: from a client's first command to the durable `250`.
+//!
+//! Owns the sessions of an instance (clients' and other instances'), the gathering of the content,
+//! the trace field, and the decision where a message is made durable: at the next instance before
+//! it is acknowledged, or in the own spool.
+//!
+//! # Guarantees
+//! No `250` to a message before a commit, here or at the next instance.
+//!
+//! # Limits
+//! Content above [`CONTENT_IN_MEMORY_MAX`] goes to a file while it arrives, so a message's size
+//! never becomes memory. What a client may do is limited by the session's settings.
+//!
+//! # Failure
+//! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains.
+
+mod accept;
+mod body;
+mod edge;
+mod gate;
+mod recipients;
+mod session;
+mod trace_field;
+mod transaction;
+
+pub use accept::{Intake, Onward, Queued};
+pub use body::CONTENT_IN_MEMORY_MAX;
+pub use edge::{Claims, EdgePeer, serve_edge};
+pub use gate::Gate;
+pub use recipients::{Recipients, Standing};
+pub use session::{Entry, LocalPrograms, Visitor, serve};

@@ -55,6 +55,22 @@ impl ContentFile {
         Ok(())
     }
 
+    /// Fills `buffer` with what was written at `offset`. Blocks.
+    ///
+    /// # Errors
+    /// Those of the operating system, and that there is less than asked for.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let at = offset + filled as u64;
+            match self.file.read_at(at, &mut buffer[filled..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => filled += n,
+            }
+        }
+        Ok(())
+    }
+
     /// How many octets it holds.
     #[must_use]
     pub const fn content_len(&self) -> u64 {
@@ -75,6 +91,12 @@ impl DurableContent {
     #[must_use]
     pub const fn content_len(&self) -> u64 {
         self.len
+    }
+}
+
+impl std::fmt::Debug for ContentFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContentFile({} octets)", self.len)
     }
 }
 

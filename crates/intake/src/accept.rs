@@ -1,0 +1,372 @@
+//! Where an accepted message is made durable: at the next instance, or here.
+//!
+//! # Guarantees
+//! [`Intake::accept`] answers with a positive reply only after a commit, in the spool of the next
+//! instance or in this one's. A handoff in doubt is kept here under its key, so that its repetition
+//! makes no duplicate.
+//!
+//! # Failure
+//! What cannot be kept is refused with `452` or `451`; the client still has it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for};
+use mail::event::{Event, Sink, What};
+
+use mail::reply::table::{self, Row};
+use mail::{HandoffKey, Header, InstanceName, MessageId, Reply, ReplyClass};
+use net::{Clock, Entropy};
+use spool::{AcceptedKey, CommitError, ContentFile, Message, Spool};
+
+use crate::gate::Gate;
+use crate::recipients::{Recipients, question};
+use crate::transaction::Transaction;
+
+/// Told of each message that entered the spool, so that it is delivered.
+pub trait Queued: Send + Sync {
+    /// `id` is committed. Must not block.
+    fn queued(&self, id: MessageId, message: Message, content_len: u64);
+}
+
+/// Where the recipients of an instance's messages are known, and its messages go.
+#[derive(Clone)]
+pub enum Onward {
+    /// This instance delivers.
+    Here(Arc<dyn Recipients>),
+    /// Another instance of ours.
+    Next(Arc<Next>),
+}
+
+/// What the sessions of an instance share; made anew by a reload.
+pub struct Intake {
+    /// The instance.
+    pub name: InstanceName,
+    /// The host, as trace fields name it.
+    pub hostname: Box<str>,
+    /// The clock.
+    pub clock: Clock,
+    /// Randomness for trace ids.
+    pub entropy: Arc<Entropy>,
+    /// The own spool.
+    pub spool: Spool,
+    /// Where messages go.
+    pub onward: Onward,
+    /// Where events go.
+    pub events: Arc<dyn Sink>,
+    /// Who delivers what entered the spool.
+    pub queued: Arc<dyn Queued>,
+    /// Late handoffs; survives a reload.
+    pub gate: Arc<Gate>,
+    /// What the sessions refused by themselves, by reply; survives a reload.
+    pub refused: Arc<Mutex<HashMap<&'static str, u64>>>,
+}
+
+impl Intake {
+    /// Makes a client's message durable, or says why not.
+    pub(crate) async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+        match &self.onward {
+            Onward::Here(_) => self.keep(transaction, None, &via).await,
+            Onward::Next(next) => self.hand_off_or_keep(next, transaction, &via).await,
+        }
+    }
+
+    async fn hand_off_or_keep(
+        &self,
+        next: &Arc<Next>,
+        mut transaction: Transaction,
+        via: &str,
+    ) -> Reply {
+        let Some(body) = transaction.body.take() else {
+            return table::BAD_SEQUENCE.reply();
+        };
+        let message_id = message_id(body.beginning());
+        let content = match body.finish().await {
+            Ok(content) => content,
+            Err(e) => return self.storage_failed(&e),
+        };
+        let key = next.draw_key();
+        let mut provenance = transaction.provenance.clone();
+        provenance.visited.push(self.name.clone());
+        let mode = mode_for(&provenance.origin);
+        let lowest_unsettled = next.lowest_unsettled(&key);
+        let parameters = Parameters {
+            provenance,
+            key: Some(key),
+            lowest_unsettled,
+            mode,
+        };
+        let n = u32::try_from(transaction.envelope.recipients.len()).unwrap_or(u32::MAX);
+        let handoff = Handoff {
+            parameters: &parameters,
+            envelope: &transaction.envelope,
+            recipients: &Vec::from_iter(0..n),
+            content: content.to_hand_off(),
+        };
+        let size_bytes = handoff.content.len();
+        let answer = next.hand_off(&handoff).await;
+        drop(handoff);
+        match answer {
+            Answer::Replies(replies) => {
+                // It never entered this spool, so nothing will ask for this key again.
+                next.settle(&key);
+                if replies.iter().all(Reply::is_positive) {
+                    self.note_handed_off(next, &transaction, size_bytes, message_id, via);
+                    return accepted(&transaction);
+                }
+                match mode {
+                    Mode::All => self.refuse_all(next, &transaction, &replies),
+                    Mode::Each => {
+                        transaction.keep_refused(&replies);
+                        let key = next.draw_key();
+                        self.keep_content(transaction, content, Some(key), message_id, via)
+                            .await
+                    }
+                }
+            }
+            Answer::NotTried | Answer::Unknown => {
+                let reply = self
+                    .keep_content(transaction, content, Some(key), message_id, via)
+                    .await;
+                if !reply.is_positive() {
+                    // The client keeps it: whatever the next instance has is RFC 1047's duplicate.
+                    next.settle(&key);
+                }
+                reply
+            }
+        }
+    }
+
+    /// Mail from outside was refused in part after its data: its client learns at its next try,
+    /// at RCPT. What is refused for every recipient and for good, it can learn at once.
+    fn refuse_all(&self, next: &Next, transaction: &Transaction, replies: &[Reply]) -> Reply {
+        let origin = &transaction.provenance.origin;
+        for (recipient, reply) in transaction.envelope.recipients.iter().zip(replies) {
+            if !reply.is_positive() {
+                next.forget_answer(&question(&recipient.address, origin));
+            }
+        }
+        let for_good = replies.iter().all(|r| r.class() == ReplyClass::Permanent);
+        match replies.first() {
+            Some(first) if for_good => first.clone(),
+            _ => table::NEXT_REFUSED_SOME.reply(),
+        }
+    }
+
+    /// Keeps a message in the own spool.
+    pub(crate) async fn keep(
+        &self,
+        mut transaction: Transaction,
+        handoff: Option<HandoffKey>,
+        via: &str,
+    ) -> Reply {
+        let Some(body) = transaction.body.take() else {
+            return table::BAD_SEQUENCE.reply();
+        };
+        let message_id = message_id(body.beginning());
+        match body.finish().await {
+            Ok(content) => {
+                self.keep_content(transaction, content, handoff, message_id, via)
+                    .await
+            }
+            Err(e) => self.storage_failed(&e),
+        }
+    }
+
+    async fn keep_content(
+        &self,
+        transaction: Transaction,
+        content: Gathered,
+        handoff: Option<HandoffKey>,
+        message_id: Option<Box<str>>,
+        via: &str,
+    ) -> Reply {
+        let reply = accepted(&transaction);
+        let content_len = content.len();
+        let content = match content.commit().await {
+            Ok(content) => content,
+            Err(e) => return self.storage_failed(&e),
+        };
+        let message = Message {
+            key: transaction.accepted_key(),
+            provenance: transaction.provenance,
+            envelope: transaction.envelope,
+            handoff,
+            next_due: self.clock.timestamp(),
+        };
+        match self.spool.accept(message.clone(), content).await {
+            Ok(id) => {
+                self.note_accepted(id, &message, content_len, message_id, via);
+                self.queued.queued(id, message, content_len);
+                reply
+            }
+            Err(e) => self.not_committed(&e),
+        }
+    }
+
+    fn not_committed(&self, error: &CommitError) -> Reply {
+        match error {
+            CommitError::Full => table::STORAGE_FULL.reply(),
+            CommitError::KeyKnown | CommitError::KeysFull => table::HANDOFF_PENDING.reply(),
+            CommitError::TooLarge => table::TOO_BIG.reply(),
+            CommitError::Closed => table::SHUTTING_DOWN_LATE.reply(),
+            CommitError::Failed(_) | CommitError::Unknown => {
+                self.alarm(&format!("the message could not be made durable: {error}"));
+                table::STORAGE_FAILED.reply()
+            }
+        }
+    }
+
+    fn storage_failed(&self, error: &io::Error) -> Reply {
+        if error.kind() == io::ErrorKind::StorageFull {
+            return table::STORAGE_FULL.reply();
+        }
+        self.alarm(&format!("the content could not be written: {error}"));
+        table::STORAGE_FAILED.reply()
+    }
+
+    fn note_accepted(
+        &self,
+        id: MessageId,
+        message: &Message,
+        size_bytes: u64,
+        message_id: Option<Box<str>>,
+        via: &str,
+    ) {
+        let envelope = &message.envelope;
+        self.emit(
+            Some(message.provenance.trace),
+            What::Accepted {
+                id,
+                from: envelope.sender.clone(),
+                n_recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+                size_bytes,
+                origin: message.provenance.origin.clone(),
+                message_id,
+                via: via.into(),
+            },
+        );
+    }
+
+    fn note_handed_off(
+        &self,
+        next: &Next,
+        transaction: &Transaction,
+        size_bytes: u64,
+        message_id: Option<Box<str>>,
+        via: &str,
+    ) {
+        let envelope = &transaction.envelope;
+        self.emit(
+            Some(transaction.provenance.trace),
+            What::HandedOff {
+                next: next.name().as_str().into(),
+                from: envelope.sender.clone(),
+                n_recipients: u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX),
+                size_bytes,
+                spooled: false,
+                message_id,
+                via: via.into(),
+            },
+        );
+    }
+
+    pub(crate) fn alarm(&self, text: &str) {
+        self.emit(None, What::Alarm { text: text.into() });
+    }
+
+    pub(crate) fn count_refused(&self, row: &'static Row) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(row.id).or_default() += 1;
+    }
+
+    fn emit(&self, trace: Option<mail::TraceId>, what: What) {
+        self.events.emit(Event {
+            at: self.clock.timestamp(),
+            trace,
+            what,
+        });
+    }
+}
+
+fn accepted(transaction: &Transaction) -> Reply {
+    table::ACCEPTED.with_text(&format!("accepted as {}", transaction.provenance.trace))
+}
+
+/// The Message-ID of a content that begins so.
+fn message_id(beginning: &[u8]) -> Option<Box<str>> {
+    Header::scan(beginning).message_id.text().map(Into::into)
+}
+
+/// A complete content that is not yet on stable storage.
+pub(crate) enum Gathered {
+    /// Small.
+    Bytes(Vec<u8>),
+    /// Large.
+    File(Arc<FileSource>),
+}
+
+impl Gathered {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.len(),
+        }
+    }
+
+    fn to_hand_off(&self) -> Content<'_> {
+        match self {
+            Self::Bytes(bytes) => Content::Bytes(bytes),
+            Self::File(file) => Content::Source(Arc::clone(file) as Arc<dyn Source>),
+        }
+    }
+
+    /// Makes a large content durable; a small one becomes so with its record.
+    async fn commit(self) -> io::Result<spool::Content> {
+        match self {
+            Self::Bytes(bytes) => Ok(spool::Content::Bytes(bytes)),
+            Self::File(source) => {
+                let file = Arc::into_inner(source)
+                    .ok_or_else(|| io::Error::other("content still being read"))?;
+                let committing = tokio::task::spawn_blocking(move || file.0.commit());
+                Ok(spool::Content::File(
+                    committing.await.map_err(io::Error::other)??,
+                ))
+            }
+        }
+    }
+}
+
+/// A large content that can be read while it is handed off.
+pub(crate) struct FileSource(pub(crate) ContentFile);
+
+impl Source for FileSource {
+    fn len(&self) -> u64 {
+        self.0.content_len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(offset, buffer)
+    }
+}
+
+impl Transaction {
+    /// Leaves only the recipients that the next instance did not take.
+    fn keep_refused(&mut self, replies: &[Reply]) {
+        let mut replies = replies.iter();
+        self.envelope
+            .recipients
+            .retain(|_| replies.next().is_none_or(|r| !r.is_positive()));
+    }
+
+    /// The key to remember with the message, and which recipients of the handoff it stands for.
+    fn accepted_key(&self) -> Option<AcceptedKey> {
+        let handed = self.handed.as_ref()?;
+        let key = handed.parameters.key?;
+        Some(AcceptedKey {
+            key,
+            accepted: handed.indexes.iter().copied().collect(),
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! The receiving end of a handoff: sessions of other instances, over an edge.
+//!
+//! # Guarantees
+//! A key that is known is answered from its record and nothing is stored; one whose commit is under
+//! way is waited for. In mode *all* either every recipient is stored or none.
+//!
+//! # Standards
+//! docs/handoff.md; RFC 2033 §4.2 for the replies after the data.
+
+use std::sync::Arc;
+
+use handoff::{Mode, Parameters, VISITED_MAX};
+use mail::reply::table;
+use mail::{InstanceName, Origin, Reply, SpoolId};
+use net::ServerConnection;
+use smtp::server::{Committed, Event, MailCommand, RcptCommand};
+use spool::{IndexSet, KeyState};
+use tokio::sync::watch;
+
+use crate::accept::{Intake, Onward};
+use crate::body::Body;
+use crate::recipients::{Standing, ask_next, parse_question};
+use crate::transaction::{Handed, Transaction};
+
+/// The instance at the other end of an edge, as the supervisor says.
+#[derive(Clone, Debug)]
+pub struct EdgePeer {
+    /// Its name.
+    pub name: InstanceName,
+    /// What origins it may claim.
+    pub claims: Claims,
+}
+
+/// What origins an instance may claim for its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claims {
+    /// Any: it passes on what others have checked.
+    Any,
+    /// Local programs and authenticated users.
+    Ours,
+    /// The world and authenticated users.
+    World,
+}
+
+impl Claims {
+    fn allow(self, origin: &Origin) -> bool {
+        match (self, origin) {
+            (Self::Any, _)
+            | (_, Origin::Authenticated(_) | Origin::Generated)
+            | (Self::World, Origin::Outside)
+            | (Self::Ours, Origin::Local { .. }) => true,
+            (Self::World, Origin::Local { .. }) | (Self::Ours, Origin::Outside) => false,
+        }
+    }
+}
+
+/// The most epochs that one list may name.
+const EPOCHS_MAX: usize = 1024;
+
+/// Serves one connection of another instance.
+pub async fn serve_edge(
+    connection: ServerConnection,
+    peer: EdgePeer,
+    intake: Arc<Intake>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut session = EdgeSession {
+        connection,
+        peer,
+        intake,
+        transaction: None,
+        epoch: None,
+    };
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = session.connection.next_event() => event,
+            // Only when the senders are gone or the limit is over does the instance cut edges.
+            _ = stopping.wait_for(|asked| *asked) => None,
+        };
+        let Some(event) = event else { break };
+        if !session.handle(event).await {
+            break;
+        }
+    }
+    session.connection.close().await;
+}
+
+struct EdgeSession {
+    connection: ServerConnection,
+    peer: EdgePeer,
+    intake: Arc<Intake>,
+    transaction: Option<Transaction>,
+    /// The sender's spool and its epoch, as named at the beginning.
+    epoch: Option<(SpoolId, u64)>,
+}
+
+impl EdgeSession {
+    /// False when the session is over.
+    async fn handle(&mut self, event: Event) -> bool {
+        let now = self.connection.clock().now();
+        match event {
+            Event::Body => return self.take_body().await,
+            Event::Closed(_) | Event::StartTls => return false,
+            Event::Commit(question) => {
+                let answer = self.commit().await;
+                let now = self.connection.clock().now();
+                self.connection
+                    .machine()
+                    .answer_commit(now, question, answer);
+            }
+            Event::Data(question) => {
+                if let Some(transaction) = &mut self.transaction {
+                    // The entry instance added the trace field; between instances none is added.
+                    transaction.body = Some(Body::new("", transaction.size));
+                }
+                self.connection.machine().answer_data(now, question, Ok(()));
+            }
+            Event::Hello(_) | Event::Reset(_) => self.transaction = None,
+            Event::Mail(question, command) => {
+                let answer = self.mail(command);
+                self.connection.machine().answer_mail(now, question, answer);
+            }
+            Event::Rcpt(question, command) => {
+                let answer = self.rcpt(command).await;
+                let now = self.connection.clock().now();
+                self.connection.machine().answer_rcpt(now, question, answer);
+            }
+            Event::Refused(row) => {
+                let text = format!("{} sent what was refused as {}", self.peer.name, row.id);
+                self.intake.alarm(&text);
+            }
+            Event::Verify(question, command) => {
+                let reply = self.verify(&command.argument).await;
+                let now = self.connection.clock().now();
+                self.connection
+                    .machine()
+                    .answer_verify(now, question, reply);
+            }
+        }
+        true
+    }
+
+    fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
+        let Some(text) = command.edge.take() else {
+            return self.violation("MAIL without XPOSTERN");
+        };
+        let parameters = match Parameters::parse(&text.0) {
+            Ok(parameters) => parameters,
+            Err(e) => return self.violation(&e.to_string()),
+        };
+        if !self.peer.claims.allow(&parameters.provenance.origin) {
+            let origin = &parameters.provenance.origin;
+            self.intake
+                .alarm(&format!("{} claimed the origin {origin:?}", self.peer.name));
+            return Err(table::NOT_ALLOWED.reply());
+        }
+        let visited = &parameters.provenance.visited;
+        if visited.contains(&self.intake.name) || visited.len() >= VISITED_MAX {
+            return Err(table::LOOP.reply());
+        }
+        if let Some(key) = &parameters.key {
+            let Some((sender, epoch)) = self.epoch else {
+                return self.violation("a key before the list of epochs");
+            };
+            let own = key.sender == sender && key.epoch <= epoch;
+            if !own
+                || !self
+                    .intake
+                    .gate
+                    .admits(key, parameters.lowest_unsettled, epoch)
+            {
+                return Err(table::HANDOFF_PENDING.reply());
+            }
+            self.intake
+                .spool
+                .forget_keys(sender, key.epoch, parameters.lowest_unsettled);
+        }
+        let mut transaction = Transaction::new(parameters.provenance.clone(), command);
+        transaction.handed = Some(Handed::new(parameters));
+        self.transaction = Some(transaction);
+        Ok(())
+    }
+
+    fn violation(&self, what: &str) -> Result<(), Reply> {
+        self.intake.alarm(&format!(
+            "{} broke the handoff protocol: {what}",
+            self.peer.name
+        ));
+        Err(table::PARAMETER_VALUE.reply())
+    }
+
+    async fn rcpt(&mut self, command: RcptCommand) -> Result<(), Reply> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(table::BAD_SEQUENCE.reply());
+        };
+        let known = transaction
+            .key()
+            .is_some_and(|key| !matches!(self.intake.spool.lookup_key(&key), KeyState::Unknown));
+        let address = command.recipient.clone().at_domain(&self.intake.hostname);
+        let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
+        let origin = transaction.provenance.origin.clone();
+        // A repeated handoff is answered from its record, whatever the routes say by now.
+        let standing = if known {
+            Standing::Ours
+        } else {
+            standing(&self.intake, &address, &origin).await
+        };
+        let verdict = match standing {
+            Standing::Ours => Ok(()),
+            Standing::Elsewhere if origin.is_ours() => Ok(()),
+            Standing::Elsewhere => Err(table::RELAY_DENIED.reply()),
+            Standing::NoAnswer => Err(table::NEXT_UNAVAILABLE.reply()),
+            Standing::Refused(reply) => Err(reply),
+        };
+        let handed = transaction
+            .handed
+            .as_mut()
+            .ok_or_else(|| table::BAD_SEQUENCE.reply())?;
+        handed.repeated |= known;
+        let index = handed.n_named;
+        handed.n_named += 1;
+        verdict?;
+        handed.indexes.push(index);
+        transaction.add(address, command);
+        Ok(())
+    }
+
+    async fn verify(&mut self, argument: &str) -> Reply {
+        if let Some(list) = argument.strip_prefix("epochs=") {
+            return self.connected(list);
+        }
+        let Some((address, origin)) = parse_question(argument) else {
+            return table::SYNTAX_ARGUMENT.reply();
+        };
+        match standing(&self.intake, &address, &origin).await {
+            Standing::Elsewhere => table::WILL_FORWARD.reply(),
+            Standing::NoAnswer => table::NEXT_UNAVAILABLE.reply(),
+            Standing::Ours => table::RECIPIENT_OK.reply(),
+            Standing::Refused(reply) => reply,
+        }
+    }
+
+    /// The first words of a connection: whose it is, and which of its epochs still matter.
+    fn connected(&mut self, list: &str) -> Reply {
+        let Some((sender, epochs)) = parse_epochs(list) else {
+            return table::SYNTAX_ARGUMENT.reply();
+        };
+        self.epoch = Some((sender, self.intake.gate.connected(sender, &epochs)));
+        self.intake.spool.forget_epochs(sender, &epochs);
+        table::OK.reply()
+    }
+
+    async fn take_body(&mut self) -> bool {
+        let Some(body) = self.transaction.as_mut().and_then(|t| t.body.as_mut()) else {
+            return true;
+        };
+        self.connection.machine().take_body(body.buffer());
+        match body.settle(&self.intake.spool).await {
+            Ok(()) => true,
+            Err(e) => {
+                self.intake
+                    .alarm(&format!("cannot keep content that is handed off: {e}"));
+                false
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Committed {
+        if !self.take_body().await {
+            self.transaction = None;
+            return Committed::All(table::STORAGE_FAILED.reply());
+        }
+        let Some(transaction) = self.transaction.take() else {
+            return Committed::All(table::BAD_SEQUENCE.reply());
+        };
+        let Some(handed) = &transaction.handed else {
+            return Committed::All(table::BAD_SEQUENCE.reply());
+        };
+        let all_taken = handed.indexes.len() == usize::try_from(handed.n_named).unwrap_or(0);
+        if let Some(key) = transaction.key() {
+            // Until it is neither on its way in nor here, nothing may be stored under it.
+            loop {
+                match self.intake.spool.lookup_key(&key) {
+                    KeyState::Accepted(accepted) => {
+                        return Committed::Each(from_record(&transaction, &accepted));
+                    }
+                    KeyState::Pending(commit) => {
+                        // Whatever comes of it shows in the next look.
+                        let _ = commit.await;
+                    }
+                    // The first copy failed after this one's recipients were taken on its word.
+                    KeyState::Unknown if handed.repeated => {
+                        return Committed::All(table::HANDOFF_PENDING.reply());
+                    }
+                    KeyState::Unknown => break,
+                }
+            }
+        }
+        if handed.parameters.mode == Mode::All && !all_taken {
+            return Committed::All(table::NEXT_REFUSED_SOME.reply());
+        }
+        let via = format!("from {}", self.peer.name);
+        Committed::All(self.intake.keep(transaction, None, &via).await)
+    }
+}
+
+/// Reads `SPOOL:EPOCH,EPOCH,…`.
+fn parse_epochs(list: &str) -> Option<(SpoolId, Vec<u64>)> {
+    let (sender, epochs) = list.split_once(':')?;
+    let epochs: Vec<_> = epochs
+        .split(',')
+        .take(EPOCHS_MAX + 1)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    (epochs.len() <= EPOCHS_MAX).then_some((sender.parse().ok()?, epochs))
+}
+
+/// The replies to a repeated handoff.
+fn from_record(transaction: &Transaction, accepted: &IndexSet) -> Vec<Reply> {
+    let Some(handed) = &transaction.handed else {
+        return Vec::new();
+    };
+    let text = format!("accepted before as {}", transaction.provenance.trace);
+    let reply = |&index: &u32| match accepted.contains(index) {
+        true => table::ACCEPTED.with_text(&text),
+        false => table::HANDOFF_PENDING.reply(),
+    };
+    handed.indexes.iter().map(reply).collect()
+}
+
+async fn standing(intake: &Intake, address: &mail::Mailbox, origin: &Origin) -> Standing {
+    match &intake.onward {
+        Onward::Here(recipients) => recipients.standing(address, origin),
+        Onward::Next(next) => ask_next(next, address, origin).await,
+    }
+}

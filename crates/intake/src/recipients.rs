@@ -1,0 +1,73 @@
+//! Who is a valid recipient: answered here, or by the next instance.
+
+use std::sync::Arc;
+
+use handoff::Next;
+use mail::{Mailbox, Origin, Reply};
+
+/// What is known about a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A route leads out of this system.
+    Elsewhere,
+    /// Nobody can say now.
+    NoAnswer,
+    /// A mailbox or alias of ours, or a domain we take mail for.
+    Ours,
+    /// No such user, no such domain, or refused by a route.
+    Refused(Reply),
+}
+
+/// Answers for an instance that delivers.
+pub trait Recipients: Send + Sync {
+    /// Where the recipient stands. Must not block.
+    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Standing;
+}
+
+/// The words in which a front asks about a recipient; see docs/handoff.md section 8.
+pub(crate) fn question(recipient: &Mailbox, origin: &Origin) -> String {
+    let origin = match origin {
+        Origin::Outside => "outside",
+        Origin::Authenticated(_) | Origin::Generated | Origin::Local { .. } => "ours",
+    };
+    format!("<{recipient}>;o={origin}")
+}
+
+/// Reads a question; the origin is only as exact as the answer needs.
+pub(crate) fn parse_question(argument: &str) -> Option<(Mailbox, Origin)> {
+    let (path, origin) = argument.strip_prefix('<')?.rsplit_once(">;o=")?;
+    let origin = match origin {
+        "outside" => Origin::Outside,
+        "ours" => Origin::Generated,
+        _ => return None,
+    };
+    Some((Mailbox::parse(path).ok()?, origin))
+}
+
+/// Asks the next instance.
+pub(crate) async fn ask_next(next: &Arc<Next>, recipient: &Mailbox, origin: &Origin) -> Standing {
+    match next.ask(&question(recipient, origin)).await {
+        None => Standing::NoAnswer,
+        Some(reply) => match reply.code.value() {
+            250 => Standing::Ours,
+            251 => Standing::Elsewhere,
+            500..=599 => Standing::Refused(reply),
+            _ => Standing::NoAnswer,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_reads_back_as_it_was_asked() {
+        let strange = Mailbox::parse("\"a>;o=outside\"@x.org").unwrap();
+        let asked = question(&strange, &Origin::Local { uid: 7 });
+        assert_eq!(parse_question(&asked), Some((strange, Origin::Generated)));
+        for bad in ["", "<a@b>", "<a@b>;o=root", "a@b;o=ours", "<a>;o=ours"] {
+            assert_eq!(parse_question(bad), None, "{bad}");
+        }
+    }
+}

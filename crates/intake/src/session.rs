@@ -1,0 +1,352 @@
+//! The session of a client: its questions answered, its messages taken.
+//!
+//! # Failure
+//! A session that breaks, breaks alone: what it had not yet been promised is dropped.
+
+use std::sync::Arc;
+
+use mail::event::{Event as Log, What};
+use mail::reply::table;
+use mail::{Client, Mailbox, Origin, Provenance, Reply, ReversePath, Security};
+use net::tls::TlsAcceptor;
+use net::{Peer, ServerConnection};
+use smtp::server::{
+    CloseReason, Committed, Event, Hello, MailCommand, RcptCommand, XforwardAttributes,
+};
+use tokio::sync::watch;
+
+use crate::accept::{Intake, Onward};
+use crate::body::Body;
+use crate::recipients::{Standing, ask_next};
+use crate::trace_field::received;
+use crate::transaction::Transaction;
+
+/// By which door a client came in.
+#[derive(Clone)]
+pub struct Entry {
+    /// The origin of the mail that comes in here, unless the client is a local program.
+    pub origin: Origin,
+    /// Whether local programs are known by their user id here.
+    pub local: LocalPrograms,
+    /// For STARTTLS; `None` where it is not offered.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// Whether mail of local programs has their uid for its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalPrograms {
+    /// It has.
+    ByUid,
+    /// It has the origin of the door, as all mail there.
+    LikeAll,
+}
+
+/// Who is at the other end.
+pub struct Visitor {
+    /// As the kernel says.
+    pub peer: Peer,
+    /// The door.
+    pub entry: Entry,
+}
+
+/// Serves one client until it leaves, or until `stopping` says that the instance stops and no
+/// message is under way.
+pub async fn serve(
+    connection: ServerConnection,
+    visitor: Visitor,
+    intake: Arc<Intake>,
+    stopping: watch::Receiver<bool>,
+) {
+    let session = Session {
+        connection,
+        visitor,
+        intake,
+        transaction: None,
+        forwarded: None,
+    };
+    session.run(stopping).await;
+}
+
+struct Session {
+    connection: ServerConnection,
+    visitor: Visitor,
+    intake: Arc<Intake>,
+    transaction: Option<Transaction>,
+    forwarded: Option<Box<XforwardAttributes>>,
+}
+
+impl Session {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut told = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = self.connection.next_event() => event,
+                () = stop_asked(&mut stopping), if !told => {
+                    told = true;
+                    let now = self.now();
+                    self.connection.machine().shut_down(now);
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
+            if !self.handle(event).await {
+                break;
+            }
+        }
+        self.connection.close().await;
+    }
+
+    /// False when the session is over.
+    async fn handle(&mut self, event: Event) -> bool {
+        let now = self.now();
+        match event {
+            Event::Body => return self.take_body().await,
+            Event::Closed(reason) => {
+                self.note_close(reason);
+                return false;
+            }
+            Event::Commit(question) => {
+                let answer = self.commit().await;
+                let now = self.now();
+                self.connection
+                    .machine()
+                    .answer_commit(now, question, answer);
+            }
+            Event::Data(question) => {
+                self.begin_body();
+                self.connection.machine().answer_data(now, question, Ok(()));
+            }
+            Event::Hello(_) | Event::Reset(_) => self.transaction = None,
+            Event::Mail(question, command) => {
+                let answer = self.mail(command);
+                self.connection.machine().answer_mail(now, question, answer);
+            }
+            Event::Rcpt(question, command) => {
+                let answer = self.rcpt(command).await;
+                let now = self.now();
+                self.connection.machine().answer_rcpt(now, question, answer);
+            }
+            Event::Refused(row) => self.intake.count_refused(row),
+            Event::StartTls => return self.start_tls().await,
+            Event::Verify(question, _) => {
+                // Only edges are told who exists; the machine asks nobody else.
+                let reply = table::CANNOT_VERIFY.reply();
+                self.connection
+                    .machine()
+                    .answer_verify(now, question, reply);
+            }
+        }
+        true
+    }
+
+    fn now(&self) -> mail::Moment {
+        self.connection.clock().now()
+    }
+
+    async fn start_tls(&mut self) -> bool {
+        let Some(acceptor) = self.visitor.entry.tls.clone() else {
+            return false;
+        };
+        self.connection.accept_tls(&acceptor).await.is_ok()
+    }
+
+    fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
+        let arrived = self.connection.clock().timestamp();
+        self.forwarded = command.xforward.take();
+        let provenance = Provenance {
+            trace: self.intake.entropy.trace_id(arrived),
+            origin: self.origin(),
+            arrived,
+            client: Some(self.client()),
+            visited: Vec::new(),
+            about: None,
+        };
+        self.transaction = Some(Transaction::new(provenance, command));
+        Ok(())
+    }
+
+    fn origin(&self) -> Origin {
+        match (self.visitor.entry.local, self.visitor.peer) {
+            (LocalPrograms::ByUid, Peer::Local { uid, .. }) => Origin::Local { uid },
+            (LocalPrograms::ByUid | LocalPrograms::LikeAll, _) => self.visitor.entry.origin.clone(),
+        }
+    }
+
+    /// The client as we see it, or as a peer that may say so says it.
+    fn client(&self) -> Client {
+        let machine = self.connection.machine_ref();
+        let hello = machine.hello();
+        let mut client = Client {
+            address: None,
+            port: 0,
+            helo: hello.map_or_else(|| "".into(), |h: &Hello| h.name.clone()),
+            name: None,
+            security: machine.security(),
+            extended: hello.is_some_and(|h| h.extended),
+        };
+        if let Peer::Tcp(address) = self.visitor.peer {
+            client.address = Some(address.ip().to_canonical());
+            client.port = address.port();
+        }
+        if let Some(forwarded) = &self.forwarded {
+            apply(forwarded, &mut client);
+        }
+        client
+    }
+
+    async fn rcpt(&mut self, command: RcptCommand) -> Result<(), Reply> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(table::BAD_SEQUENCE.reply());
+        };
+        let address = command.recipient.clone().at_domain(&self.intake.hostname);
+        let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
+        let origin = &transaction.provenance.origin;
+        let standing = match &self.intake.onward {
+            Onward::Here(recipients) => recipients.standing(&address, origin),
+            Onward::Next(next) => ask_next(next, &address, origin).await,
+        };
+        match judge(standing, origin) {
+            Ok(()) => {
+                transaction.add(address, command);
+                Ok(())
+            }
+            Err(reply) => {
+                let (trace, from) = (
+                    transaction.provenance.trace,
+                    transaction.envelope.sender.clone(),
+                );
+                self.note_refused(trace, Phase::Rcpt(from, address), &reply);
+                Err(reply)
+            }
+        }
+    }
+
+    fn begin_body(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            let (hostname, name) = (&self.intake.hostname, self.intake.name.as_str());
+            let field = received(
+                &transaction.provenance,
+                &transaction.envelope,
+                hostname,
+                name,
+            );
+            transaction.body = Some(Body::new(&field, transaction.size));
+        }
+    }
+
+    /// False when the content cannot be kept: the session ends, the client tries again.
+    async fn take_body(&mut self) -> bool {
+        let Some(body) = self.transaction.as_mut().and_then(|t| t.body.as_mut()) else {
+            return true;
+        };
+        self.connection.machine().take_body(body.buffer());
+        match body.settle(&self.intake.spool).await {
+            Ok(()) => true,
+            Err(e) => {
+                self.intake
+                    .alarm(&format!("cannot keep arriving content: {e}"));
+                false
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Committed {
+        if !self.take_body().await {
+            self.transaction = None;
+            return Committed::All(table::STORAGE_FAILED.reply());
+        }
+        let Some(transaction) = self.transaction.take() else {
+            return Committed::All(table::BAD_SEQUENCE.reply());
+        };
+        let (trace, from) = (
+            transaction.provenance.trace,
+            transaction.envelope.sender.clone(),
+        );
+        let reply = self.intake.accept(transaction, self.via()).await;
+        if !reply.is_positive() {
+            self.note_refused(trace, Phase::Data(from), &reply);
+        }
+        Committed::All(reply)
+    }
+
+    /// `client [address]`, for the log.
+    fn via(&self) -> Box<str> {
+        let client = self.client();
+        match (client.address, self.visitor.peer) {
+            (Some(address), _) => format!("{} [{address}]", client.helo).into(),
+            (None, Peer::Local { uid, pid }) => {
+                format!("uid {uid} pid {}", pid.unwrap_or_default()).into()
+            }
+            (None, Peer::Tcp(_)) => client.helo,
+        }
+    }
+
+    fn note_refused(&self, trace: mail::TraceId, phase: Phase, reply: &Reply) {
+        let (phase, from, to) = match phase {
+            Phase::Data(from) => ("data", from, None),
+            Phase::Rcpt(from, to) => ("rcpt", from, Some(to)),
+        };
+        self.intake.events.emit(Log {
+            at: self.connection.clock().timestamp(),
+            trace: Some(trace),
+            what: What::Refused {
+                phase,
+                from: Some(from),
+                to,
+                reply: reply.clone(),
+                via: self.via(),
+            },
+        });
+    }
+
+    fn note_close(&self, reason: CloseReason) {
+        if reason == CloseReason::Injection {
+            let text = format!(
+                "plaintext after STARTTLS from {}: session closed",
+                self.via()
+            );
+            self.intake.alarm(&text);
+        }
+    }
+}
+
+enum Phase {
+    Data(ReversePath),
+    Rcpt(ReversePath, Mailbox),
+}
+
+/// Relay control: what lies elsewhere is only for senders of ours.
+fn judge(standing: Standing, origin: &Origin) -> Result<(), Reply> {
+    match standing {
+        Standing::Elsewhere if !origin.is_ours() => Err(table::RELAY_DENIED.reply()),
+        Standing::Elsewhere | Standing::Ours => Ok(()),
+        // A program of ours must not lose its mail because the next instance rests.
+        Standing::NoAnswer if origin.is_ours() => Ok(()),
+        Standing::NoAnswer => Err(table::NEXT_UNAVAILABLE.reply()),
+        Standing::Refused(reply) => Err(reply),
+    }
+}
+
+/// What a trusted peer says about the client behind it stands for what we see of the peer.
+fn apply(forwarded: &XforwardAttributes, client: &mut Client) {
+    if let Some(address) = forwarded.addr {
+        client.address = Some(address.to_canonical());
+        client.port = forwarded.port.unwrap_or(0);
+        client.security = Security::Plain;
+    }
+    if let Some(helo) = &forwarded.helo {
+        client.helo = helo.clone();
+    }
+    client.name.clone_from(&forwarded.name);
+    if let Some(protocol) = &forwarded.proto {
+        client.extended = protocol.eq_ignore_ascii_case("ESMTP");
+    }
+}
+
+async fn stop_asked(stopping: &mut watch::Receiver<bool>) {
+    // A sender that is gone cannot ask any more; the session then ends with its client.
+    if stopping.wait_for(|asked| *asked).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,76 @@
+//! One transaction, from MAIL to the end of its data.
+
+use handoff::Parameters;
+use mail::{Envelope, HandoffKey, Provenance, Recipient};
+use smtp::server::{MailCommand, RcptCommand};
+
+use crate::body::Body;
+
+/// What was gathered so far.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) provenance: Provenance,
+    pub(crate) envelope: Envelope,
+    pub(crate) body: Option<Body>,
+    pub(crate) size: Option<u64>,
+    /// What another instance said, on an edge.
+    pub(crate) handed: Option<Handed>,
+}
+
+/// What makes a transaction a handoff.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) parameters: Parameters,
+    /// For each recipient of the envelope, its index in the sender's transaction.
+    pub(crate) indexes: Vec<u32>,
+    /// How many recipients the sender named so far.
+    pub(crate) n_named: u32,
+    /// Whether recipients were accepted because the key was known, without a look at the routes.
+    pub(crate) repeated: bool,
+}
+
+impl Handed {
+    pub(crate) const fn new(parameters: Parameters) -> Self {
+        Self {
+            parameters,
+            indexes: Vec::new(),
+            n_named: 0,
+            repeated: false,
+        }
+    }
+}
+
+impl Transaction {
+    pub(crate) fn new(provenance: Provenance, command: MailCommand) -> Self {
+        let envelope = Envelope {
+            sender: command.sender,
+            recipients: Vec::with_capacity(1),
+            body: command.body,
+            smtputf8: command.smtputf8,
+            ret: command.ret,
+            envid: command.envid,
+        };
+        Self {
+            provenance,
+            envelope,
+            body: None,
+            size: command.size,
+            handed: None,
+        }
+    }
+
+    pub(crate) fn add(&mut self, address: mail::Mailbox, command: RcptCommand) {
+        self.envelope.recipients.push(Recipient {
+            address,
+            notify: command.notify,
+            orcpt: command.orcpt,
+        });
+    }
+
+    /// The key of the handoff, where it has one.
+    pub(crate) fn key(&self) -> Option<HandoffKey> {
+        self.handed
+            .as_ref()
+            .and_then(|handed| handed.parameters.key)
+    }
+}
