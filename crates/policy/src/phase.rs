@@ -1,0 +1,33 @@
+//! When in a transaction something is asked.
+
+/// The phases of a session and a transaction, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// A client connected.
+    Connect,
+    /// It said who it is.
+    Helo,
+    /// MAIL named the sender.
+    Mail,
+    /// RCPT named a recipient; asked for each.
+    Rcpt,
+    /// The client wants to send the content.
+    Data,
+    /// The content is here.
+    Content,
+}
+
+impl Phase {
+    /// Its name in logs and configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Content => "content",
+        }
+    }
+}
