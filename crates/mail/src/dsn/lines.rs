@@ -38,12 +38,12 @@ impl Lines {
     }
 
     /// Opens a part of the report.
-    pub(super) fn begin_part(&mut self, content_type: &str, eight_bit: Encoding) {
+    pub(super) fn begin_part(&mut self, content_type: &str, encoding: Encoding) {
         self.raw(b"\r\n--");
         self.raw(self.boundary.clone().as_bytes());
         self.raw(b"\r\n");
         self.field("Content-Type", content_type);
-        if eight_bit == Encoding::EightBit {
+        if encoding == Encoding::EightBit {
             self.field("Content-Transfer-Encoding", "8bit");
         }
         self.empty();
