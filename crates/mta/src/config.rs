@@ -39,12 +39,8 @@ use std::time::Duration;
 use mail::InstanceName;
 
 pub(crate) use difference::Change;
-pub(crate) use model::{
-    BareNewlines, HandoffSettings, HostPort, InstanceConfig, Limits, Listen, ListenAddress,
-    ListenSecurity, Log, LogFormat, MissingCertificate, Network, Next, OpenTo, PathTemplate, Peer,
-    QuestionCache, QueueSettings, Role, Route, RouteMatch, Target, Tls, Xforward,
-};
-pub(crate) use problem::{Finding, Location, Position, Problem, Problems, Severity};
+pub(crate) use model::*;
+pub(crate) use problem::{Finding, Problems, Severity};
 
 use problem::Text;
 use tree::Table;
@@ -94,7 +90,9 @@ impl Config {
             Ok(text) => Self::parse(&text, &name, state),
             Err(error) => {
                 let text = Text::new(&name, "");
-                Err(Problems::new(vec![text.problem(None, format!("cannot be read: {error}"))]))
+                Err(Problems::new(vec![
+                    text.problem(None, format!("cannot be read: {error}")),
+                ]))
             }
         }
     }
@@ -109,7 +107,9 @@ impl Config {
 
     /// The instance of that name.
     pub(crate) fn instance(&self, name: &InstanceName) -> Option<&InstanceConfig> {
-        self.instances.iter().find(|instance| instance.name == *name)
+        self.instances
+            .iter()
+            .find(|instance| instance.name == *name)
     }
 
     /// What is wrong or doubtful about the instances as a whole, in the order of the file. Looks
@@ -134,6 +134,12 @@ impl Config {
         part::part_for(self, name)
     }
 
+    /// The whole configuration as a text that [`Self::parse`] reads to an equal one wherever it is
+    /// read: the state directory in it is absolute.
+    pub(crate) fn to_text(&self) -> String {
+        self.tree.to_toml().to_string()
+    }
+
     /// What a reload from `old` to `new` does to each instance of either.
     pub(crate) fn difference(old: &Self, new: &Self) -> Vec<(InstanceName, Change)> {
         difference::difference(old, new)
@@ -143,9 +149,13 @@ impl Config {
 fn read_text(file: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     // One octet more than allowed tells a file of the greatest length from one that is longer.
-    std::fs::File::open(file)?.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+    std::fs::File::open(file)?
+        .take(FILE_LEN_MAX + 1)
+        .read_to_string(&mut text)?;
     if text.len() as u64 > FILE_LEN_MAX {
-        return Err(std::io::Error::other(format!("longer than {FILE_LEN_MAX} octets")));
+        return Err(std::io::Error::other(format!(
+            "longer than {FILE_LEN_MAX} octets"
+        )));
     }
     Ok(text)
 }

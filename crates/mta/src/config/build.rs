@@ -1,13 +1,16 @@
 //! From a text to a [`Config`], or to everything that is wrong with it.
 
+mod route;
+
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mail::InstanceName;
 
 use super::Config;
 use super::model::{
     BareNewlines, HandoffSettings, InstanceConfig, Limits, Log, LogFormat, MissingCertificate,
-    OpenTo, Peer, QuestionCache, QueueSettings, Role, Route, RouteMatch, Target, Tls, Xforward,
+    Peer, QuestionCache, QueueSettings, Role, Tls, Xforward,
 };
 use super::problem::{Problem, Problems, Text};
 use super::section::{Notes, Section};
@@ -17,7 +20,11 @@ use super::value;
 
 /// Reads a text. `state` replaces the directory that it names.
 pub(super) fn config(text: &Text<'_>, state: Option<&Path>) -> Result<Config, Problems> {
-    let Parsed { table: mut tree, mut problems, whole } = tree::read(text);
+    let Parsed {
+        table: mut tree,
+        mut problems,
+        whole,
+    } = tree::read(text);
     if !whole {
         return Err(Problems::new(problems));
     }
@@ -35,9 +42,22 @@ pub(super) fn config(text: &Text<'_>, state: Option<&Path>) -> Result<Config, Pr
         Some(parts) if problems.is_empty() => {
             // From now on the text says what holds, so that a part of it can be handed on.
             tree.set_text("state", &state.to_string_lossy());
-            let Parts { hostname, stop_timeout, log, instances } = parts;
+            let Parts {
+                hostname,
+                stop_timeout,
+                log,
+                instances,
+            } = parts;
             let file = text.name.into();
-            Ok(Config { hostname, state, stop_timeout, log, instances, file, tree })
+            Ok(Config {
+                hostname,
+                state,
+                stop_timeout,
+                log,
+                instances,
+                file,
+                tree,
+            })
         }
         Some(_) | None => Err(Problems::new(problems)),
     }
@@ -70,7 +90,7 @@ fn state_directory(
 
 struct Parts {
     hostname: Box<str>,
-    stop_timeout: std::time::Duration,
+    stop_timeout: Duration,
     log: Log,
     instances: Vec<InstanceConfig>,
 }
@@ -78,7 +98,13 @@ struct Parts {
 fn read(notes: &Notes<'_>, tree: &Table) -> Option<Parts> {
     let top = Section::top(notes, tree, COMMON);
     // Read already; here only its kind is looked at.
-    top.text("state", |text| if text.is_empty() { Err("it is empty".into()) } else { Ok(()) });
+    top.text("state", |text| {
+        if text.is_empty() {
+            Err("it is empty".into())
+        } else {
+            Ok(())
+        }
+    });
     let hostname = top.text("hostname", value::domain);
     let stop_timeout = top.duration("stop_timeout");
     let log = log(&top.section("log"), &notes.state);
@@ -97,7 +123,12 @@ fn read(notes: &Notes<'_>, tree: &Table) -> Option<Parts> {
     if n_named == 0 && top.has("instance") {
         notes.note(top.position("instance"), "there is no instance");
     }
-    Some(Parts { hostname: hostname?, stop_timeout, log: log?, instances })
+    Some(Parts {
+        hostname: hostname?,
+        stop_timeout,
+        log: log?,
+        instances,
+    })
 }
 
 fn log(section: &Section<'_>, state: &Path) -> Option<Log> {
@@ -112,7 +143,12 @@ fn log(section: &Section<'_>, state: &Path) -> Option<Log> {
     });
     let rotate_size = section.size("rotate_size");
     let rotate_keep = section.count("rotate_keep");
-    Some(Log { file: file?, format: format?, rotate_size, rotate_keep })
+    Some(Log {
+        file: file?,
+        format: format?,
+        rotate_size,
+        rotate_keep,
+    })
 }
 
 /// Reads everything, also when something is missing, so that every mistake is noted.
@@ -128,10 +164,18 @@ fn instance(
         _ => None,
     });
     let section = section.with_role(role.unwrap_or(Role::Output));
-    let listen = section.list("listen", |text| value::listen(text, state)).unwrap_or_default();
-    let tls = section.has("tls").then(|| tls(&section.section("tls"), state));
+    let listen = section
+        .list("listen", |text| value::listen(text, state))
+        .unwrap_or_default();
+    let tls = section
+        .has("tls")
+        .then(|| tls(&section.section("tls"), state));
     let next = section.text("next", value::next);
-    let routes = section.sections("route").iter().map(|inner| route(inner, state)).collect();
+    let routes = section
+        .sections("route")
+        .iter()
+        .map(|inner| route::route(inner, state))
+        .collect();
     let limits = limits(&section.section("limits"));
     let handoff = handoff(&section.section("handoff"));
     let queue = queue(&section.section("queue"));
@@ -173,70 +217,11 @@ fn tls(section: &Section<'_>, state: &Path) -> Option<Tls> {
         "self-signed" => Some(MissingCertificate::SelfSigned),
         _ => None,
     });
-    Some(Tls { certificate: certificate?, key: key?, missing: missing? })
-}
-
-fn route(section: &Section<'_>, state: &Path) -> Option<Route> {
-    let domains = section.list("domain", value::route_domain);
-    let addresses = section.list("address", value::route_address);
-    let users = section.list("users", value::user);
-    let to = target(&section.section("to"), state);
-    let open_to = section.choice("open_to", |word| match word {
-        "anyone" => Some(OpenTo::Anyone),
-        "ours" => Some(OpenTo::Ours),
-        _ => None,
-    });
-    let matches = match (domains, addresses) {
-        (Some(domains), None) => domains,
-        (None, Some(addresses)) => addresses,
-        (Some(_), Some(_)) => {
-            section.note(section.at, "a route has either `domain` or `address`, not both");
-            return None;
-        }
-        (None, None) => {
-            section.note(section.at, "a route needs `domain` or `address`");
-            return None;
-        }
-    };
-    for key in ["domain", "address"] {
-        if section.is_empty_list(key) {
-            section.note(section.position(key), "a route that matches nobody");
-        }
-    }
-    if users.is_some() && section.has("address") {
-        section.note(section.position("users"), "`users` goes with `domain`, not with `address`");
-    }
-    let to = to?;
-    let open_to = open_to.unwrap_or_else(|| open_by_default(&matches, &to));
-    Some(Route { matches, users, to, open_to })
-}
-
-/// What leaves the system, or could be anybody's, is not for the world to use.
-fn open_by_default(matches: &[RouteMatch], to: &Target) -> OpenTo {
-    let everybody = matches.contains(&RouteMatch::Any);
-    match to {
-        Target::Relay(_) => OpenTo::Ours,
-        Target::Discard { .. } | Target::Error { .. } | Target::Hold { .. }
-        | Target::Maildir(_) => {
-            if everybody { OpenTo::Ours } else { OpenTo::Anyone }
-        }
-    }
-}
-
-fn target(section: &Section<'_>, state: &Path) -> Option<Target> {
-    match section.variant()? {
-        "discard" => section.text("discard", value::sentence).map(|why| Target::Discard { why }),
-        "error" => section
-            .text("error", value::error_status)
-            .map(|(status, text)| Target::Error { status, text }),
-        "hold" => section.text("hold", value::sentence).map(|why| Target::Hold { why }),
-        "maildir" => {
-            section.text("maildir", |text| value::path_template(text, state)).map(Target::Maildir)
-        }
-        "relay" => section.text("relay", value::host_port).map(Target::Relay),
-        // Unknown, or known and not built: noted when the section was opened.
-        _ => None,
-    }
+    Some(Tls {
+        certificate: certificate?,
+        key: key?,
+        missing: missing?,
+    })
 }
 
 fn limits(section: &Section<'_>) -> Limits {
@@ -281,7 +266,7 @@ fn queue(section: &Section<'_>) -> QueueSettings {
     }
 }
 
-fn retry(section: &Section<'_>) -> Vec<std::time::Duration> {
+fn retry(section: &Section<'_>) -> Vec<Duration> {
     let pauses = section.list("retry", |text| {
         let pause = value::duration(text)?;
         if pause < RETRY_LEAST {
@@ -290,13 +275,16 @@ fn retry(section: &Section<'_>) -> Vec<std::time::Duration> {
         Ok(pause)
     });
     if section.is_empty_list("retry") {
-        section.note(section.position("retry"), "`retry` needs at least one pause");
+        section.note(
+            section.position("retry"),
+            "`retry` needs at least one pause",
+        );
     }
     pauses.unwrap_or_default()
 }
 
 /// Shorter pauses would be a busy loop.
-const RETRY_LEAST: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY_LEAST: Duration = Duration::from_secs(1);
 
 fn peer(section: &Section<'_>) -> Option<Peer> {
     let network = section.text("network", value::network);
@@ -306,5 +294,9 @@ fn peer(section: &Section<'_>) -> Option<Peer> {
         "refused" => Some(Xforward::Refused),
         _ => None,
     });
-    Some(Peer { network: network?, origin: origin?, xforward: xforward? })
+    Some(Peer {
+        network: network?,
+        origin: origin?,
+        xforward: xforward?,
+    })
 }

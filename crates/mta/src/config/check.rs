@@ -42,7 +42,10 @@ struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     const fn new(config: &'a Config) -> Self {
-        Self { config, list: Vec::new() }
+        Self {
+            config,
+            list: Vec::new(),
+        }
     }
 
     /// Notes an error about a setting of an instance; the path leads to it from the instance.
@@ -58,13 +61,17 @@ impl<'a> Findings<'a> {
     fn note(&mut self, severity: Severity, on: &InstanceConfig, path: &[&str], text: String) {
         let whole = [&["instance", on.name.as_str()], path].concat();
         let position = self.config.tree.locate(&whole);
-        let at = Location { file: self.config.file.clone(), position };
+        let at = Location {
+            file: self.config.file.clone(),
+            position,
+        };
         self.list.push(Finding { severity, at, text });
     }
 
     /// In the order of the file, errors before warnings where both stand at one place.
     fn sorted(mut self) -> Vec<Finding> {
-        self.list.sort_by_key(|finding| (finding.at.position, finding.severity));
+        self.list
+            .sort_by_key(|finding| (finding.at.position, finding.severity));
         self.list
     }
 }

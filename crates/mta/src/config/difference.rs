@@ -35,8 +35,12 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<(InstanceName, Chang
         };
         (after.name.clone(), change)
     });
-    let removed = old.instances.iter().filter(|before| new.instance(&before.name).is_none());
-    kept.chain(removed.map(|before| (before.name.clone(), Change::Removed))).collect()
+    let removed = old
+        .instances
+        .iter()
+        .filter(|before| new.instance(&before.name).is_none());
+    kept.chain(removed.map(|before| (before.name.clone(), Change::Removed)))
+        .collect()
 }
 
 fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &InstanceConfig) -> Change {

@@ -20,7 +20,10 @@ pub(super) fn graph(config: &Config) -> String {
             some => format!("listens on {}", some.join(", ")),
         };
         let name = &instance.name;
-        line(&mut text, format_args!("{name} ({}): {listeners}", instance.role.as_str()));
+        line(
+            &mut text,
+            format_args!("{name} ({}): {listeners}", instance.role.as_str()),
+        );
         let mut steps: Vec<String> = instance.routes.iter().map(step).collect();
         steps.extend(instance.next.as_ref().map(|next| match next {
             Next::Instance(name) => format!("everything else --> {name}"),

@@ -1,7 +1,7 @@
 //! The part of a configuration that one instance is given.
 //!
 //! # Guarantees
-//! It holds what is common, the instance's own table, and of each neighbour (the instance that
+//! It holds what is common but for the log, which control alone writes, the instance's own table, and of each neighbour (the instance that
 //! it hands to, and those that hand to it) its name, role, next and limits: no certificate, no
 //! route and no listener of another instance, so a process that is taken over learns none.
 
@@ -18,6 +18,7 @@ const OF_A_NEIGHBOUR: [&str; 3] = ["role", "next", "limits"];
 pub(super) fn part_for(config: &Config, name: &InstanceName) -> Option<String> {
     let own = config.instance(name)?;
     let mut part = config.tree.clone();
+    part.entries.retain(|entry| entry.key != "log");
     for entry in &mut part.entries {
         if let (true, Value::Table(instances)) = (entry.key == "instance", &mut entry.node.value) {
             keep(config, own, instances);
@@ -38,7 +39,9 @@ fn keep(config: &Config, own: &InstanceConfig, instances: &mut Table) {
             return true;
         }
         if let Value::Table(table) = &mut node.value {
-            table.entries.retain(|entry| OF_A_NEIGHBOUR.contains(&entry.key.as_str()));
+            table
+                .entries
+                .retain(|entry| OF_A_NEIGHBOUR.contains(&entry.key.as_str()));
         }
         neighbours.contains(&key.as_str())
     });

@@ -114,7 +114,11 @@ impl<'a> Text<'a> {
         let lines = std::iter::once(0)
             .chain(content.match_indices('\n').map(|(offset, _)| offset + 1))
             .collect();
-        Self { name, content, lines }
+        Self {
+            name,
+            content,
+            lines,
+        }
     }
 
     /// The place of an octet offset.
@@ -122,11 +126,20 @@ impl<'a> Text<'a> {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let before = self.content.get(start..offset).unwrap_or_default();
-        Position { line, column: before.chars().count() + 1 }
+        Position {
+            line,
+            column: before.chars().count() + 1,
+        }
     }
 
     /// A mistake at a place of this text.
     pub(super) fn problem(&self, position: Option<Position>, text: impl Into<String>) -> Problem {
-        Problem { at: Location { file: self.name.into(), position }, text: text.into() }
+        Problem {
+            at: Location {
+                file: self.name.into(),
+                position,
+            },
+            text: text.into(),
+        }
     }
 }

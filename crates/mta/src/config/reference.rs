@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::section::{show_duration, show_size};
 use super::settings::{COMMON, Kind, Preset, Setting};
+use super::value::{show_duration, show_size};
 
 const HEAD: &str = "# Settings
 
@@ -23,15 +23,32 @@ fn reference() -> String {
 }
 
 fn tables(page: &mut String, path: &str, settings: &[Setting]) {
-    for Setting { key, kind, meaning, .. } in settings {
-        let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
+    for Setting {
+        key, kind, meaning, ..
+    } in settings
+    {
+        let path = if path.is_empty() {
+            (*key).to_owned()
+        } else {
+            format!("{path}.{key}")
+        };
         let (title, path, inner) = match kind {
             Kind::Named(inner) => (format!("[{path}.NAME]"), format!("{path}.NAME"), inner),
             Kind::Table(inner) => (format!("[{path}]"), path, inner),
             Kind::Tables(inner) => (format!("[[{path}]]"), path, inner),
-            Kind::Variant(inner) => (format!("{key} = {{ … }} in [[{}]]", parent(&path)), path, inner),
-            Kind::Choice(_) | Kind::Count { .. } | Kind::Duration { .. } | Kind::Later(_)
-            | Kind::List(_) | Kind::Size { .. } | Kind::Text(_) | Kind::Texts(_) => continue,
+            Kind::Variant(inner) => (
+                format!("{key} = {{ … }} in [[{}]]", parent(&path)),
+                path,
+                inner,
+            ),
+            Kind::Choice(_)
+            | Kind::Count { .. }
+            | Kind::Duration { .. }
+            | Kind::Later(_)
+            | Kind::List(_)
+            | Kind::Size { .. }
+            | Kind::Text(_)
+            | Kind::Texts(_) => continue,
         };
         section(page, &format!("`{title}`"), Some(meaning), inner);
         tables(page, &path, inner);
@@ -52,9 +69,17 @@ fn section(page: &mut String, title: &str, meaning: Option<&str>, settings: &[Se
         let (key, value, default) = (setting.key, form(&setting.kind), default(setting));
         let meaning = match setting.kind {
             Kind::Later(today) => format!("**Not built yet**; today: {today}. {}", setting.meaning),
-            Kind::Choice(_) | Kind::Count { .. } | Kind::Duration { .. } | Kind::List(_)
-            | Kind::Named(_) | Kind::Size { .. } | Kind::Table(_) | Kind::Tables(_)
-            | Kind::Text(_) | Kind::Texts(_) | Kind::Variant(_) => setting.meaning.to_owned(),
+            Kind::Choice(_)
+            | Kind::Count { .. }
+            | Kind::Duration { .. }
+            | Kind::List(_)
+            | Kind::Named(_)
+            | Kind::Size { .. }
+            | Kind::Table(_)
+            | Kind::Tables(_)
+            | Kind::Text(_)
+            | Kind::Texts(_)
+            | Kind::Variant(_) => setting.meaning.to_owned(),
         };
         writeln!(page, "| `{key}` | {value} | {default} | {meaning} |").unwrap();
     }
@@ -62,7 +87,11 @@ fn section(page: &mut String, title: &str, meaning: Option<&str>, settings: &[Se
 
 fn form(kind: &Kind) -> String {
     match kind {
-        Kind::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+        Kind::Choice(words) => words
+            .iter()
+            .map(|w| format!("`{w}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
         Kind::Count { min, max } => format!("number, {min} to {max}"),
         Kind::Duration { min, max } => {
             format!("time, {} to {}", show_duration(*min), show_duration(*max))
@@ -82,7 +111,11 @@ fn form(kind: &Kind) -> String {
 fn default(setting: &Setting) -> String {
     match setting.default {
         Preset::Always(text) => written(&setting.kind, text),
-        Preset::ByRole { input, output, submission } => [
+        Preset::ByRole {
+            input,
+            output,
+            submission,
+        } => [
             ("input", input),
             ("output", output),
             ("submission", submission),
@@ -99,8 +132,14 @@ fn written(kind: &Kind, text: &str) -> String {
     match kind {
         Kind::Count { .. } => format!("`{text}`"),
         Kind::List(_) | Kind::Texts(_) => format!("`{:?}`", text.split(' ').collect::<Vec<_>>()),
-        Kind::Choice(_) | Kind::Duration { .. } | Kind::Later(_) | Kind::Named(_)
-        | Kind::Size { .. } | Kind::Table(_) | Kind::Tables(_) | Kind::Text(_)
+        Kind::Choice(_)
+        | Kind::Duration { .. }
+        | Kind::Later(_)
+        | Kind::Named(_)
+        | Kind::Size { .. }
+        | Kind::Table(_)
+        | Kind::Tables(_)
+        | Kind::Text(_)
         | Kind::Variant(_) => format!("`\"{text}\"`"),
     }
 }
@@ -108,7 +147,10 @@ fn written(kind: &Kind, text: &str) -> String {
 #[test]
 fn the_settings_reference_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/settings.md");
-    let (page, found) = (reference(), std::fs::read_to_string(&path).unwrap_or_default());
+    let (page, found) = (
+        reference(),
+        std::fs::read_to_string(&path).unwrap_or_default(),
+    );
     if page != found {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, page).unwrap();
@@ -123,14 +165,21 @@ fn every_setting_is_explained() {
             assert!(setting.meaning.ends_with('.'), "{}", setting.key);
             assert!(!setting.meaning.contains("  "), "{}", setting.key);
             match setting.kind {
-                Kind::Named(inner) | Kind::Table(inner) | Kind::Tables(inner)
+                Kind::Named(inner)
+                | Kind::Table(inner)
+                | Kind::Tables(inner)
                 | Kind::Variant(inner) => walk(inner),
                 Kind::Choice(words) => match setting.default {
                     Preset::Always(word) => assert!(words.contains(&word), "{}", setting.key),
                     Preset::ByRole { .. } | Preset::Nothing(_) | Preset::Required => {}
                 },
-                Kind::Count { .. } | Kind::Duration { .. } | Kind::Later(_) | Kind::List(_)
-                | Kind::Size { .. } | Kind::Text(_) | Kind::Texts(_) => {}
+                Kind::Count { .. }
+                | Kind::Duration { .. }
+                | Kind::Later(_)
+                | Kind::List(_)
+                | Kind::Size { .. }
+                | Kind::Text(_)
+                | Kind::Texts(_) => {}
             }
         }
     }

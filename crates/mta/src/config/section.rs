@@ -8,16 +8,16 @@
 //! Asking for a key that the table of settings lacks, or a default there that is not in its own
 //! form, is a mistake of this program and panics; reading any configuration shows it.
 
+mod read;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::model::Role;
 use super::nearest::nearest;
 use super::problem::{Position, Problem, Text};
 use super::settings::{Kind, Preset, Setting};
 use super::tree::{Node, Table, Value};
-use super::value::{self, Wrong};
 
 /// What all sections of one text share.
 pub(super) struct Notes<'a> {
@@ -30,12 +30,18 @@ pub(super) struct Notes<'a> {
 impl<'a> Notes<'a> {
     /// Begins with what the TOML parser found.
     pub(super) fn new(text: &'a Text<'a>, state: PathBuf, problems: Vec<Problem>) -> Self {
-        Self { text, state, problems: RefCell::new(problems) }
+        Self {
+            text,
+            state,
+            problems: RefCell::new(problems),
+        }
     }
 
     /// Notes a mistake.
     pub(super) fn note(&self, at: Position, text: impl Into<String>) {
-        self.problems.borrow_mut().push(self.text.problem(Some(at), text));
+        self.problems
+            .borrow_mut()
+            .push(self.text.problem(Some(at), text));
     }
 
     /// Everything that was noted.
@@ -65,8 +71,15 @@ impl<'a> Section<'a> {
     ) -> Self {
         let at = Position { line: 1, column: 1 };
         // No default at the top depends on a role.
-        Self { notes, table: Some(table), settings, role: Role::Output, at, path: String::new() }
-            .checked()
+        Self {
+            notes,
+            table: Some(table),
+            settings,
+            role: Role::Output,
+            at,
+            path: String::new(),
+        }
+        .checked()
     }
 
     /// The same with the defaults of this role.
@@ -82,18 +95,37 @@ impl<'a> Section<'a> {
                 None
             }
         });
-        let path = if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) };
-        let at = self.table.and_then(|t| t.entry(key)).map_or(self.at, |entry| entry.at);
+        let path = if self.path.is_empty() {
+            key.into()
+        } else {
+            format!("{}.{key}", self.path)
+        };
+        let at = self
+            .table
+            .and_then(|t| t.entry(key))
+            .map_or(self.at, |entry| entry.at);
         let at = node.map_or(at, |node| node.at);
         let (notes, role) = (self.notes, self.role);
-        Self { notes, table, settings, role, at, path }.checked()
+        Self {
+            notes,
+            table,
+            settings,
+            role,
+            at,
+            path,
+        }
+        .checked()
     }
 
     /// Notes every key that is not known, or not usable yet.
     fn checked(self) -> Self {
         for entry in self.table.iter().flat_map(|table| &table.entries) {
             let place = self.place();
-            match self.settings.iter().find(|setting| setting.key == entry.key) {
+            match self
+                .settings
+                .iter()
+                .find(|setting| setting.key == entry.key)
+            {
                 None => {
                     let known = self.settings.iter().map(|setting| setting.key);
                     let hint = nearest(&entry.key, known.clone()).map_or_else(
@@ -103,7 +135,11 @@ impl<'a> Section<'a> {
                     let key = entry.key.escape_debug();
                     self.note(entry.at, format!("unknown key `{key}`{place}; {hint}"));
                 }
-                Some(Setting { kind: Kind::Later(today), key, .. }) => self.note(
+                Some(Setting {
+                    kind: Kind::Later(today),
+                    key,
+                    ..
+                }) => self.note(
                     entry.at,
                     format!("`{key}`{place} is known but not built yet; today: {today}"),
                 ),
@@ -136,7 +172,11 @@ impl<'a> Section<'a> {
 
     /// Where this section is, as the end of a phrase.
     fn place(&self) -> String {
-        if self.path.is_empty() { String::new() } else { format!(" in [{}]", self.path) }
+        if self.path.is_empty() {
+            String::new()
+        } else {
+            format!(" in [{}]", self.path)
+        }
     }
 
     fn given(&self, key: &str) -> Option<&'a Node> {
@@ -150,176 +190,20 @@ impl<'a> Section<'a> {
 
     fn mismatch(&self, key: &str, node: &Node, expected: &str) {
         let found = node.value.kind();
-        self.note(node.at, format!("`{key}`{} must be {expected}, not {found}", self.place()));
-    }
-
-    fn default(&self, setting: &Setting) -> Option<&'static str> {
-        match setting.default {
-            Preset::Always(text) => Some(text),
-            Preset::ByRole { input, output, submission } => Some(match self.role {
-                Role::Input => input,
-                Role::Output => output,
-                Role::Submission => submission,
-            }),
-            Preset::Nothing(_) | Preset::Required => None,
-        }
+        self.note(
+            node.at,
+            format!("`{key}`{} must be {expected}, not {found}", self.place()),
+        );
     }
 
     fn note_if_required(&self, setting: &Setting) {
         if matches!(setting.default, Preset::Required) {
-            let place = if self.path.is_empty() { "the file".into() } else { format!("[{}]", self.path) };
+            let place = if self.path.is_empty() {
+                "the file".into()
+            } else {
+                format!("[{}]", self.path)
+            };
             self.note(self.at, format!("{place} needs `{}`", setting.key));
-        }
-    }
-
-    /// The value in the form that `parse` reads, or the default; `None` where there is neither.
-    pub(super) fn text<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        let setting = self.setting(key);
-        match self.given(key) {
-            Some(node) => match self.element(key, node, &parse) {
-                Some(value) => return Some(value),
-                None if matches!(setting.default, Preset::Required) => return None,
-                None => {}
-            },
-            None => self.note_if_required(setting),
-        }
-        self.default(setting).map(|text| by_table(parse(text)))
-    }
-
-    fn element<T>(
-        &self,
-        key: &str,
-        node: &Node,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        match &node.value {
-            Value::Text(text) => match parse(text) {
-                Ok(value) => Some(value),
-                Err(wrong) => {
-                    let wrong = wrong.escape_debug();
-                    self.note(node.at, format!("`{key}`{}: {wrong}", self.place()));
-                    None
-                }
-            },
-            Value::Integer(_) | Value::List(_) | Value::Other(_) | Value::Table(_) => {
-                self.mismatch(key, node, expected(&self.setting(key).kind));
-                None
-            }
-        }
-    }
-
-    /// One of the words that the table lists.
-    pub(super) fn choice<T>(&self, key: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let Kind::Choice(words) = self.setting(key).kind else {
-            unreachable!("invariant: a setting that is read as a choice is one")
-        };
-        self.text(key, |word| {
-            meaning(word).ok_or_else(|| {
-                let hint = nearest(word, words.iter().copied())
-                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-                format!("`{word}` is none of {}{hint}", quoted(words.iter().copied()))
-            })
-        })
-    }
-
-    /// A whole number.
-    pub(super) fn count(&self, key: &str) -> u32 {
-        let setting = self.setting(key);
-        let Kind::Count { min, max } = setting.kind else {
-            unreachable!("invariant: a setting that is read as a number is one")
-        };
-        if let Some(node) = self.given(key) {
-            match &node.value {
-                Value::Integer(number) => match u32::try_from(*number) {
-                    Ok(count) if (min..=max).contains(&count) => return count,
-                    Ok(_) | Err(_) => self.range(key, node, min, max, number),
-                },
-                Value::List(_) | Value::Other(_) | Value::Table(_) | Value::Text(_) => {
-                    self.mismatch(key, node, "a whole number without quotes");
-                }
-            }
-        }
-        let default = self.default(setting).and_then(|text| text.parse().ok());
-        default.expect("invariant: a number in the table of settings has a default")
-    }
-
-    /// A time.
-    pub(super) fn duration(&self, key: &str) -> Duration {
-        let Kind::Duration { min, max } = self.setting(key).kind else {
-            unreachable!("invariant: a setting that is read as a time is one")
-        };
-        let bounds = Duration::from_secs(min)..=Duration::from_secs(max);
-        let value = self.text(key, |text| {
-            let value = value::duration(text)?;
-            if bounds.contains(&value) {
-                return Ok(value);
-            }
-            let (min, max) = (show_duration(min), show_duration(max));
-            Err(format!("`{text}` is out of range; it must be from {min} to {max}"))
-        });
-        value.expect("invariant: a time in the table of settings has a default")
-    }
-
-    /// A size, in octets.
-    pub(super) fn size(&self, key: &str) -> u64 {
-        let Kind::Size { min, max } = self.setting(key).kind else {
-            unreachable!("invariant: a setting that is read as a size is one")
-        };
-        let value = self.text(key, |text| {
-            let value = value::size(text)?;
-            if (min..=max).contains(&value) {
-                return Ok(value);
-            }
-            let (min, max) = (show_size(min), show_size(max));
-            Err(format!("`{text}` is out of range; it must be from {min} to {max}"))
-        });
-        value.expect("invariant: a size in the table of settings has a default")
-    }
-
-    /// A size of at most 4 GiB, by the table.
-    pub(super) fn size_u32(&self, key: &str) -> u32 {
-        u32::try_from(self.size(key)).expect("invariant: the table bounds this size by 4 GiB")
-    }
-
-    fn range(
-        &self,
-        key: &str,
-        node: &Node,
-        min: impl std::fmt::Display,
-        max: impl std::fmt::Display,
-        found: impl std::fmt::Display,
-    ) {
-        let place = self.place();
-        self.note(node.at, format!("`{key}`{place} must be from {min} to {max}, not {found}"));
-    }
-
-    /// A list of texts, or one text; the default is a list with spaces between. `None` where
-    /// neither is there.
-    pub(super) fn list<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<Vec<T>> {
-        let setting = self.setting(key);
-        let single = matches!(setting.kind, Kind::Texts(_));
-        let Some(node) = self.given(key) else {
-            self.note_if_required(setting);
-            let default = self.default(setting)?;
-            return Some(default.split(' ').map(|text| by_table(parse(text))).collect());
-        };
-        match &node.value {
-            Value::List(nodes) => {
-                Some(nodes.iter().filter_map(|node| self.element(key, node, &parse)).collect())
-            }
-            Value::Text(_) if single => Some(self.element(key, node, &parse).into_iter().collect()),
-            Value::Integer(_) | Value::Other(_) | Value::Table(_) | Value::Text(_) => {
-                self.mismatch(key, node, "a list of texts in brackets");
-                Some(Vec::new())
-            }
         }
     }
 
@@ -342,11 +226,19 @@ impl<'a> Section<'a> {
         };
         match self.given(key) {
             None => Vec::new(),
-            Some(Node { value: Value::List(nodes), .. }) => {
-                nodes.iter().map(|node| self.inner(key, settings, Some(node))).collect()
-            }
+            Some(Node {
+                value: Value::List(nodes),
+                ..
+            }) => nodes
+                .iter()
+                .map(|node| self.inner(key, settings, Some(node)))
+                .collect(),
             Some(node) => {
-                self.mismatch(key, node, &format!("a list of tables, each under [[{key}]]"));
+                self.mismatch(
+                    key,
+                    node,
+                    &format!("a list of tables, each under [[{key}]]"),
+                );
                 Vec::new()
             }
         }
@@ -362,7 +254,10 @@ impl<'a> Section<'a> {
                 self.note_if_required(self.setting(key));
                 Vec::new()
             }
-            Some(Node { value: Value::Table(table), .. }) => table
+            Some(Node {
+                value: Value::Table(table),
+                ..
+            }) => table
                 .entries
                 .iter()
                 .map(|entry| {
@@ -372,7 +267,11 @@ impl<'a> Section<'a> {
                 })
                 .collect(),
             Some(node) => {
-                self.mismatch(key, node, &format!("tables under names, such as [{key}.input]"));
+                self.mismatch(
+                    key,
+                    node,
+                    &format!("tables under names, such as [{key}.input]"),
+                );
                 Vec::new()
             }
         }
@@ -387,34 +286,15 @@ impl<'a> Section<'a> {
                 if self.table.is_some() {
                     let usable = |s: &&Setting| !matches!(s.kind, Kind::Later(_));
                     let known = quoted(self.settings.iter().filter(usable).map(|s| s.key));
-                    self.note(self.at, format!("[{}] needs exactly one of {known}", self.path));
+                    self.note(
+                        self.at,
+                        format!("[{}] needs exactly one of {known}", self.path),
+                    );
                 }
                 None
             }
         }
     }
-}
-
-/// What a text of this kind is called where it is missing.
-const fn expected(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Duration { .. } => "a time in quotes, such as \"30s\"",
-        Kind::Size { .. } => "a size in quotes, such as \"64 KiB\"",
-        Kind::Choice(_)
-        | Kind::Count { .. }
-        | Kind::Later(_)
-        | Kind::List(_)
-        | Kind::Named(_)
-        | Kind::Table(_)
-        | Kind::Tables(_)
-        | Kind::Text(_)
-        | Kind::Texts(_)
-        | Kind::Variant(_) => "a text in quotes",
-    }
-}
-
-fn by_table<T>(value: Result<T, Wrong>) -> T {
-    value.expect("invariant: a default in the table of settings is in the form of its setting")
 }
 
 fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
@@ -424,22 +304,4 @@ fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
         None => String::new(),
     }
-}
-
-/// Seconds in the greatest unit that leaves a whole number.
-pub(super) fn show_duration(seconds: u64) -> String {
-    let (unit, name) = [(86_400, "d"), (3_600, "h"), (60, "m")]
-        .into_iter()
-        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
-        .unwrap_or((1, "s"));
-    format!("{}{name}", seconds / unit)
-}
-
-/// Octets in the greatest unit that leaves a whole number.
-pub(super) fn show_size(octets: u64) -> String {
-    let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
-        .into_iter()
-        .find(|(unit, _)| octets >= *unit && octets.is_multiple_of(*unit))
-        .unwrap_or((1, "B"));
-    format!("{} {name}", octets / unit)
 }

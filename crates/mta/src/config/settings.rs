@@ -46,7 +46,11 @@ pub(super) enum Preset {
     /// The same for all.
     Always(&'static str),
     /// By the role of the instance.
-    ByRole { input: &'static str, output: &'static str, submission: &'static str },
+    ByRole {
+        input: &'static str,
+        output: &'static str,
+        submission: &'static str,
+    },
     /// Nothing; the text says what that means.
     Nothing(&'static str),
     /// It must be given.
@@ -118,7 +122,10 @@ static LOG: &[Setting] = &[
     },
     Setting {
         key: "rotate_size",
-        kind: Kind::Size { min: MIB, max: 1 << 40 },
+        kind: Kind::Size {
+            min: MIB,
+            max: 1 << 40,
+        },
         default: Preset::Always("64 MiB"),
         meaning: "At this size the file is put aside and a new one begun: about 300,000 lines.",
     },
@@ -328,58 +335,102 @@ static TARGET: &[Setting] = &[
 static LIMITS: &[Setting] = &[
     Setting {
         key: "connections",
-        kind: Kind::Count { min: 1, max: 1_000_000 },
-        default: Preset::ByRole { input: "2000", output: "500", submission: "500" },
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Preset::ByRole {
+            input: "2000",
+            output: "500",
+            submission: "500",
+        },
         meaning: "Connections at a time over all listeners; more are answered 421. An idle one \
                   costs a few KiB, so the bound is there for descriptors, not for memory.",
     },
     Setting {
         key: "connections_per_client",
-        kind: Kind::Count { min: 1, max: 1_000_000 },
-        default: Preset::ByRole { input: "100", output: "500", submission: "500" },
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Preset::ByRole {
+            input: "100",
+            output: "500",
+            submission: "500",
+        },
         meaning: "Connections at a time from one address, so that no single client takes them \
                   all. Programs of this machine share one address.",
     },
     Setting {
         key: "recipients",
-        kind: Kind::Count { min: 100, max: 50_000 },
+        kind: Kind::Count {
+            min: 100,
+            max: 50_000,
+        },
         default: Preset::Always("1000"),
         meaning: "Recipients of one transaction; more are answered 452 and the client sends the \
                   rest in another. RFC 5321 §4.5.3.1.8 asks for 100 at least.",
     },
     Setting {
         key: "message_size",
-        kind: Kind::Size { min: 64 << 10, max: 16 * GIB },
-        default: Preset::ByRole { input: "50 MiB", output: "51 MiB", submission: "50 MiB" },
+        kind: Kind::Size {
+            min: 64 << 10,
+            max: 16 * GIB,
+        },
+        default: Preset::ByRole {
+            input: "50 MiB",
+            output: "51 MiB",
+            submission: "50 MiB",
+        },
         meaning: "Octets of a message, announced as SIZE. Base64 adds a third: 50 MiB carry an \
                   attachment of 35 MB, the most that big providers take. An output has room for \
                   the trace fields that are added on the way.",
     },
     Setting {
         key: "command_length",
-        kind: Kind::Size { min: 512, max: 64 << 10 },
+        kind: Kind::Size {
+            min: 512,
+            max: 64 << 10,
+        },
         default: Preset::Always("4 KiB"),
         meaning: "Octets of a command line with its CR LF. RFC 5321 §4.5.3.1.4 asks for 512, \
                   extensions add about 1,500.",
     },
     Setting {
         key: "line_length",
-        kind: Kind::Size { min: 998, max: 16 * MIB },
+        kind: Kind::Size {
+            min: 998,
+            max: 16 * MIB,
+        },
         default: Preset::Always("64 KiB"),
         meaning: "Octets of a line of content. RFC 5322 §2.1.1 allows 998, but programs send \
                   whole paragraphs of HTML in one line.",
     },
     Setting {
         key: "errors",
-        kind: Kind::Count { min: 1, max: 1_000_000 },
-        default: Preset::ByRole { input: "20", output: "100", submission: "100" },
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Preset::ByRole {
+            input: "20",
+            output: "100",
+            submission: "100",
+        },
         meaning: "Refused commands that may pass without a message being accepted; then the \
                   connection ends. Those who guess addresses have to connect again.",
     },
     Setting {
         key: "commands",
-        kind: Kind::Count { min: 10, max: 1_000_000 },
-        default: Preset::ByRole { input: "200", output: "1000", submission: "1000" },
+        kind: Kind::Count {
+            min: 10,
+            max: 1_000_000,
+        },
+        default: Preset::ByRole {
+            input: "200",
+            output: "1000",
+            submission: "1000",
+        },
         meaning: "Commands that may pass without a message being accepted; accepted recipients \
                   and full chunks are not counted. Then the connection ends.",
     },
@@ -400,7 +451,11 @@ static LIMITS: &[Setting] = &[
     Setting {
         key: "data_rate_min",
         kind: Kind::Size { min: 1, max: MIB },
-        default: Preset::ByRole { input: "128 B", output: "1 B", submission: "1 B" },
+        default: Preset::ByRole {
+            input: "128 B",
+            output: "1 B",
+            submission: "1 B",
+        },
         meaning: "Octets a second that content must bring beyond that credit. The slowest \
                   radio links in use bring ten times the default.",
     },
@@ -437,7 +492,10 @@ static HANDOFF: &[Setting] = &[
     },
     Setting {
         key: "questions_kept",
-        kind: Kind::Count { min: 0, max: 10_000_000 },
+        kind: Kind::Count {
+            min: 0,
+            max: 10_000_000,
+        },
         default: Preset::Always("10000"),
         meaning: "Answers about recipients that are remembered, so that the next instance is \
                   not asked for each message; about 200 octets each.",
@@ -457,7 +515,10 @@ static HANDOFF: &[Setting] = &[
     },
     Setting {
         key: "stale_for",
-        kind: Kind::Duration { min: 0, max: 7 * DAY },
+        kind: Kind::Duration {
+            min: 0,
+            max: 7 * DAY,
+        },
         default: Preset::Always("12h"),
         meaning: "How old an answer that accepts may be and still serve while the next instance \
                   is away; recipients without one are answered 451. A night without an operator.",
@@ -480,20 +541,29 @@ static QUEUE: &[Setting] = &[
     },
     Setting {
         key: "delay_warning",
-        kind: Kind::Duration { min: 60, max: 30 * DAY },
+        kind: Kind::Duration {
+            min: 60,
+            max: 30 * DAY,
+        },
         default: Preset::Always("4h"),
         meaning: "The age at which the sender is told once that the message is late.",
     },
     Setting {
         key: "expiry",
-        kind: Kind::Duration { min: 60, max: 30 * DAY },
+        kind: Kind::Duration {
+            min: 60,
+            max: 30 * DAY,
+        },
         default: Preset::Always("5d"),
         meaning: "The age at which it is given up and the sender told. RFC 5321 §4.5.4.1 asks \
                   for four to five days, so that a dead host can be mended over a weekend.",
     },
     Setting {
         key: "concurrency",
-        kind: Kind::Count { min: 1, max: 10_000 },
+        kind: Kind::Count {
+            min: 1,
+            max: 10_000,
+        },
         default: Preset::Always("100"),
         meaning: "Attempts at a time over all sites.",
     },

@@ -38,7 +38,10 @@ fn the_embedded_configuration_is_without_findings_and_holds_mail_for_elsewhere()
     assert_eq!(config.check(), []);
     assert_eq!(config.check_files(), []);
     assert_eq!(config.state, Path::new("/tmp/try"));
-    assert_eq!(config.log.file.as_deref(), Some(Path::new("/tmp/try/log/postern.log")));
+    assert_eq!(
+        config.log.file.as_deref(),
+        Some(Path::new("/tmp/try/log/postern.log"))
+    );
     let output = config.instance(&name("output")).unwrap();
     let last = output.routes.last().unwrap();
     assert_eq!(last.matches, [RouteMatch::Any]);
@@ -46,13 +49,22 @@ fn the_embedded_configuration_is_without_findings_and_holds_mail_for_elsewhere()
     assert_eq!(last.open_to, OpenTo::Ours);
     let submission = config.instance(&name("submission")).unwrap();
     let socket = ListenAddress::Unix("/tmp/try/submission.sock".into());
-    assert_eq!(submission.listen[1], Listen { address: socket, security: ListenSecurity::Plain });
+    assert_eq!(
+        submission.listen[1],
+        Listen {
+            address: socket,
+            security: ListenSecurity::Plain
+        }
+    );
 }
 
 #[test]
 fn without_a_state_directory_the_embedded_one_lies_where_it_was_started() {
     let config = Config::embedded(None).unwrap();
-    assert_eq!(config.state, std::env::current_dir().unwrap().join("postern-data"));
+    assert_eq!(
+        config.state,
+        std::env::current_dir().unwrap().join("postern-data")
+    );
 }
 
 #[test]
@@ -60,20 +72,23 @@ fn a_setting_that_is_not_given_has_the_default_of_its_role() {
     let config = read(PAIR);
     assert_eq!(config.state, Path::new("/var/lib/postern"));
     assert_eq!(config.stop_timeout, Duration::from_secs(30));
-    let [submission, output] = config.instances.as_slice() else { panic!("two instances") };
+    let [submission, output] = config.instances.as_slice() else {
+        panic!("two instances")
+    };
     assert_eq!(submission.limits.connections_per_client, 500);
     assert_eq!(submission.limits.message_size, 50 << 20);
     assert_eq!(output.limits.message_size, 51 << 20);
-    assert_eq!(output.queue.retry, [1, 3, 10, 30].map(|m| Duration::from_secs(60 * m)));
+    assert_eq!(
+        output.queue.retry,
+        [1, 3, 10, 30].map(|m| Duration::from_secs(60 * m))
+    );
     assert_eq!(output.queue.expiry, Duration::from_secs(5 * 86_400));
     assert_eq!(submission.handoff.patience, Duration::from_secs(2));
     assert_eq!(submission.bare_newlines, BareNewlines::Refuse);
 }
 
-#[test]
-fn every_setting_that_is_given_counts() {
-    let config = read(
-        r#"
+/// Something other than the default for every kind of setting.
+const FULL: &str = r#"
 hostname = "MAIL.example.org"
 state = "/srv/postern"
 stop_timeout = "90s"
@@ -97,31 +112,70 @@ domain = ["Example.ORG", "*.example.net"]
 users = ["Alice"]
 open_to = "ours"
 to = { maildir = "{state}/mail/{domain}/{local}/" }
-"#,
-    );
+"#;
+
+#[test]
+fn every_setting_that_is_given_counts() {
+    let config = read(FULL);
     assert_eq!(&*config.hostname, "mail.example.org");
     assert_eq!(config.log.file, None);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!((config.log.rotate_size, config.log.rotate_keep), (1 << 30, 2));
+    assert_eq!(
+        (config.log.rotate_size, config.log.rotate_keep),
+        (1 << 30, 2)
+    );
     let input = &config.instances[0];
     let listen: Vec<String> = input.listen.iter().map(ToString::to_string).collect();
-    assert_eq!(listen, ["[::]:25", "tls://192.0.2.1:465", "unix:/srv/postern/in.sock"]);
-    assert_eq!(input.next, Some(Next::Smtp(HostPort { host: "::1".into(), port: 10_025 })));
-    assert_eq!(input.tls.as_ref().unwrap().key, Path::new("/srv/postern/key.pem"));
+    assert_eq!(
+        listen,
+        [
+            "[::]:25",
+            "tls://192.0.2.1:465",
+            "unix:/srv/postern/in.sock"
+        ]
+    );
+    assert_eq!(
+        input.next,
+        Some(Next::Smtp(HostPort {
+            host: "::1".into(),
+            port: 10_025
+        }))
+    );
+    assert_eq!(
+        input.tls.as_ref().unwrap().key,
+        Path::new("/srv/postern/key.pem")
+    );
     assert_eq!(input.bare_newlines, BareNewlines::Normalize);
-    assert_eq!((input.limits.recipients, input.limits.message_size), (200, 10 << 20));
+    assert_eq!(
+        (input.limits.recipients, input.limits.message_size),
+        (200, 10 << 20)
+    );
     assert_eq!(input.handoff.patience, Duration::from_millis(500));
     assert_eq!(input.queue.retry, [Duration::from_secs(30)]);
     assert_eq!(input.peers[0].network.to_string(), "192.0.2.0/24");
     assert_eq!(input.peers[0].xforward, Xforward::Allowed);
-    assert_eq!(input.peers[1].origin, mail::Origin::Authenticated("lists".into()));
-    let [first, second] = input.routes.as_slice() else { panic!("two routes") };
+    assert_eq!(
+        input.peers[1].origin,
+        mail::Origin::Authenticated("lists".into())
+    );
+    let [first, second] = input.routes.as_slice() else {
+        panic!("two routes")
+    };
     assert!(matches!(&first.to, Target::Error { status, .. } if status.class() == 4));
     let domains = ["example.org", "*.example.net"];
-    assert_eq!(second.matches.iter().map(ToString::to_string).collect::<Vec<_>>(), domains);
+    assert_eq!(
+        second
+            .matches
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        domains
+    );
     assert_eq!(second.users.as_deref(), Some(&["alice".into()][..]));
     assert_eq!(second.open_to, OpenTo::Ours);
-    let Target::Maildir(template) = &second.to else { panic!("a Maildir") };
+    let Target::Maildir(template) = &second.to else {
+        panic!("a Maildir")
+    };
     assert_eq!(template.as_str(), "/srv/postern/mail/{domain}/{local}/");
     assert_eq!(template.root(), Path::new("/srv/postern/mail"));
 }
@@ -129,14 +183,28 @@ to = { maildir = "{state}/mail/{domain}/{local}/" }
 #[test]
 fn relays_and_routes_for_everybody_are_for_mail_of_ours_unless_the_file_says_otherwise() {
     let route = |text: &str| {
-        let whole = format!("hostname = \"h.example\"\n[instance.o]\nrole = \"output\"\n[[instance.o.route]]\n{text}");
+        let whole = format!(
+            "hostname = \"h.example\"\n[instance.o]\nrole = \"output\"\n[[instance.o.route]]\n{text}"
+        );
         read(&whole).instances[0].routes[0].open_to
     };
     for (text, expected) in [
-        ("domain = \"a.example\"\nto = { maildir = \"/m/{local}\" }", OpenTo::Anyone),
-        ("domain = \"a.example\"\nto = { relay = \"b.example\" }", OpenTo::Ours),
-        ("domain = \"a.example\"\nopen_to = \"anyone\"\nto = { relay = \"b.example\" }", OpenTo::Anyone),
-        ("domain = [\"a.example\", \"*\"]\nto = { hold = \"why\" }", OpenTo::Ours),
+        (
+            "domain = \"a.example\"\nto = { maildir = \"/m/{local}\" }",
+            OpenTo::Anyone,
+        ),
+        (
+            "domain = \"a.example\"\nto = { relay = \"b.example\" }",
+            OpenTo::Ours,
+        ),
+        (
+            "domain = \"a.example\"\nopen_to = \"anyone\"\nto = { relay = \"b.example\" }",
+            OpenTo::Anyone,
+        ),
+        (
+            "domain = [\"a.example\", \"*\"]\nto = { hold = \"why\" }",
+            OpenTo::Ours,
+        ),
     ] {
         assert_eq!(route(text), expected, "{text}");
     }
@@ -178,7 +246,10 @@ fn every_example_is_read_and_has_no_finding() {
     let mut n_examples = 0;
     for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             let config = Config::load(&path, None).unwrap_or_else(|problems| panic!("{problems}"));
             assert_eq!(config.check(), [], "{}", path.display());
             n_examples += 1;

@@ -72,7 +72,11 @@ impl Table {
             Some(entry) => entry.node.value = value,
             None => {
                 let at = Position { line: 1, column: 1 };
-                self.entries.push(Entry { key: key.to_owned(), at, node: Node { at, value } });
+                self.entries.push(Entry {
+                    key: key.to_owned(),
+                    at,
+                    node: Node { at, value },
+                });
             }
         }
     }
@@ -80,8 +84,13 @@ impl Table {
     /// Where the deepest part of the path stands that exists; a step into a list is its index.
     pub(super) fn locate(&self, path: &[&str]) -> Option<Position> {
         let (first, rest) = path.split_first()?;
-        let entry = self.entry(first)?;
-        Some(entry.node.locate(rest).unwrap_or(entry.at))
+        let Entry { at, node, .. } = self.entry(first)?;
+        let own = match node.value {
+            // What holds others is known by its name, what holds a value by that.
+            Value::List(_) | Value::Table(_) => *at,
+            Value::Integer(_) | Value::Other(_) | Value::Text(_) => node.at,
+        };
+        Some(node.locate(rest).unwrap_or(own))
     }
 }
 
@@ -114,23 +123,34 @@ pub(super) struct Parsed {
 /// what the parser finds after that is mostly its consequence.
 pub(super) fn read(text: &Text<'_>) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text.content);
-    let (doubled, broken): (Vec<_>, Vec<_>) =
-        errors.into_iter().partition(|error| error.message() == DUPLICATE);
+    let (doubled, broken): (Vec<_>, Vec<_>) = errors
+        .into_iter()
+        .partition(|error| error.message() == DUPLICATE);
     let whole = broken.is_empty();
+    // Not always the one that the parser tells first.
+    let first = broken
+        .iter()
+        .min_by_key(|error| error.span().map(|span| span.start));
     let problems = doubled
         .iter()
-        .chain(broken.first())
+        .chain(first)
         .map(|error| {
             let span = error.span();
             let at = span.clone().map(|span| text.position(span.start));
-            let key = span.and_then(|span| text.content.get(span)).unwrap_or_default();
+            let key = span
+                .and_then(|span| text.content.get(span))
+                .unwrap_or_default();
             match error.message() {
                 DUPLICATE => text.problem(at, format!("duplicate key `{}`", key.escape_debug())),
                 message => text.problem(at, format!("not TOML: {message}")),
             }
         })
         .collect();
-    Parsed { table: table(text, root.get_ref()), problems, whole }
+    Parsed {
+        table: table(text, root.get_ref()),
+        problems,
+        whole,
+    }
 }
 
 fn table(text: &Text<'_>, table: &DeTable<'_>) -> Table {
@@ -147,7 +167,9 @@ fn table(text: &Text<'_>, table: &DeTable<'_>) -> Table {
         })
         .collect();
     entries.sort_by_key(|(start, _)| *start);
-    Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+    Table {
+        entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+    }
 }
 
 fn node(text: &Text<'_>, value: &Spanned<DeValue<'_>>) -> Node {
@@ -168,7 +190,10 @@ fn node(text: &Text<'_>, value: &Spanned<DeValue<'_>>) -> Node {
 impl Table {
     /// The table as TOML values, for writing.
     pub(super) fn to_toml(&self) -> toml::Table {
-        self.entries.iter().map(|entry| (entry.key.clone(), entry.node.to_toml())).collect()
+        self.entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.node.to_toml()))
+            .collect()
     }
 }
 

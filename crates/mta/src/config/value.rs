@@ -36,7 +36,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         "d" => 86_400_000,
         _ => return Err(wrong()),
     };
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
+    number
+        .checked_mul(milliseconds)
+        .map(Duration::from_millis)
+        .ok_or_else(wrong)
 }
 
 /// `512 B`, `64 KiB`, `25 MiB`, `2 GiB`.
@@ -91,7 +94,9 @@ pub(super) fn route_address(text: &str) -> Result<RouteMatch, Wrong> {
 pub(super) fn user(text: &str) -> Result<Box<str>, Wrong> {
     let lower = text.to_lowercase();
     if lower.contains('@') {
-        return Err(format!("`{text}` is an address; a user is what stands before its @"));
+        return Err(format!(
+            "`{text}` is an address; a user is what stands before its @"
+        ));
     }
     match Mailbox::parse(&format!("{lower}@example.org")) {
         Ok(_) => Ok(lower.into()),
@@ -106,7 +111,9 @@ pub(super) fn path(text: &str, state: &Path) -> Result<PathBuf, Wrong> {
         return Err(format!("`{text}` must not contain `..`"));
     }
     if !path.is_absolute() {
-        return Err(format!("`{text}` is not an absolute path; begin it with `/` or `{STATE}/`"));
+        return Err(format!(
+            "`{text}` is not an absolute path; begin it with `/` or `{STATE}/`"
+        ));
     }
     Ok(path)
 }
@@ -130,11 +137,15 @@ pub(super) fn path_template(text: &str, state: &Path) -> Result<PathTemplate, Wr
 }
 
 fn replace_state(text: &str, state: &Path) -> Result<String, Wrong> {
-    let Some(rest) = text.strip_prefix(STATE) else { return Ok(text.to_owned()) };
+    let Some(rest) = text.strip_prefix(STATE) else {
+        return Ok(text.to_owned());
+    };
     match state.to_str() {
         Some(state) if rest.is_empty() || rest.starts_with('/') => Ok(format!("{state}{rest}")),
         Some(_) => Err(format!("after `{STATE}` in `{text}` a `/` is expected")),
-        None => Err(format!("`{STATE}` in `{text}`: the state directory is not UTF-8")),
+        None => Err(format!(
+            "`{STATE}` in `{text}`: the state directory is not UTF-8"
+        )),
     }
 }
 
@@ -142,7 +153,10 @@ fn replace_state(text: &str, state: &Path) -> Result<String, Wrong> {
 pub(super) fn listen(text: &str, state: &Path) -> Result<Listen, Wrong> {
     if let Some(socket) = text.strip_prefix("unix:") {
         let address = ListenAddress::Unix(path(socket, state)?);
-        return Ok(Listen { address, security: ListenSecurity::Plain });
+        return Ok(Listen {
+            address,
+            security: ListenSecurity::Plain,
+        });
     }
     let (address, security) = match text.strip_prefix("tls://") {
         Some(rest) => (rest, ListenSecurity::ImplicitTls),
@@ -154,16 +168,22 @@ pub(super) fn listen(text: &str, state: &Path) -> Result<Listen, Wrong> {
              `unix:{STATE}/submission.sock`"
         )
     })?;
-    Ok(Listen { address: ListenAddress::Tcp(address), security })
+    Ok(Listen {
+        address: ListenAddress::Tcp(address),
+        security,
+    })
 }
 
 /// The name of an instance, or `smtp://HOST:PORT`.
 pub(super) fn next(text: &str) -> Result<Next, Wrong> {
     match text.strip_prefix("smtp://") {
         Some(host) => host_port(host).map(Next::Smtp),
-        None => text.parse::<InstanceName>().map(Next::Instance).map_err(|error| {
-            format!("{error}; another mail transfer agent is written `smtp://HOST:PORT`")
-        }),
+        None => text
+            .parse::<InstanceName>()
+            .map(Next::Instance)
+            .map_err(|error| {
+                format!("{error}; another mail transfer agent is written `smtp://HOST:PORT`")
+            }),
     }
 }
 
@@ -177,7 +197,11 @@ pub(super) fn host_port(text: &str) -> Result<HostPort, Wrong> {
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => SMTP_PORT,
         None => return Err(wrong()),
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(wrong)?,
     };
     let host = if text.starts_with('[') {
         let address: std::net::Ipv6Addr = host.parse().map_err(|_| wrong())?;
@@ -198,14 +222,23 @@ pub(super) fn network(text: &str) -> Result<Network, Wrong> {
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let whole = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match bits {
-        Some(bits) => bits.parse().ok().filter(|bits| *bits <= whole).ok_or_else(wrong)?,
+        Some(bits) => bits
+            .parse()
+            .ok()
+            .filter(|bits| *bits <= whole)
+            .ok_or_else(wrong)?,
         None => whole,
     };
-    let network = Network { address: first_address(address, prefix), prefix };
+    let network = Network {
+        address: first_address(address, prefix),
+        prefix,
+    };
     if network.address == address {
         Ok(network)
     } else {
-        Err(format!("`{text}` has bits set beyond its prefix; the range is `{network}`"))
+        Err(format!(
+            "`{text}` has bits set beyond its prefix; the range is `{network}`"
+        ))
     }
 }
 
@@ -231,9 +264,10 @@ pub(super) fn origin(text: &str) -> Result<Origin, Wrong> {
         Some(("auth", name)) if !name.is_empty() && !name.contains(char::is_control) => {
             Ok(Origin::Authenticated(name.into()))
         }
-        Some(("uid", number)) => {
-            number.parse().map(|uid| Origin::Local { uid }).map_err(|_| wrong())
-        }
+        Some(("uid", number)) => number
+            .parse()
+            .map(|uid| Origin::Local { uid })
+            .map_err(|_| wrong()),
         None | Some(_) => Err(wrong()),
     }
 }
@@ -242,7 +276,9 @@ pub(super) fn origin(text: &str) -> Result<Origin, Wrong> {
 pub(super) fn error_status(text: &str) -> Result<(EnhancedStatus, Box<str>), Wrong> {
     let wrong = || format!("`{text}` is not a status and a text such as `5.1.1 no such user`");
     let (status, told) = text.split_once(' ').ok_or_else(wrong)?;
-    let status = EnhancedStatus::parse(status).filter(|s| s.class() != 2).ok_or_else(wrong)?;
+    let status = EnhancedStatus::parse(status)
+        .filter(|s| s.class() != 2)
+        .ok_or_else(wrong)?;
     Ok((status, sentence(told.trim_start_matches(' '))?))
 }
 
@@ -252,4 +288,22 @@ pub(super) fn sentence(text: &str) -> Result<Box<str>, Wrong> {
         return Err("one line of text is expected".to_owned());
     }
     Ok(text.into())
+}
+
+/// Seconds in the greatest unit that leaves a whole number.
+pub(super) fn show_duration(seconds: u64) -> String {
+    let (unit, name) = [(86_400, "d"), (3_600, "h"), (60, "m")]
+        .into_iter()
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
+        .unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
+/// Octets in the greatest unit that leaves a whole number.
+pub(super) fn show_size(octets: u64) -> String {
+    let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+        .into_iter()
+        .find(|(unit, _)| octets >= *unit && octets.is_multiple_of(*unit))
+        .unwrap_or((1, "B"));
+    format!("{} {name}", octets / unit)
 }

@@ -5,7 +5,9 @@ use crate::config::model::{InstanceConfig, ListenAddress, Role};
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     for instance in &findings.config.instances {
-        let Some(index) = beyond_this_machine(instance) else { continue };
+        let Some(index) = beyond_this_machine(instance) else {
+            continue;
+        };
         let index = index.to_string();
         match instance.role {
             Role::Submission => {
@@ -29,8 +31,11 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 
 /// The first listener that another machine can reach.
 fn beyond_this_machine(instance: &InstanceConfig) -> Option<usize> {
-    instance.listen.iter().position(|listen| match &listen.address {
-        ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
-        ListenAddress::Unix(_) => false,
-    })
+    instance
+        .listen
+        .iter()
+        .position(|listen| match &listen.address {
+            ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+            ListenAddress::Unix(_) => false,
+        })
 }

@@ -37,7 +37,10 @@ fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls) {
     }
     let mode = fs::metadata(&tls.key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & OTHERS != 0 {
-        let text = format!("{} can be read by every user; chmod it to 600", tls.key.display());
+        let text = format!(
+            "{} can be read by every user; chmod it to 600",
+            tls.key.display()
+        );
         findings.warning(on, &["tls", "key"], text);
     }
 }
@@ -48,7 +51,9 @@ fn pem(path: &Path, label: &str) -> Result<(), String> {
     fs::File::open(path)
         .and_then(|file| file.take(PEM_LEN_MAX).read_to_string(&mut text))
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let found = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.ends_with(label));
+    let found = text
+        .lines()
+        .any(|line| line.starts_with("-----BEGIN ") && line.ends_with(label));
     if found {
         Ok(())
     } else {

@@ -4,19 +4,19 @@
 
 use super::Findings;
 use crate::config::model::{InstanceConfig, Next};
-use crate::config::section::show_size;
+use crate::config::value::show_size;
 
-/// What the system may add to a message on its way, in octets: trace fields.
+/// What an instance may add to a message that enters there, in octets: trace fields.
 const TRACE_LEN_MAX: u64 = 64 << 10;
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     let config = findings.config;
     for instance in &config.instances {
         itself(findings, instance);
-        if let Some(Next::Instance(name)) = &instance.next {
-            if let Some(next) = config.instance(name) {
-                against_next(findings, instance, next);
-            }
+        if let Some(Next::Instance(name)) = &instance.next
+            && let Some(next) = config.instance(name)
+        {
+            against_next(findings, instance, next);
         }
     }
 }
@@ -24,13 +24,18 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 fn against_next(findings: &mut Findings<'_>, on: &InstanceConfig, next: &InstanceConfig) {
     let (own, offered) = (&on.limits, &next.limits);
     let name = &next.name;
-    if own.message_size + TRACE_LEN_MAX > offered.message_size {
+    // Trace fields are added once, where a message enters.
+    let added = if on.listen.is_empty() {
+        0
+    } else {
+        TRACE_LEN_MAX
+    };
+    if own.message_size + added > offered.message_size {
         let text = format!(
-            "messages of {} are accepted here, but `{name}` takes {}; it needs {} more than this, \
-             for trace fields",
+            "messages of {} are accepted here and grow by up to {}, but `{name}` takes {}",
             show_size(own.message_size),
+            show_size(added),
             show_size(offered.message_size),
-            show_size(TRACE_LEN_MAX),
         );
         findings.error(on, &["limits", "message_size"], text);
     }

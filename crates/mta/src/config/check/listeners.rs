@@ -10,6 +10,8 @@ use crate::config::model::{InstanceConfig, Listen, ListenAddress, ListenSecurity
 
 /// The port of submission with implicit TLS (RFC 8314 §3.3).
 const SUBMISSIONS_PORT: u16 = 465;
+/// The room for a path in the address of a unix socket, without the NUL that ends it.
+const UNIX_PATH_LEN_MAX: usize = 107;
 /// The port between servers, which only speaks in the clear and by STARTTLS.
 const SMTP_PORT: u16 = 25;
 
@@ -24,8 +26,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
         for (i, listen) in instance.listen.iter().enumerate() {
             let index = i.to_string();
             let path = ["listen", index.as_str()];
-            if let Some((other, taken)) =
-                seen.iter().find(|(_, taken)| clash(&taken.address, &listen.address))
+            if let Some((other, taken)) = seen
+                .iter()
+                .find(|(_, taken)| clash(&taken.address, &listen.address))
             {
                 let whose = if other.name == instance.name {
                     format!("`{taken}` of the same instance")
@@ -35,8 +38,22 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                 findings.error(instance, &path, format!("`{listen}` clashes with {whose}"));
             }
             security(findings, instance, listen, &path);
+            length(findings, instance, listen, &path);
             seen.push((instance, listen));
         }
+    }
+}
+
+fn length(findings: &mut Findings<'_>, on: &InstanceConfig, listen: &Listen, path: &[&str]) {
+    let ListenAddress::Unix(socket) = &listen.address else {
+        return;
+    };
+    if socket.as_os_str().len() > UNIX_PATH_LEN_MAX {
+        let text = format!(
+            "`{}` is longer than the {UNIX_PATH_LEN_MAX} octets that a socket's path may have",
+            socket.display()
+        );
+        findings.error(on, path, text);
     }
 }
 
@@ -47,7 +64,10 @@ fn security(findings: &mut Findings<'_>, on: &InstanceConfig, listen: &Listen, p
     };
     match listen.security {
         ListenSecurity::ImplicitTls if on.tls.is_none() => {
-            let text = format!("`{listen}` needs a certificate: give [instance.{}.tls]", on.name);
+            let text = format!(
+                "`{listen}` needs a certificate: give [instance.{}.tls]",
+                on.name
+            );
             findings.error(on, path, text);
         }
         ListenSecurity::ImplicitTls if port == SMTP_PORT => {

@@ -16,7 +16,9 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             Some(Next::Instance(name)) if config.instance(name).is_none() => {
                 unknown(findings, instance, name);
             }
-            Some(Next::Smtp(host)) if instance.role.is_front() && MAIL_PORTS.contains(&host.port) => {
+            Some(Next::Smtp(host))
+                if instance.role.is_front() && MAIL_PORTS.contains(&host.port) =>
+            {
                 let text = format!(
                     "a front may not connect to port {}: only an output reaches mail servers, so \
                      that the kernel can hold the fronts to it; hand over to an output with a \
@@ -29,8 +31,14 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             None if instance.routes.is_empty() => dead_end(findings, instance),
             None => {}
         }
-        if instance.role == Role::Output && instance.listen.is_empty() && !is_reached(findings, instance) {
-            let text = format!("nothing leads to `{}`: no `next` names it and it does not listen", instance.name);
+        if instance.role == Role::Output
+            && instance.listen.is_empty()
+            && !is_reached(findings, instance)
+        {
+            let text = format!(
+                "nothing leads to `{}`: no `next` names it and it does not listen",
+                instance.name
+            );
             findings.warning(instance, &[], text);
         }
     }
@@ -38,10 +46,21 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 }
 
 fn unknown(findings: &mut Findings<'_>, instance: &InstanceConfig, name: &InstanceName) {
-    let others = findings.config.instances.iter().map(|other| other.name.as_str());
-    let hint = nearest(name.as_str(), others.filter(|other| *other != instance.name.as_str()))
-        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    findings.error(instance, &["next"], format!("there is no instance `{name}`{hint}"));
+    let others = findings
+        .config
+        .instances
+        .iter()
+        .map(|other| other.name.as_str());
+    let hint = nearest(
+        name.as_str(),
+        others.filter(|other| *other != instance.name.as_str()),
+    )
+    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    findings.error(
+        instance,
+        &["next"],
+        format!("there is no instance `{name}`{hint}"),
+    );
 }
 
 fn dead_end(findings: &mut Findings<'_>, instance: &InstanceConfig) {
@@ -49,12 +68,19 @@ fn dead_end(findings: &mut Findings<'_>, instance: &InstanceConfig) {
         Role::Input | Role::Submission => "`next`, which names the instance that delivers",
         Role::Output => "[[route]]s, which say what becomes of whose mail",
     };
-    let text = format!("a dead end: what `{}` accepts goes nowhere; it needs {missing}", instance.name);
+    let text = format!(
+        "a dead end: what `{}` accepts goes nowhere; it needs {missing}",
+        instance.name
+    );
     findings.error(instance, &[], text);
 }
 
 fn is_reached(findings: &Findings<'_>, instance: &InstanceConfig) -> bool {
-    let mut nexts = findings.config.instances.iter().filter_map(|other| other.next.as_ref());
+    let mut nexts = findings
+        .config
+        .instances
+        .iter()
+        .filter_map(|other| other.next.as_ref());
     nexts.any(|next| matches!(next, Next::Instance(name) if *name == instance.name))
 }
 
@@ -62,8 +88,13 @@ fn is_reached(findings: &Findings<'_>, instance: &InstanceConfig) -> bool {
 fn loops(findings: &mut Findings<'_>) {
     let config = findings.config;
     let step = |from: usize| -> Option<usize> {
-        let Some(Next::Instance(name)) = &config.instances[from].next else { return None };
-        config.instances.iter().position(|other| other.name == *name)
+        let Some(Next::Instance(name)) = &config.instances[from].next else {
+            return None;
+        };
+        config
+            .instances
+            .iter()
+            .position(|other| other.name == *name)
     };
     for (first, instance) in config.instances.iter().enumerate() {
         // Every instance has one next at most, so a loop through the first one comes back to it
@@ -71,12 +102,22 @@ fn loops(findings: &mut Findings<'_>) {
         let way: Vec<usize> = std::iter::successors(step(first), |at| step(*at))
             .take(config.instances.len())
             .collect();
-        let Some(length) = way.iter().position(|at| *at == first) else { continue };
+        let Some(length) = way.iter().position(|at| *at == first) else {
+            continue;
+        };
         if way[..length].iter().any(|at| *at < first) {
             continue;
         }
         let mut names = vec![instance.name.as_str()];
-        names.extend(way[..=length].iter().map(|at| config.instances[*at].name.as_str()));
-        findings.error(instance, &["next"], format!("a loop: {}", names.join(" -> ")));
+        names.extend(
+            way[..=length]
+                .iter()
+                .map(|at| config.instances[*at].name.as_str()),
+        );
+        findings.error(
+            instance,
+            &["next"],
+            format!("a loop: {}", names.join(" -> ")),
+        );
     }
 }

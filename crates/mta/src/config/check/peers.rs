@@ -11,8 +11,14 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             let index = i.to_string();
             let path = ["peer", index.as_str()];
             let earlier = instance.peers[..i].iter();
-            if let Some(first) = earlier.map(|p| p.network).find(|net| covers(*net, peer.network)) {
-                let text = format!("this peer never counts: `{first}` above contains `{}`", peer.network);
+            if let Some(first) = earlier
+                .map(|p| p.network)
+                .find(|net| covers(*net, peer.network))
+            {
+                let text = format!(
+                    "this peer never counts: `{first}` above contains `{}`",
+                    peer.network
+                );
                 findings.warning(instance, &path, text);
             }
             if let Some(text) = claim(instance.role, &peer.origin) {

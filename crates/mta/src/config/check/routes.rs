@@ -32,7 +32,10 @@ pub(super) fn check(findings: &mut Findings<'_>) {
 fn shadowed(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &str) {
     for (j, one) in on.routes[i].matches.iter().enumerate() {
         let same_route = on.routes[i].matches[..j].iter();
-        let mut earlier = on.routes[..i].iter().flat_map(|route| &route.matches).chain(same_route);
+        let mut earlier = on.routes[..i]
+            .iter()
+            .flat_map(|route| &route.matches)
+            .chain(same_route);
         if let Some(first) = earlier.find(|first| covers(first, one)) {
             let text = format!("can never match: `{first}` before it takes everything of `{one}`");
             findings.warning(on, &["route", index, key(one), &j.to_string()], text);
@@ -48,7 +51,9 @@ const fn key(one: &RouteMatch) -> &'static str {
 }
 
 fn users(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &str) {
-    let Some(users) = &on.routes[i].users else { return };
+    let Some(users) = &on.routes[i].users else {
+        return;
+    };
     for (j, user) in users.iter().enumerate() {
         if users[..j].contains(user) {
             let text = format!("`{user}` stands here twice");
@@ -59,7 +64,9 @@ fn users(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &str
         return;
     }
     for one in &on.routes[i].matches {
-        let RouteMatch::Domain(domain) = one else { continue };
+        let RouteMatch::Domain(domain) = one else {
+            continue;
+        };
         let postmaster = |route: &Route| route.matches.iter().any(|m| is_postmaster(m, domain));
         if !on.routes[..i].iter().any(postmaster) {
             let text = format!(
@@ -118,9 +125,7 @@ fn back_to_us(findings: &mut Findings<'_>, on: &InstanceConfig, host: &HostPort,
     };
     for other in &findings.config.instances {
         let hit = other.listen.iter().find(|listen| match &listen.address {
-            ListenAddress::Tcp(bound) => {
-                bound.port() == host.port && reaches(bound.ip(), address)
-            }
+            ListenAddress::Tcp(bound) => bound.port() == host.port && reaches(bound.ip(), address),
             ListenAddress::Unix(_) => false,
         });
         if let Some(listen) = hit {
@@ -143,7 +148,10 @@ fn reaches(bound: IpAddr, address: IpAddr) -> bool {
 
 /// Senders of our own want to write to everybody.
 fn elsewhere(findings: &mut Findings<'_>, on: &InstanceConfig) {
-    let everybody = on.routes.iter().any(|route| route.matches.contains(&RouteMatch::Any));
+    let everybody = on
+        .routes
+        .iter()
+        .any(|route| route.matches.contains(&RouteMatch::Any));
     if on.role != Role::Output || on.routes.is_empty() || on.next.is_some() || everybody {
         return;
     }
@@ -164,7 +172,9 @@ fn elsewhere(findings: &mut Findings<'_>, on: &InstanceConfig) {
 /// Whether everything that `later` matches is matched by `earlier`.
 fn covers(earlier: &RouteMatch, later: &RouteMatch) -> bool {
     let below = |domain: &str, parent: &str| {
-        domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
+        domain
+            .strip_suffix(parent)
+            .is_some_and(|rest| rest.ends_with('.'))
     };
     match (earlier, later) {
         (RouteMatch::Any, _) => true,

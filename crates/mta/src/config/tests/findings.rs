@@ -12,7 +12,11 @@ const OUTPUT: &str = "[instance.output]\nrole = \"output\"\n[[instance.output.ro
 
 fn findings(text: &str) -> Vec<String> {
     let whole = format!("hostname = \"h.example\"\n{text}");
-    read(&whole).check().iter().map(ToString::to_string).collect()
+    read(&whole)
+        .check()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// That exactly these findings come up, each given by its place, weight and a piece of its text.
@@ -30,8 +34,14 @@ fn a_next_that_does_not_exist_is_found_with_the_nearest_name() {
     let text = front("input", "listen = [\"127.0.0.1:25\"]\nnext = \"outptu\"") + OUTPUT;
     let output = "9:1: warning";
     assert_found(
-        &text.replace("role = \"output\"", "role = \"output\"\nlisten = [\"127.0.0.1:24\"]"),
-        &[("5:8: error", "there is no instance `outptu`; did you mean `output`?")],
+        &text.replace(
+            "role = \"output\"",
+            "role = \"output\"\nlisten = [\"127.0.0.1:24\"]",
+        ),
+        &[(
+            "5:8: error",
+            "there is no instance `outptu`; did you mean `output`?",
+        )],
     );
     assert!(findings(&text).len() == 2 && !findings(&text)[1].contains(output));
 }
@@ -42,7 +52,10 @@ fn a_loop_is_told_once() {
                 next = \"c\"\n[instance.c]\nrole = \"output\"\nnext = \"b\"\n[instance.d]\n\
                 role = \"output\"\nnext = \"d\"\n";
     let found = findings(text);
-    let loops: Vec<_> = found.iter().filter(|line| line.contains("a loop")).collect();
+    let loops: Vec<_> = found
+        .iter()
+        .filter(|line| line.contains("a loop"))
+        .collect();
     assert_eq!(loops.len(), 2, "{found:#?}");
     assert!(loops[0].ends_with("a loop: b -> c -> b"));
     assert!(loops[1].ends_with("a loop: d -> d"));
@@ -53,7 +66,10 @@ fn a_dead_end_and_a_missing_listener_are_errors() {
     assert_found(
         &(front("input", "") + OUTPUT),
         &[
-            ("2:11: error", "a dead end: what `input` accepts goes nowhere; it needs `next`"),
+            (
+                "2:11: error",
+                "a dead end: what `input` accepts goes nowhere; it needs `next`",
+            ),
             ("2:11: error", "`input` listens nowhere"),
             ("5:11: warning", "nothing leads to `output`"),
         ],
@@ -79,11 +95,30 @@ fn listeners_that_share_a_port_clash_over_all_instances() {
         let text = format!(
             "[instance.a]\nrole = \"output\"\nlisten = [\"{one}\"]\nnext = \"c\"\n[instance.b]\n\
              role = \"output\"\nlisten = [\"{other}\"]\nnext = \"c\"\n{}",
-            OUTPUT.replace("output]", "c]").replace("output.route", "c.route"),
+            OUTPUT
+                .replace("output]", "c]\nlimits = { message_size = \"52 MiB\" }")
+                .replace("output.route", "c.route"),
         );
         let found = findings(&text);
         assert_eq!(found.len(), usize::from(clash), "{one} {other}: {found:?}");
-        assert!(found.iter().all(|line| line.starts_with("postern.toml:8:11: error: ")));
+        assert!(
+            found
+                .iter()
+                .all(|line| line.starts_with("postern.toml:8:11: error: "))
+        );
+    }
+}
+
+#[test]
+fn a_socket_path_that_the_kernel_would_refuse_is_found() {
+    for (length, found) in [(107, 0), (108, 1)] {
+        let path = format!("/{}", "a".repeat(length - 1));
+        let lines = format!("listen = [\"unix:{path}\"]\nnext = \"output\"");
+        assert_eq!(
+            findings(&(front("submission", &lines) + OUTPUT)).len(),
+            found,
+            "{length}"
+        );
     }
 }
 
@@ -91,11 +126,19 @@ fn listeners_that_share_a_port_clash_over_all_instances() {
 fn submission_beyond_this_machine_is_refused_while_there_is_no_authentication() {
     for listen in ["0.0.0.0:587", "[::]:587", "192.0.2.1:587"] {
         assert_found(
-            &(front("submission", &format!("listen = [\"{listen}\"]\nnext = \"output\"")) + OUTPUT),
+            &(front(
+                "submission",
+                &format!("listen = [\"{listen}\"]\nnext = \"output\""),
+            ) + OUTPUT),
             &[("4:11: error", "needs TLS and AUTH")],
         );
     }
-    for listen in ["127.0.0.1:587", "[::1]:587", "[::ffff:127.0.0.1]:587", "unix:/run/s"] {
+    for listen in [
+        "127.0.0.1:587",
+        "[::1]:587",
+        "[::ffff:127.0.0.1]:587",
+        "unix:/run/s",
+    ] {
         let lines = format!("listen = [\"{listen}\"]\nnext = \"output\"");
         assert_found(&(front("submission", &lines) + OUTPUT), &[]);
     }
@@ -104,8 +147,14 @@ fn submission_beyond_this_machine_is_refused_while_there_is_no_authentication() 
 #[test]
 fn tls_listeners_need_a_certificate_and_the_right_port() {
     assert_found(
-        &(front("input", "listen = [\"tls://127.0.0.1:465\"]\nnext = \"output\"") + OUTPUT),
-        &[("4:11: error", "needs a certificate: give [instance.input.tls]")],
+        &(front(
+            "input",
+            "listen = [\"tls://127.0.0.1:465\"]\nnext = \"output\"",
+        ) + OUTPUT),
+        &[(
+            "4:11: error",
+            "needs a certificate: give [instance.input.tls]",
+        )],
     );
     let tls = "tls = { certificate = \"/c\", key = \"/k\" }\nnext = \"output\"\n";
     let listen = "listen = [\"127.0.0.1:465\", \"tls://127.0.0.1:25\"]";
@@ -126,13 +175,19 @@ fn tls_listeners_need_a_certificate_and_the_right_port() {
 fn a_front_reaches_no_mail_server() {
     for port in [25, 465, 587] {
         let next = format!("listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:{port}\"");
-        assert_found(&front("input", &next), &[("5:8: error", "a front may not connect to port")]);
+        assert_found(
+            &front("input", &next),
+            &[("5:8: error", "a front may not connect to port")],
+        );
     }
     let next = "listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:10025\"";
     assert_found(&front("input", next), &[]);
     let route = "listen = [\"127.0.0.1:24\"]\n[[instance.input.route]]\ndomain = \"*\"\n\
                  to = { relay = \"192.0.2.1:10025\" }";
-    assert_found(&front("input", route), &[("7:16: error", "a front does not send")]);
+    assert_found(
+        &front("input", route),
+        &[("7:16: error", "a front does not send")],
+    );
 }
 
 #[test]
@@ -148,7 +203,12 @@ fn a_way_back_to_a_listener_of_ours_is_a_loop() {
         let relay = OUTPUT.replace("hold = \"why\"", &format!("relay = \"{host}\""));
         let found = findings(&(front("input", lines) + &relay));
         assert_eq!(found.len(), usize::from(is_loop), "{host} {found:?}");
-        assert!(found.iter().all(|line| line.contains("by `next = \"input\"`")), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|line| line.contains("by `next = \"input\"`")),
+            "{found:?}"
+        );
     }
 }
 
@@ -159,9 +219,18 @@ fn limits_that_the_next_instance_does_not_share_are_errors() {
     assert_found(
         &(front("input", lines) + OUTPUT),
         &[
-            ("6:27: error", "messages of 51 MiB are accepted here, but `output` takes 51 MiB"),
-            ("6:50: error", "1001 recipients are accepted here, but `output` takes 1000"),
-            ("6:70: error", "lines of 65 KiB are accepted here, but `output` takes 64 KiB"),
+            (
+                "6:27: error",
+                "grow by up to 64 KiB, but `output` takes 51 MiB",
+            ),
+            (
+                "6:50: error",
+                "1001 recipients are accepted here, but `output` takes 1000",
+            ),
+            (
+                "6:70: error",
+                "lines of 65 KiB are accepted here, but `output` takes 64 KiB",
+            ),
         ],
     );
 }
@@ -203,15 +272,34 @@ fn a_route_that_can_never_match_is_found() {
         ("domain = \"a.example\"", "domain = \"A.example\"", true),
         ("domain = \"a.example\"", "address = \"x@A.Example\"", true),
         ("address = \"x@a.example\"", "domain = \"a.example\"", false),
-        ("address = \"x@a.example\"", "address = \"X@a.example\"", true),
+        (
+            "address = \"x@a.example\"",
+            "address = \"X@a.example\"",
+            true,
+        ),
         ("domain = \"a.example\"", "domain = \"b.example\"", false),
     ] {
         let found = findings(&routes(&(route(earlier, hold) + &route(later, hold))));
-        assert_eq!(found.len(), usize::from(hidden), "{earlier} {later} {found:?}");
-        assert!(found.iter().all(|line| line.contains(": warning: can never match")), "{found:?}");
+        assert_eq!(
+            found.len(),
+            usize::from(hidden),
+            "{earlier} {later} {found:?}"
+        );
+        assert!(
+            found
+                .iter()
+                .all(|line| line.contains(": warning: can never match")),
+            "{found:?}"
+        );
     }
-    let both = route("domain = [\"a.example\", \"b.example\", \"a.example\"]", hold);
-    assert_found(&routes(&both), &[("6:37: warning", "`a.example` before it")]);
+    let both = route(
+        "domain = [\"a.example\", \"b.example\", \"a.example\"]",
+        hold,
+    );
+    assert_found(
+        &routes(&both),
+        &[("6:37: warning", "`a.example` before it")],
+    );
 }
 
 #[test]
@@ -221,7 +309,7 @@ fn a_domain_without_a_postmaster_is_found() {
     assert_found(
         &routes(&route(users, maildir)),
         &[
-            ("7:9: warning", "`postmaster@a.example` must exist"),
+            ("7:1: warning", "`postmaster@a.example` must exist"),
             ("7:19: warning", "`alice` stands here twice"),
         ],
     );
@@ -248,10 +336,16 @@ fn an_open_relay_is_an_error() {
 
 #[test]
 fn senders_of_ours_without_a_way_to_other_domains_are_found() {
-    let submission = front("submission", "listen = [\"127.0.0.1:587\"]\nnext = \"output\"");
+    let submission = front(
+        "submission",
+        "listen = [\"127.0.0.1:587\"]\nnext = \"output\"",
+    );
     assert_found(
         &(submission + &OUTPUT.replace("\"*\"", "\"a.example\"")),
-        &[("8:19: warning", "what `submission` sends to other domains is refused")],
+        &[(
+            "8:19: warning",
+            "what `submission` sends to other domains is refused",
+        )],
     );
 }
 
@@ -264,15 +358,30 @@ fn a_peer_may_not_claim_more_than_its_instance_and_a_range_not_to_be_ours() {
     let single = "{ network = \"192.0.2.1\", origin = \"auth:a\" }";
     assert_found(&peers("input", single), &[]);
     let uid = "{ network = \"192.0.2.1\", origin = \"uid:8\" }";
-    assert_found(&peers("input", uid), &[("6:45: error", "an input takes no mail of local users")]);
+    assert_found(
+        &peers("input", uid),
+        &[("6:43: error", "an input takes no mail of local users")],
+    );
     let outside = "{ network = \"192.0.2.1\" }";
-    assert_found(&peers("submission", outside), &[("6:9: error", "takes no mail from outside")]);
+    assert_found(
+        &peers("submission", outside),
+        &[("6:9: error", "takes no mail from outside")],
+    );
     let range = "{ network = \"192.0.2.0/24\", origin = \"auth:a\" }";
-    assert_found(&peers("input", range), &[("6:9: error", "everybody in `192.0.2.0/24`")]);
+    assert_found(
+        &peers("input", range),
+        &[("6:9: error", "everybody in `192.0.2.0/24`")],
+    );
     let all = "{ network = \"::/0\", xforward = \"allowed\" }";
-    assert_found(&peers("input", all), &[("6:9: error", "every client could pretend")]);
+    assert_found(
+        &peers("input", all),
+        &[("6:9: error", "every client could pretend")],
+    );
     let twice = "{ network = \"192.0.2.0/24\" }, { network = \"192.0.2.1\" }";
-    assert_found(&peers("input", twice), &[("6:38: warning", "this peer never counts")]);
+    assert_found(
+        &peers("input", twice),
+        &[("6:39: warning", "this peer never counts")],
+    );
 }
 
 #[test]
@@ -287,16 +396,28 @@ fn certificates_that_cannot_be_used_are_found_where_they_are_named() {
             "tls = {{ certificate = \"{certificate}\", key = \"{key}\", missing = \"{missing}\" }}"
         );
         let whole = format!("hostname = \"h.example\"\n{}", routes(&tls));
-        read(&whole).check_files().iter().map(ToString::to_string).collect()
+        read(&whole)
+            .check_files()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     };
     let none = files("absent.pem", "absent.key", "refuse");
     assert_eq!(none.len(), 2, "{none:?}");
-    assert!(none[0].starts_with("postern.toml:5:23: error: ") && none[0].contains("cannot be read"));
+    assert!(
+        none[0].starts_with("postern.toml:5:23: error: ") && none[0].contains("cannot be read")
+    );
     assert_eq!(files("absent.pem", "absent.key", "self-signed"), [""; 0]);
     let half = files("certificate.pem", "absent.key", "self-signed");
-    assert!(half.len() == 1 && half[0].contains("absent.key cannot be read"), "{half:?}");
+    assert!(
+        half.len() == 1 && half[0].contains("absent.key cannot be read"),
+        "{half:?}"
+    );
     let empty = files("certificate.pem", "empty.pem", "refuse");
-    assert!(empty[0].contains("empty.pem holds no private key in PEM form"), "{empty:?}");
+    assert!(
+        empty[0].contains("empty.pem holds no private key in PEM form"),
+        "{empty:?}"
+    );
     assert!(empty[1].contains("can be read by every user"), "{empty:?}");
     std::fs::remove_dir_all(directory).unwrap();
 }

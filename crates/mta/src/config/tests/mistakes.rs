@@ -6,12 +6,16 @@ use super::*;
 fn mistakes(text: &str) -> Vec<String> {
     let problems = Config::parse(text, NAME, None).expect_err("a text with mistakes");
     let shown = problems.iter().map(ToString::to_string);
-    shown.map(|line| line.strip_prefix("postern.toml:").unwrap().to_owned()).collect()
+    shown
+        .map(|line| line.strip_prefix("postern.toml:").unwrap().to_owned())
+        .collect()
 }
 
 /// What is said about some lines below the head of an output; they begin in line 4.
 fn in_output(lines: &str) -> Vec<String> {
-    mistakes(&format!("hostname = \"h.example\"\n[instance.output]\nrole = \"output\"\n{lines}"))
+    mistakes(&format!(
+        "hostname = \"h.example\"\n[instance.output]\nrole = \"output\"\n{lines}"
+    ))
 }
 
 #[test]
@@ -22,8 +26,10 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_name() {
     );
     assert_eq!(
         in_output("log = {}"),
-        ["4:1: unknown key `log` in [instance.output]; known are `role`, `listen`, `tls`, \
-          `next`, `route`, `limits`, `handoff`, `queue`, `peer`, `bare_newlines` and `checks`"]
+        [
+            "4:1: unknown key `log` in [instance.output]; known are `role`, `listen`, `tls`, \
+          `next`, `route`, `limits`, `handoff`, `queue`, `peer`, `bare_newlines` and `checks`"
+        ]
     );
 }
 
@@ -51,7 +57,9 @@ fn all_mistakes_are_told_in_one_run_in_the_order_of_the_file() {
 #[test]
 fn a_key_that_stands_twice_is_told_together_with_the_other_mistakes() {
     assert_eq!(
-        in_output("bare_newlines = \"refuse\"\nbare_newlines = \"keep\"\nnxt = \"a\"\n[instance.output]\n"),
+        in_output(
+            "bare_newlines = \"refuse\"\nbare_newlines = \"keep\"\nnxt = \"a\"\n[instance.output]\n"
+        ),
         [
             "5:1: duplicate key `bare_newlines`",
             "6:1: unknown key `nxt` in [instance.output]; did you mean `next`?",
@@ -69,7 +77,13 @@ fn of_a_text_that_is_not_toml_only_the_first_place_is_told() {
 
 #[test]
 fn an_empty_file_is_told_what_it_needs() {
-    assert_eq!(mistakes(""), ["1:1: the file needs `hostname`", "1:1: the file needs `instance`"]);
+    assert_eq!(
+        mistakes(""),
+        [
+            "1:1: the file needs `hostname`",
+            "1:1: the file needs `instance`"
+        ]
+    );
 }
 
 #[test]
@@ -103,20 +117,44 @@ fn values_of_another_kind_or_out_of_range_are_refused() {
             "4:20: `expiry` in [instance.output.queue]: `99999999999999999999d` is not a time \
              such as `500ms`, `30s`, `5m`, `4h` or `5d`",
         ),
-        ("queue = { retry = [] }", "4:19: `retry` needs at least one pause"),
-        ("queue = 5", "4:9: `queue` in [instance.output] must be a table, not a number"),
-        ("listen = true", "4:10: `listen` in [instance.output] must be a list of texts in \
-          brackets, not a truth value"),
-        ("next = \"smtp://a.example:0\"", "4:8: `next` in [instance.output]: `a.example:0` is \
-          not `HOST:PORT` (an IPv6 address stands in brackets)"),
-        ("route = {}", "4:9: `route` in [instance.output] must be a list of tables, each under \
-          [[route]], not a table"),
-        ("tls = { key = \"key.pem\", certificate = \"/c\" }", "4:15: `key` in \
+        (
+            "queue = { retry = [] }",
+            "4:19: `retry` needs at least one pause",
+        ),
+        (
+            "queue = 5",
+            "4:9: `queue` in [instance.output] must be a table, not a number",
+        ),
+        (
+            "listen = true",
+            "4:10: `listen` in [instance.output] must be a list of texts in \
+          brackets, not a truth value",
+        ),
+        (
+            "next = \"smtp://a.example:0\"",
+            "4:8: `next` in [instance.output]: `a.example:0` is \
+          not `HOST:PORT` (an IPv6 address stands in brackets)",
+        ),
+        (
+            "route = {}",
+            "4:9: `route` in [instance.output] must be a list of tables, each under \
+          [[route]], not a table",
+        ),
+        (
+            "tls = { key = \"key.pem\", certificate = \"/c\" }",
+            "4:15: `key` in \
           [instance.output.tls]: `key.pem` is not an absolute path; begin it with `/` or \
-          `{state}/`"),
-        ("tls = { key = \"/k\" }", "4:7: [instance.output.tls] needs `certificate`"),
-        ("peer = [{ network = \"192.0.2.1/24\" }]", "4:21: `network` in [instance.output.peer]: \
-          `192.0.2.1/24` has bits set beyond its prefix; the range is `192.0.2.0/24`"),
+          `{state}/`",
+        ),
+        (
+            "tls = { key = \"/k\" }",
+            "4:7: [instance.output.tls] needs `certificate`",
+        ),
+        (
+            "peer = [{ network = \"192.0.2.1/24\" }]",
+            "4:21: `network` in [instance.output.peer]: \
+          `192.0.2.1/24` has bits set beyond its prefix; the range is `192.0.2.0/24`",
+        ),
     ] {
         assert_eq!(in_output(lines), [told], "{lines}");
     }
@@ -125,26 +163,43 @@ fn values_of_another_kind_or_out_of_range_are_refused() {
 #[test]
 fn what_is_known_but_not_built_says_what_can_be_used_today() {
     for (to, today) in [
-        ("lmtp = \"unix:/run/lmtp\"", "`lmtp` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`"),
-        ("mx = {}", "`mx` in [instance.output.route.to] is known but not built yet; today: send by way of a `relay`, or `hold`"),
-        ("pipe = \"x\"", "`pipe` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`"),
+        (
+            "lmtp = \"unix:/run/lmtp\"",
+            "`lmtp` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`",
+        ),
+        (
+            "mx = {}",
+            "`mx` in [instance.output.route.to] is known but not built yet; today: send by way of a `relay`, or `hold`",
+        ),
+        (
+            "pipe = \"x\"",
+            "`pipe` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`",
+        ),
     ] {
         let lines = format!("[[instance.output.route]]\ndomain = \"*\"\nto = {{ {to} }}");
         assert_eq!(in_output(&lines), [format!("6:8: {today}")]);
     }
     assert_eq!(
         in_output("[instance.output.checks]\ndnsbl = 1"),
-        ["4:18: `checks` in [instance.output] is known but not built yet; today: leave it out; \
-          limits, routes and line endings are enforced already"]
+        [
+            "4:18: `checks` in [instance.output] is known but not built yet; today: leave it out; \
+          limits, routes and line endings are enforced already"
+        ]
     );
 }
 
 #[test]
 fn a_route_needs_recipients_and_one_target() {
     for (lines, told) in [
-        ("to = { hold = \"x\" }", "4:1: a route needs `domain` or `address`"),
+        (
+            "to = { hold = \"x\" }",
+            "4:1: a route needs `domain` or `address`",
+        ),
         ("domain = \"*\"", "4:1: [instance.output.route] needs `to`"),
-        ("domain = []\nto = { hold = \"x\" }", "5:10: a route that matches nobody"),
+        (
+            "domain = []\nto = { hold = \"x\" }",
+            "5:10: a route that matches nobody",
+        ),
         (
             "domain = \"*\"\naddress = \"a@b.example\"\nto = { hold = \"x\" }",
             "4:1: a route has either `domain` or `address`, not both",
@@ -178,7 +233,11 @@ fn a_route_needs_recipients_and_one_target() {
             "6:15: `hold` in [instance.output.route.to]: one line of text is expected",
         ),
     ] {
-        assert_eq!(in_output(&format!("[[instance.output.route]]\n{lines}")), [told], "{lines}");
+        assert_eq!(
+            in_output(&format!("[[instance.output.route]]\n{lines}")),
+            [told],
+            "{lines}"
+        );
     }
 }
 
@@ -186,22 +245,35 @@ fn a_route_needs_recipients_and_one_target() {
 fn text_of_the_file_cannot_forge_a_line_of_the_report() {
     let told = in_output("\"a\\nb\" = 1\nnext = \"x\\ny\"");
     assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
+    assert!(
+        told.iter().all(|line| !line.contains(char::is_control)),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_column_counts_characters_and_not_octets() {
-    assert_eq!(in_output("queue = { \"ä\" = 1, xpiry = \"1d\" }")[1][..5], *"4:20:");
+    assert_eq!(
+        in_output("queue = { \"ä\" = 1, xpiry = \"1d\" }")[1][..5],
+        *"4:20:"
+    );
 }
 
 #[test]
 fn a_state_directory_that_would_break_paths_is_refused() {
     let told = mistakes(&format!("state = \"/a{{b\"\n{}", PAIR.trim_start()));
-    assert_eq!(told, ["1:9: `state` must not contain braces or control characters"]);
+    assert_eq!(
+        told,
+        ["1:9: `state` must not contain braces or control characters"]
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let problems = Config::load(Path::new("/nonexistent/postern.toml"), None).unwrap_err();
-    assert!(problems.to_string().starts_with("/nonexistent/postern.toml: cannot be read: "));
+    assert!(
+        problems
+            .to_string()
+            .starts_with("/nonexistent/postern.toml: cannot be read: ")
+    );
 }
