@@ -1,0 +1,1 @@
+"""Parts of bench/run: who is measured, with what load, and by which counters."""

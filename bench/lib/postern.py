@@ -1,0 +1,62 @@
+"""Postern with its three instances, from a release build, on ports of the loopback."""
+
+import os
+import subprocess
+
+from .mta import Mta, free_port, wait_for_port
+
+CONFIGURATION = """
+hostname = "bench.test"
+
+[instance.submission]
+role = "submission"
+listen = ["127.0.0.1:{submission}"]
+next = "output"
+
+[instance.input]
+role = "input"
+listen = ["127.0.0.1:{input}"]
+next = "output"
+
+[instance.output]
+role = "output"
+
+[[instance.output.route]]
+domain = "sink.test"
+users = ["foo"]
+to = {{ relay = "127.0.0.1:{sink}" }}
+"""
+
+
+class Postern(Mta):
+    """The system, and what it was started with."""
+
+    name = "postern"
+
+    def __init__(self, folder, sink_port, program):
+        super().__init__(folder)
+        self.program = program
+        self.ports = {"input": free_port(), "submission": free_port()}
+        self.configuration = f"{folder}/postern.toml"
+        with open(self.configuration, "w", encoding="ascii") as file:
+            file.write(CONFIGURATION.format(sink=sink_port, **self.ports))
+        self.supervisor = None
+
+    def start(self):
+        out = f"{self.folder}/out"
+        with open(out, "w", encoding="ascii") as file:
+            self.supervisor = self.group("all").spawn(
+                [self.program, "run", "--config", self.configuration,
+                 "--state", f"{self.folder}/state"],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        for port in self.ports.values():
+            wait_for_port(port, self.supervisor, out)
+
+    def stop(self):
+        self.supervisor.terminate()
+        self.finish([self.supervisor])
+
+    def version(self):
+        out = subprocess.run([self.program, "--version"], capture_output=True, text=True,
+                             check=False)
+        return out.stdout.strip() or os.path.basename(self.program)

@@ -1,0 +1,42 @@
+"""The far end: built from sink.c, and asked for its counts over a connection of its own."""
+
+import os
+import socket
+import subprocess
+
+from . import groups
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Sink:
+    """A running sink."""
+
+    def __init__(self, folder):
+        program = f"{folder}/sink"
+        subprocess.run(["cc", "-O2", "-o", program, f"{HERE}/../sink.c"], check=True)
+        self.group = groups.kind()("sink")
+        self.process = self.group.spawn([program], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+        self.connection = socket.create_connection(("127.0.0.1", self.port))
+        self.replies = self.connection.makefile("r")
+        self.replies.readline()
+
+    def ask(self, verb):
+        """One command, one line of reply."""
+        self.connection.sendall(f"{verb}\r\n".encode())
+        return self.replies.readline()
+
+    def zero(self):
+        """Begins to count anew."""
+        self.ask("XZERO")
+
+    def counts(self):
+        """What has arrived."""
+        words = self.ask("XSTAT").split()[1:]
+        return {name: int(value) for name, _, value in (word.partition("=") for word in words)}
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.group.remove()

@@ -1,0 +1,253 @@
+/*
+ * The far end of a benchmark: an SMTP server that takes everything, and counts.
+ *
+ *     cc -O2 -o sink sink.c && ./sink          prints the port of 127.0.0.1 where it listens
+ *
+ * It looks at each Message-ID, so that loss and duplicates show. Two verbs of its own, on any
+ * connection: XSTAT answers with the counts, XZERO begins anew.
+ * One thread, and one read and one write for all that a client has pipelined.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    BUFFER_LEN = 64 * 1024,
+    REPLIES_LEN = 16 * 1024,
+    EVENTS_MAX = 256,
+    SEEN_SLOTS = 1 << 22, /* for two million messages between two XZERO */
+};
+
+enum state { COMMAND, HEADER, BODY };
+
+struct client {
+    int fd;
+    enum state state;
+    uint64_t recipients;
+    uint64_t message_id;
+    size_t n_in;
+    size_t n_out;
+    char out[REPLIES_LEN];
+    char in[BUFFER_LEN];
+};
+
+static struct {
+    uint64_t messages, recipients, octets, duplicates, nameless, connections, last_unix_ns;
+} counts;
+
+/* Hashes of the Message-IDs, open addressing; zero is a free slot. */
+static uint64_t seen[SEEN_SLOTS];
+
+static uint64_t unix_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* FNV-1a; never zero. */
+static uint64_t hash(const char *text, size_t len)
+{
+    uint64_t value = 14695981039346656037u;
+    while (len--)
+        value = (value ^ (unsigned char)*text++) * 1099511628211u;
+    return value ? value : 1;
+}
+
+static int is_seen(uint64_t id)
+{
+    size_t slot = id % SEEN_SLOTS;
+    for (size_t n = 0; n < SEEN_SLOTS && seen[slot]; n++, slot = (slot + 1) % SEEN_SLOTS)
+        if (seen[slot] == id)
+            return 1;
+    seen[slot] = id;
+    return 0;
+}
+
+static void say(struct client *client, const char *reply)
+{
+    size_t len = strlen(reply);
+    if (client->n_out + len <= REPLIES_LEN) {
+        memcpy(client->out + client->n_out, reply, len);
+        client->n_out += len;
+    }
+}
+
+static void say_counts(struct client *client)
+{
+    char line[400];
+    snprintf(line, sizeof line,
+             "250 messages=%lu recipients=%lu octets=%lu duplicates=%lu nameless=%lu "
+             "connections=%lu last_unix_ns=%lu\r\n",
+             counts.messages, counts.recipients, counts.octets, counts.duplicates,
+             counts.nameless, counts.connections, counts.last_unix_ns);
+    say(client, line);
+}
+
+static void count_message(struct client *client)
+{
+    counts.messages++;
+    counts.recipients += client->recipients;
+    counts.last_unix_ns = unix_ns();
+    if (!client->message_id)
+        counts.nameless++;
+    else if (is_seen(client->message_id))
+        counts.duplicates++;
+    client->state = COMMAND;
+    client->recipients = 0;
+    say(client, "250 2.0.0 taken\r\n");
+}
+
+/* One command; returns whether the connection goes on. */
+static int obey(struct client *client, const char *line)
+{
+    if (!strncasecmp(line, "EHLO", 4)) {
+        say(client, "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 104857600\r\n");
+    } else if (!strncasecmp(line, "MAIL", 4)) {
+        client->recipients = 0;
+        say(client, "250 2.1.0 sender OK\r\n");
+    } else if (!strncasecmp(line, "RCPT", 4)) {
+        client->recipients++;
+        say(client, "250 2.1.5 recipient OK\r\n");
+    } else if (!strncasecmp(line, "DATA", 4)) {
+        client->state = HEADER;
+        client->message_id = 0;
+        say(client, "354 go on\r\n");
+    } else if (!strncasecmp(line, "XSTAT", 5)) {
+        say_counts(client);
+    } else if (!strncasecmp(line, "XZERO", 5)) {
+        memset(&counts, 0, sizeof counts);
+        memset(seen, 0, sizeof seen);
+        say(client, "250 2.0.0 zero\r\n");
+    } else if (!strncasecmp(line, "QUIT", 4)) {
+        say(client, "221 2.0.0 bye\r\n");
+        return 0;
+    } else if (!strncasecmp(line, "HELO", 4) || !strncasecmp(line, "NOOP", 4) ||
+               !strncasecmp(line, "RSET", 4)) {
+        say(client, "250 2.0.0 OK\r\n");
+    } else {
+        say(client, "500 5.5.2 what?\r\n");
+    }
+    return 1;
+}
+
+/* One line of content, its line end included. */
+static void take(struct client *client, const char *line, size_t len)
+{
+    static const char name[] = "message-id:";
+    if (len == 3 && line[0] == '.') {
+        count_message(client);
+        return;
+    }
+    counts.octets += len;
+    if (client->state == BODY)
+        return;
+    if (len == 2)
+        client->state = BODY;
+    else if (len > sizeof name && !strncasecmp(line, name, sizeof name - 1))
+        client->message_id = hash(line + sizeof name - 1, len - sizeof name + 1);
+}
+
+/* What has been read; returns whether the connection goes on. */
+static int digest(struct client *client)
+{
+    size_t at = 0;
+    int goes_on = 1;
+    while (goes_on && at < client->n_in) {
+        char *line = client->in + at;
+        char *end = memchr(line, '\n', client->n_in - at);
+        if (!end)
+            break;
+        size_t len = (size_t)(end - line) + 1;
+        at += len;
+        if (client->state == COMMAND)
+            goes_on = obey(client, line);
+        else
+            take(client, line, len);
+    }
+    client->n_in -= at;
+    memmove(client->in, client->in + at, client->n_in);
+    return goes_on && client->n_in < BUFFER_LEN;
+}
+
+/* Replies are few and short, so a socket that does not take them is a broken client. */
+static int flush(struct client *client)
+{
+    size_t n = client->n_out;
+    client->n_out = 0;
+    return !n || send(client->fd, client->out, n, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+static int serve(struct client *client)
+{
+    ssize_t n = recv(client->fd, client->in + client->n_in, BUFFER_LEN - client->n_in, 0);
+    if (n < 0)
+        return errno == EAGAIN;
+    if (n == 0)
+        return 0;
+    client->n_in += (size_t)n;
+    int goes_on = digest(client);
+    return flush(client) && goes_on;
+}
+
+static void welcome(int listener, int epoll)
+{
+    int fd, one = 1;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        struct client *client = malloc(sizeof *client);
+        if (!client) {
+            close(fd);
+            return;
+        }
+        client->fd = fd;
+        client->state = COMMAND;
+        client->n_in = client->n_out = client->recipients = 0;
+        counts.connections++;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+        say(client, "220 sink.test ESMTP\r\n");
+        flush(client);
+    }
+}
+
+int main(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(listener, (void *)&address, len) || listen(listener, 4096) ||
+        getsockname(listener, (void *)&address, &len)) {
+        perror("sink");
+        return 1;
+    }
+    printf("%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event events[EVENTS_MAX], event = {.events = EPOLLIN, .data.ptr = NULL};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    for (;;) {
+        int n = epoll_wait(epoll, events, EVENTS_MAX, -1);
+        for (int i = 0; i < n; i++) {
+            struct client *client = events[i].data.ptr;
+            if (!client) {
+                welcome(listener, epoll);
+            } else if (!serve(client)) {
+                close(client->fd);
+                free(client);
+            }
+        }
+    }
+}
