@@ -130,6 +130,11 @@ impl Next {
         self.state().ledger.draw()
     }
 
+    /// Takes in a key that a message recovered from the spool still holds.
+    pub fn adopt(&self, key: &HandoffKey) {
+        self.state().ledger.adopt(key);
+    }
+
     /// The lowest number of the key's epoch that is still in doubt.
     #[must_use]
     pub fn lowest_unsettled(&self, key: &HandoffKey) -> u64 {

@@ -16,13 +16,22 @@ use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for
 use mail::event::{Event, Sink, What};
 
 use mail::reply::table::{self, Row};
-use mail::{HandoffKey, Header, InstanceName, MessageId, Reply, ReplyClass};
+use mail::{HandoffKey, Header, InstanceName, Mailbox, MessageId, Origin, Reply, ReplyClass};
 use net::{Clock, Entropy};
 use spool::{AcceptedKey, CommitError, ContentFile, Message, Spool};
 
 use crate::gate::Gate;
-use crate::recipients::{Recipients, question};
+use crate::recipients::{Recipients, Standing, ask_next, question};
 use crate::transaction::Transaction;
+
+/// Who carries a recipient's copy on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The next instance.
+    Next,
+    /// A route of this instance.
+    Own,
+}
 
 /// Told of each message that entered the spool, so that it is delivered.
 pub trait Queued: Send + Sync {
@@ -36,7 +45,12 @@ pub enum Onward {
     /// This instance delivers.
     Here(Arc<dyn Recipients>),
     /// Another instance of ours.
-    Next(Arc<Next>),
+    Next {
+        /// The next instance.
+        next: Arc<Next>,
+        /// Recipients that do not go there, because a route of this instance takes them.
+        own: Option<Arc<dyn Recipients>>,
+    },
 }
 
 /// What the sessions of an instance share; made anew by a reload.
@@ -64,11 +78,33 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Where a recipient stands, and whether a route of this instance's own takes it.
+    pub(crate) async fn standing(&self, recipient: &Mailbox, origin: &Origin) -> (Standing, Way) {
+        match &self.onward {
+            Onward::Here(recipients) => {
+                let standing = recipients.standing(recipient, origin);
+                (
+                    standing.unwrap_or_else(|| Standing::Refused(table::NO_SUCH_DOMAIN.reply())),
+                    Way::Own,
+                )
+            }
+            Onward::Next { next, own } => {
+                let own = own.as_ref().and_then(|own| own.standing(recipient, origin));
+                match own {
+                    Some(standing) => (standing, Way::Own),
+                    None => (ask_next(next, recipient, origin).await, Way::Next),
+                }
+            }
+        }
+    }
+
     /// Makes a client's message durable, or says why not.
     pub(crate) async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
         match &self.onward {
-            Onward::Here(_) => self.keep(transaction, None, &via).await,
-            Onward::Next(next) => self.hand_off_or_keep(next, transaction, &via).await,
+            Onward::Next { next, .. } if !transaction.takes_own_route => {
+                self.hand_off_or_keep(next, transaction, &via).await
+            }
+            Onward::Here(_) | Onward::Next { .. } => self.keep(transaction, None, &via).await,
         }
     }
 

@@ -17,9 +17,9 @@ use smtp::server::{Committed, Event, MailCommand, RcptCommand};
 use spool::{IndexSet, KeyState};
 use tokio::sync::watch;
 
-use crate::accept::{Intake, Onward};
+use crate::accept::Intake;
 use crate::body::Body;
-use crate::recipients::{Standing, ask_next, parse_question};
+use crate::recipients::{Standing, parse_question};
 use crate::transaction::{Handed, Transaction};
 
 /// The instance at the other end of an edge, as the supervisor says.
@@ -204,7 +204,7 @@ impl EdgeSession {
         let standing = if known {
             Standing::Ours
         } else {
-            standing(&self.intake, &address, &origin).await
+            self.intake.standing(&address, &origin).await.0
         };
         let verdict = match standing {
             Standing::Ours => Ok(()),
@@ -233,7 +233,7 @@ impl EdgeSession {
         let Some((address, origin)) = parse_question(argument) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        match standing(&self.intake, &address, &origin).await {
+        match self.intake.standing(&address, &origin).await.0 {
             Standing::Elsewhere => table::WILL_FORWARD.reply(),
             Standing::NoAnswer => table::NEXT_UNAVAILABLE.reply(),
             Standing::Ours => table::RECIPIENT_OK.reply(),
@@ -328,11 +328,4 @@ fn from_record(transaction: &Transaction, accepted: &IndexSet) -> Vec<Reply> {
         false => table::HANDOFF_PENDING.reply(),
     };
     handed.indexes.iter().map(reply).collect()
-}
-
-async fn standing(intake: &Intake, address: &mail::Mailbox, origin: &Origin) -> Standing {
-    match &intake.onward {
-        Onward::Here(recipients) => recipients.standing(address, origin),
-        Onward::Next(next) => ask_next(next, address, origin).await,
-    }
 }

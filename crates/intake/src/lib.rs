@@ -15,6 +15,7 @@
 //! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains.
 
 mod accept;
+mod admission;
 mod body;
 mod edge;
 mod gate;
@@ -24,6 +25,7 @@ mod trace_field;
 mod transaction;
 
 pub use accept::{Intake, Onward, Queued};
+pub use admission::{Admission, Bounds, Place};
 pub use body::CONTENT_IN_MEMORY_MAX;
 pub use edge::{Claims, EdgePeer, serve_edge};
 pub use gate::Gate;

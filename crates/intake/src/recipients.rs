@@ -20,8 +20,8 @@ pub enum Standing {
 
 /// Answers for an instance that delivers.
 pub trait Recipients: Send + Sync {
-    /// Where the recipient stands. Must not block.
-    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Standing;
+    /// Where the recipient stands; `None` when no route is for it. Must not block for long.
+    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Standing>;
 }
 
 /// The words in which a front asks about a recipient; see docs/handoff.md section 8.

@@ -15,9 +15,9 @@ use smtp::server::{
 };
 use tokio::sync::watch;
 
-use crate::accept::{Intake, Onward};
+use crate::accept::{Intake, Way};
 use crate::body::Body;
-use crate::recipients::{Standing, ask_next};
+use crate::recipients::Standing;
 use crate::trace_field::received;
 use crate::transaction::Transaction;
 
@@ -202,10 +202,8 @@ impl Session {
         let address = command.recipient.clone().at_domain(&self.intake.hostname);
         let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
         let origin = &transaction.provenance.origin;
-        let standing = match &self.intake.onward {
-            Onward::Here(recipients) => recipients.standing(&address, origin),
-            Onward::Next(next) => ask_next(next, &address, origin).await,
-        };
+        let (standing, way) = self.intake.standing(&address, origin).await;
+        transaction.takes_own_route |= way == Way::Own;
         match judge(standing, origin) {
             Ok(()) => {
                 transaction.add(address, command);

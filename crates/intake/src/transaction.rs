@@ -13,6 +13,8 @@ pub(crate) struct Transaction {
     pub(crate) envelope: Envelope,
     pub(crate) body: Option<Body>,
     pub(crate) size: Option<u64>,
+    /// Whether a recipient is delivered from here, so that the message must be kept here.
+    pub(crate) takes_own_route: bool,
     /// What another instance said, on an edge.
     pub(crate) handed: Option<Handed>,
 }
@@ -55,6 +57,7 @@ impl Transaction {
             envelope,
             body: None,
             size: command.size,
+            takes_own_route: false,
             handed: None,
         }
     }
