@@ -1,1 +1,18 @@
-//! Placeholder until the first module lands.
+//! Handing a message on: queue, routes and transports, and what becomes of each recipient.
+//!
+//! # Guarantees
+//! An attempt is recorded before it begins, its outcome after the reply. A recipient is done with
+//! when its outcome is committed, not before. A permanent failure and its notification are one
+//! record.
+
+mod attempt;
+mod delivery;
+mod notification;
+mod record;
+mod route;
+pub mod transport;
+mod view;
+
+pub use delivery::{Delivery, FRESH_MAX, Parts, Settings};
+pub use route::{Match, OpenTo, Route, Routes, Standing};
+pub use view::{Counts, QueueRow, RecipientRow, Touched};

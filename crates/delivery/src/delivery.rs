@@ -1,0 +1,348 @@
+//! What an instance has in its queue, and what drives it.
+//!
+//! # Guarantees
+//! Every message that the spool holds is here once: handed over by intake when it is committed, or
+//! found by recovery. Routes are asked at every attempt.
+//!
+//! # Limits
+//! The envelope of a message is kept in memory only for its first attempt, and of no more than
+//! [`FRESH_MAX`] messages; all others are read from the spool when they are due.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mail::event::{About, Event, Sink, What};
+use mail::{Disposition, InstanceName, MessageId, Moment, Timestamp};
+use net::{Clock, Entropy};
+use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
+use spool::{Message, ReadError, Recovery, Spool, Stored};
+use tokio::sync::Notify;
+
+use crate::route::Routes;
+use crate::transport::Transport;
+
+/// The most messages whose envelope is kept in memory until their first attempt is over.
+pub const FRESH_MAX: usize = 2_000;
+
+/// The site of everything that happens within this process: held, refused, thrown away.
+const HERE: &str = "here";
+
+/// What the configuration says about an instance's deliveries; a reload replaces it.
+#[derive(Debug)]
+pub struct Settings {
+    /// The host, as notifications name it.
+    pub hostname: Box<str>,
+    /// The routes.
+    pub routes: Routes,
+    /// After which failures in a row a recipient is tried again when.
+    pub backoff: queue::Backoff,
+    /// When a message is late, and when it is given up.
+    pub lifetime: Lifetime,
+}
+
+/// The deliveries of one instance.
+pub struct Delivery {
+    pub(crate) name: InstanceName,
+    pub(crate) spool: Spool,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Arc<Entropy>,
+    pub(crate) events: Arc<dyn Sink>,
+    state: Mutex<State>,
+    /// Told when something is due earlier than the driver knows, and when the last attempt ends.
+    pub(crate) changed: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) queue: Queue,
+    pub(crate) messages: BTreeMap<MessageId, Entry>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock_watch: ClockWatch,
+    n_fresh: usize,
+    armed_for: Option<Moment>,
+    pub(crate) stopping: bool,
+}
+
+/// What is kept in memory of a queued message.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Recipients for whom something is left to do, held ones among them.
+    pub(crate) n_open: u32,
+    /// Whole message, until its first attempt is over.
+    pub(crate) fresh: Option<Arc<Stored>>,
+    /// An attempt that a crash cut short may have delivered.
+    pub(crate) in_doubt: bool,
+}
+
+/// Everything that a [`Delivery`] is made of.
+pub struct Parts {
+    /// The instance.
+    pub name: InstanceName,
+    /// Its spool.
+    pub spool: Spool,
+    /// The clock.
+    pub clock: Clock,
+    /// Randomness for jitter and trace ids.
+    pub entropy: Arc<Entropy>,
+    /// Where events go.
+    pub events: Arc<dyn Sink>,
+    /// The settings to begin with.
+    pub settings: Arc<Settings>,
+    /// The bounds of the queue.
+    pub queue: queue::Settings,
+}
+
+impl Delivery {
+    /// Nothing queued yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let (clock, settings) = (parts.clock, parts.settings);
+        let state = State {
+            queue: Queue::new(parts.queue),
+            messages: BTreeMap::new(),
+            settings,
+            clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
+            n_fresh: 0,
+            armed_for: None,
+            stopping: false,
+        };
+        Arc::new(Self {
+            name: parts.name,
+            spool: parts.spool,
+            clock,
+            entropy: parts.entropy,
+            events: parts.events,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Takes in what the spool held when it was opened. `adopt` is called with each handoff key
+    /// that a message still carries. Blocks as long as reading takes.
+    ///
+    /// # Errors
+    /// When a message cannot be read; those before it are queued.
+    pub fn recover(
+        self: &Arc<Self>,
+        recovery: &Recovery,
+        mut adopt: impl FnMut(&mail::HandoffKey),
+    ) -> Result<usize, ReadError> {
+        let mut n = 0;
+        for stored in recovery.messages() {
+            let stored = stored?;
+            if let Some(key) = &stored.message.handoff {
+                adopt(key);
+            }
+            let in_doubt = stored.unfinished > 0;
+            let due = self.clock.moment_of(stored.message.next_due);
+            self.insert(&stored, due, in_doubt);
+            n += 1;
+        }
+        Ok(n)
+    }
+
+    /// Queues a message that the spool has just committed.
+    pub fn queued(self: &Arc<Self>, id: MessageId, message: Message, content_len: u64) {
+        let n = message.envelope.recipients.len();
+        let stored = Arc::new(Stored {
+            id,
+            message,
+            recipients: vec![spool::RecipientState::NEW; n],
+            unfinished: 0,
+            content_len,
+        });
+        self.insert(&stored, self.clock.now(), false);
+        let mut state = self.state();
+        if state.n_fresh < FRESH_MAX
+            && let Some(entry) = state.messages.get_mut(&id)
+        {
+            entry.fresh = Some(stored);
+            state.n_fresh += 1;
+        }
+        drop(state);
+        self.start_due();
+    }
+
+    /// Replaces routes, host name and times; attempts under way end as they began.
+    pub fn reconfigure(self: &Arc<Self>, settings: Arc<Settings>) {
+        self.state().settings = settings;
+        self.start_due();
+    }
+
+    /// Starts attempts when they are due, until [`Self::stop`].
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            self.start_due();
+            let (timeout, stopping) = {
+                let mut state = self.state();
+                state.armed_for = state.queue.poll_timeout();
+                (state.armed_for, state.stopping)
+            };
+            if stopping {
+                return;
+            }
+            let changed = self.changed.notified();
+            match timeout {
+                // What cannot begin now although it is due waits for an attempt to end.
+                Some(at) if at > self.clock.now() => tokio::select! {
+                    () = changed => {}
+                    () = self.clock.sleep_until(at) => {}
+                },
+                Some(_) | None => changed.await,
+            }
+        }
+    }
+
+    /// Begins no further attempt, and waits until those under way are over. What waits stays in the
+    /// spool. Cancel-safe: dropped at a time limit, attempts under way go on.
+    pub async fn stop(&self) {
+        self.state().stopping = true;
+        self.changed.notify_one();
+        loop {
+            let changed = self.changed.notified();
+            if self.state().queue.totals().n_under_way == 0 {
+                return;
+            }
+            tokio::select! {
+                () = changed => {}
+                // The driver waits for the same sign and may have taken it.
+                () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {}
+            }
+        }
+    }
+
+    /// Begins every attempt that may begin.
+    pub(crate) fn start_due(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if state.stopping {
+            return;
+        }
+        while let Some(attempt) = state.queue.next(now) {
+            let name = state.queue.site_view(attempt.site).map_or("", |view| view.name);
+            tokio::spawn(Arc::clone(self).attempt(attempt, name.into()));
+        }
+        let due = state.queue.poll_timeout();
+        let earlier = match (due, state.armed_for) {
+            (Some(due), Some(armed)) => due < armed && due > now,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        drop(state);
+        if earlier {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Puts a message's open recipients into the queue, one job a site.
+    fn insert(self: &Arc<Self>, stored: &Stored, due: Moment, in_doubt: bool) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let settings = Arc::clone(&state.settings);
+        let open = || {
+            let states = stored.recipients.iter();
+            states.zip(&stored.message.envelope.recipients).filter(|(s, _)| !s.disposition.is_final())
+        };
+        let n_open = u32::try_from(open().count()).unwrap_or(u32::MAX);
+        state.messages.insert(stored.id, Entry { n_open, fresh: None, in_doubt });
+        let sender = fairness_key(stored);
+        let origin = &stored.message.provenance.origin;
+        // A held recipient has no job: it gets one when it is released.
+        for (_, recipient) in open().filter(|(s, _)| s.disposition == Disposition::Pending) {
+            let name = site_name(settings.routes.transport(&recipient.address, origin));
+            let site = state.queue.site(now, &name);
+            state.queue.insert(now, Job { id: stored.id, site, sender, due });
+        }
+    }
+
+    /// Queues one recipient's job at another site than the one it was tried at.
+    pub(crate) fn insert_at(&self, stored: &Stored, site: &str, due: Moment) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let site: SiteId = state.queue.site(now, site);
+        let job = Job { id: stored.id, site, sender: fairness_key(stored), due };
+        state.queue.insert(now, job);
+    }
+
+    /// A message leaves the queue.
+    pub(crate) fn forget(&self, id: MessageId) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if let Some(entry) = state.messages.remove(&id) {
+            state.n_fresh -= usize::from(entry.fresh.is_some());
+        }
+        state.queue.remove(now, queue::Which::Message(id));
+    }
+
+    /// The envelope need not stay in memory any longer.
+    pub(crate) fn drop_fresh(&self, id: MessageId) {
+        let mut state = self.state();
+        if let Some(entry) = state.messages.get_mut(&id)
+            && entry.fresh.take().is_some()
+        {
+            state.n_fresh -= 1;
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // The queue panics on a broken invariant of its own; the process must not go on then.
+        match self.state.lock() {
+            Ok(state) => state,
+            Err(broken) => {
+                self.alarm("the queue is in an unknown state");
+                let _: PoisonError<_> = broken;
+                std::process::abort();
+            }
+        }
+    }
+
+    pub(crate) fn alarm(&self, text: &str) {
+        self.emit(None, What::Alarm { text: text.into() });
+    }
+
+    pub(crate) fn emit(&self, trace: Option<mail::TraceId>, what: What) {
+        self.events.emit(Event { at: self.clock.timestamp(), trace, what });
+    }
+
+    pub(crate) fn about(
+        &self,
+        stored: &Stored,
+        index: u32,
+        transport: &str,
+        attempts: u32,
+        disposition: Disposition,
+    ) -> Option<About> {
+        let recipient = stored.message.envelope.recipients.get(usize::try_from(index).ok()?)?;
+        let age = self.now().since(stored.message.provenance.arrived);
+        Some(About {
+            id: stored.id,
+            from: stored.message.envelope.sender.clone(),
+            to: recipient.address.clone(),
+            transport: transport.into(),
+            attempts,
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            disposition,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.timestamp()
+    }
+}
+
+/// Under which name a recipient's site is known to the queue.
+pub(crate) fn site_name(transport: Result<&Arc<Transport>, mail::Reply>) -> Box<str> {
+    transport.ok().and_then(|t| t.site()).unwrap_or_else(|| HERE.into())
+}
+
+/// Whose turn an attempt for this message counts as.
+fn fairness_key(stored: &Stored) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    let mut hasher = DefaultHasher::new();
+    let provenance = &stored.message.provenance;
+    provenance.origin.hash(&mut hasher);
+    if !provenance.origin.is_ours() {
+        provenance.client.as_ref().map(|c| c.address).hash(&mut hasher);
+    }
+    hasher.finish()
+}

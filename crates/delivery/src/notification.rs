@@ -1,0 +1,115 @@
+//! Notifications of failure: made, and committed together with the end of what they report on.
+
+use std::sync::Arc;
+
+use mail::dsn::{self, Action, Fate, Original, Report};
+use mail::event::What;
+use mail::{HandoffKey, Reply};
+use spool::{Content, Ending, Message, Stored};
+
+use crate::delivery::{Delivery, Settings};
+use crate::record::Committing;
+use crate::transport::Transport;
+
+impl Delivery {
+    /// Records `ending` together with a notification about `failed`, where the sender is to have
+    /// one; without one where not.
+    pub(crate) async fn notify(
+        self: &Arc<Self>,
+        stored: &Stored,
+        ending: Ending,
+        failed: &[(u32, Reply)],
+        settings: &Settings,
+    ) -> Committing {
+        let Some((message, content)) = self.notification(stored, failed, settings).await else {
+            return Committing::Outcome(match ending {
+                Ending::Done => self.spool.done(stored.id),
+                Ending::Progress(progress) => self.spool.progress(stored.id, progress),
+            });
+        };
+        let len = content.len() as u64;
+        let content = Content::Bytes(content);
+        match self.spool.notify(stored.id, ending, message.clone(), content).await {
+            Ok(id) => {
+                if let Some(to) = stored.message.envelope.sender.mailbox() {
+                    let notification = message.provenance.trace;
+                    let about = stored.message.provenance.trace;
+                    self.emit(Some(about), What::Notified { notification, to: to.clone() });
+                }
+                self.queued(id, message, len);
+                Committing::Notification(Ok(()))
+            }
+            Err(e) => Committing::Notification(Err(e.to_string())),
+        }
+    }
+
+    async fn notification(
+        &self,
+        stored: &Stored,
+        failed: &[(u32, Reply)],
+        settings: &Settings,
+    ) -> Option<(Message, Vec<u8>)> {
+        let envelope = &stored.message.envelope;
+        let now = self.now();
+        let fates: Vec<_> = failed
+            .iter()
+            .filter_map(|(index, verdict)| {
+                let recipient = envelope.recipients.get(usize::try_from(*index).ok()?)?;
+                let wanted = dsn::wanted(Action::Failed, envelope, recipient);
+                let fate = Fate { recipient, verdict, remote: None, last_attempt: now };
+                wanted.then_some(fate)
+            })
+            .collect();
+        if fates.is_empty() {
+            return None;
+        }
+        let content = self.beginning(stored).await;
+        let report = Report {
+            action: Action::Failed,
+            fates: &fates,
+            original: Original {
+                trace: stored.message.provenance.trace,
+                arrived: stored.message.provenance.arrived,
+                envelope,
+                content: &content,
+                content_len: stored.content_len,
+            },
+            hostname: &settings.hostname,
+            now,
+            expires: None,
+        };
+        let made = report.notification()?;
+        let message = Message {
+            handoff: key_for(&made, settings),
+            provenance: made.provenance,
+            envelope: made.envelope,
+            key: None,
+            next_due: now,
+        };
+        Some((message, made.content))
+    }
+
+    /// As much of the original as a notification can return. What cannot be read is left out: the
+    /// sender hears of the failure all the same.
+    async fn beginning(&self, stored: &Stored) -> Vec<u8> {
+        let (spool, id) = (self.spool.clone(), stored.id);
+        let len = stored.content_len.min(dsn::limits::RETURNED_LEN_MAX as u64);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut beginning = vec![0; usize::try_from(len).unwrap_or(0)];
+            let mut reader = spool.reader(id).ok()?;
+            let n = reader.read_at(0, &mut beginning).ok()?;
+            beginning.truncate(n);
+            Some(beginning)
+        });
+        reading.await.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// A notification that is handed on needs a key as all that is handed on.
+fn key_for(made: &dsn::Notification, settings: &Settings) -> Option<HandoffKey> {
+    let recipient = made.envelope.recipients.first()?;
+    match &**settings.routes.transport(&recipient.address, &made.provenance.origin).ok()? {
+        Transport::Handoff(next) => Some(next.draw_key()),
+        _ => None,
+    }
+}

@@ -1,0 +1,246 @@
+//! Which way a recipient goes: the first route that matches decides, at every attempt anew.
+//!
+//! # Guarantees
+//! Pure but for one question: a Maildir route without a list of users looks whether the mailbox
+//! exists.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mail::reply::table;
+use mail::{Mailbox, Origin, Reply};
+
+use crate::transport::Transport;
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Which recipients it is for.
+    pub matches: Match,
+    /// The users there are, lower case; `None` when the transport finds out.
+    pub users: Option<HashSet<Box<str>>>,
+    /// Whose mail it takes.
+    pub open_to: OpenTo,
+    /// What carries the message on.
+    pub transport: Arc<Transport>,
+}
+
+/// Which recipients a route is for. Compared without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// This one.
+    Address(Mailbox),
+    /// Every one.
+    Any,
+    /// All of a domain.
+    Domain(Box<str>),
+    /// All of the domains below this one.
+    Subdomains(Box<str>),
+}
+
+/// Whose mail a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenTo {
+    /// Anybody's.
+    Anyone,
+    /// Only that of senders of ours: it leads out of the system.
+    Ours,
+}
+
+/// What is said about a recipient before its message comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A route for senders of ours only.
+    Elsewhere,
+    /// A route that anybody may use.
+    Ours,
+    /// No route, no user, or a route that refuses.
+    Refused(Reply),
+}
+
+/// All routes of an instance, in order.
+#[derive(Debug, Default)]
+pub struct Routes {
+    routes: Vec<Route>,
+    delimiter: Option<char>,
+    hostname: Box<str>,
+}
+
+impl Routes {
+    /// Routes in the order in which they are tried. `delimiter` begins the extension of a local
+    /// part (`+`). Mail for the postmaster of `hostname`, whom every server must know
+    /// (RFC 5321 §4.5.1), takes the first route for a postmaster unless it has one of its own.
+    #[must_use]
+    pub fn new(routes: Vec<Route>, delimiter: Option<char>, hostname: &str) -> Self {
+        Self { routes, delimiter, hostname: hostname.into() }
+    }
+
+    /// Whether any route is for this recipient.
+    #[must_use]
+    pub fn matches(&self, recipient: &Mailbox) -> bool {
+        self.routes.iter().any(|route| route.matches.takes(recipient))
+    }
+
+    /// Where the recipient stands.
+    #[must_use]
+    pub fn standing(&self, recipient: &Mailbox) -> Standing {
+        let route = match self.find(recipient) {
+            Ok(route) => route,
+            Err(reply) => return Standing::Refused(reply),
+        };
+        if let Transport::Error(reply) = &*route.transport {
+            return Standing::Refused(reply.clone());
+        }
+        match route.open_to {
+            OpenTo::Anyone => Standing::Ours,
+            OpenTo::Ours => Standing::Elsewhere,
+        }
+    }
+
+    /// What carries this recipient's copy now.
+    ///
+    /// # Errors
+    /// The reply that refuses it: no route, no such user, or no way for mail of this origin.
+    pub fn transport(
+        &self,
+        recipient: &Mailbox,
+        origin: &Origin,
+    ) -> Result<&Arc<Transport>, Reply> {
+        let route = self.find(recipient)?;
+        if route.open_to == OpenTo::Ours && !origin.is_ours() {
+            return Err(table::RELAY_DENIED.reply());
+        }
+        Ok(&route.transport)
+    }
+
+    fn find(&self, recipient: &Mailbox) -> Result<&Route, Reply> {
+        if let Some(route) = self.postmaster(recipient) {
+            return Ok(route);
+        }
+        let route = self.routes.iter().find(|route| route.matches.takes(recipient));
+        let route = route.ok_or_else(|| table::NO_SUCH_DOMAIN.reply())?;
+        let known = match (&route.users, &*route.transport) {
+            (Some(users), _) => users.contains(self.user(recipient).as_str()),
+            (None, Transport::Maildir(maildir)) => maildir.exists(recipient),
+            (None, _) => true,
+        };
+        if known { Ok(route) } else { Err(table::NO_SUCH_USER.reply()) }
+    }
+
+    fn postmaster(&self, recipient: &Mailbox) -> Option<&Route> {
+        let asked = recipient.local_part().eq_ignore_ascii_case("postmaster")
+            && recipient.domain().eq_ignore_ascii_case(&self.hostname);
+        let of_any_domain = |route: &&Route| match &route.matches {
+            Match::Address(a) => a.local_part().eq_ignore_ascii_case("postmaster"),
+            Match::Any | Match::Domain(_) | Match::Subdomains(_) => false,
+        };
+        let own = |route: &&Route| match &route.matches {
+            Match::Any => false,
+            matches => matches.takes(recipient),
+        };
+        if !asked || self.routes.iter().any(|route| own(&route)) {
+            return None;
+        }
+        self.routes.iter().find(of_any_domain)
+    }
+
+    /// The local part without quotes and extension, in lower case.
+    fn user(&self, recipient: &Mailbox) -> String {
+        let unquoted = recipient.local_part_unquoted();
+        let base = match self.delimiter {
+            // A leading delimiter begins no extension: there would be no user left.
+            Some(delimiter) => match unquoted.split_once(delimiter) {
+                Some((base, _)) if !base.is_empty() => base,
+                _ => &unquoted,
+            },
+            None => &unquoted,
+        };
+        base.to_lowercase()
+    }
+}
+
+impl Match {
+    fn takes(&self, recipient: &Mailbox) -> bool {
+        let domain = recipient.domain();
+        match self {
+            Self::Address(address) => {
+                domain.eq_ignore_ascii_case(address.domain())
+                    && recipient.local_part().eq_ignore_ascii_case(address.local_part())
+            }
+            Self::Any => true,
+            Self::Domain(name) => domain.eq_ignore_ascii_case(name),
+            Self::Subdomains(name) => domain.len().checked_sub(name.len() + 1).is_some_and(|at| {
+                domain.as_bytes()[at] == b'.' && domain.as_bytes()[at + 1..]
+                    .eq_ignore_ascii_case(name.as_bytes())
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(matches: Match, users: Option<&[&str]>, open_to: OpenTo) -> Route {
+        let users = users.map(|users| users.iter().map(|&u| u.into()).collect());
+        let transport = Arc::new(Transport::Hold { why: "test".into() });
+        Route { matches, users, open_to, transport }
+    }
+
+    fn routes() -> Routes {
+        Routes::new(
+            vec![
+                route(Match::Domain("x.org".into()), Some(&["alice"]), OpenTo::Anyone),
+                route(Match::Subdomains("x.org".into()), None, OpenTo::Anyone),
+                route(Match::Address(mailbox("A@y.org")), None, OpenTo::Anyone),
+                route(Match::Any, None, OpenTo::Ours),
+            ],
+            Some('+'),
+            "mail.x.org",
+        )
+    }
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_first_route_that_matches_decides() {
+        for (recipient, expected) in [
+            ("alice@x.org", Standing::Ours),
+            ("ALICE+list@X.Org", Standing::Ours),
+            ("\"alice\"@x.org", Standing::Ours),
+            ("bob@x.org", Standing::Refused(table::NO_SUCH_USER.reply())),
+            ("+alice@x.org", Standing::Refused(table::NO_SUCH_USER.reply())),
+            ("bob@sub.x.org", Standing::Ours),
+            ("bob@notx.org", Standing::Elsewhere),
+            ("a@y.org", Standing::Ours),
+            ("b@y.org", Standing::Elsewhere),
+        ] {
+            assert_eq!(routes().standing(&mailbox(recipient)), expected, "{recipient}");
+        }
+        let none = Routes::default().standing(&mailbox("a@b.c"));
+        assert_eq!(none, Standing::Refused(table::NO_SUCH_DOMAIN.reply()));
+    }
+
+    #[test]
+    fn the_postmaster_of_the_host_is_the_first_there_is() {
+        let postmaster = route(Match::Address(mailbox("postmaster@z.org")), None, OpenTo::Anyone);
+        let routes = |first| {
+            Routes::new(vec![first, route(Match::Any, None, OpenTo::Ours)], None, "mx.z.org")
+        };
+        let bare = mailbox("PostMaster@mx.z.org");
+        assert_eq!(routes(postmaster).standing(&bare), Standing::Ours);
+        let none = route(Match::Domain("z.org".into()), None, OpenTo::Anyone);
+        assert_eq!(routes(none).standing(&bare), Standing::Elsewhere);
+    }
+
+    #[test]
+    fn a_route_out_of_the_system_is_not_for_the_world() {
+        let routes = routes();
+        let far = mailbox("a@far.example");
+        assert!(routes.transport(&far, &Origin::Local { uid: 1 }).is_ok());
+        let refused = routes.transport(&far, &Origin::Outside).map(|_| ());
+        assert_eq!(refused, Err(table::RELAY_DENIED.reply()));
+    }
+}

@@ -1,0 +1,370 @@
+//! What operators see of the queue, and what they can do with it.
+//!
+//! # Guarantees
+//! What an operator changes is committed before it is reported as done. A recipient whose attempt
+//! is under way is left alone: its outcome decides first.
+
+use std::sync::Arc;
+
+use mail::event::{About, What};
+use mail::reply::table;
+use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
+use queue::{Job, JobState, Which};
+use spool::{Progress, RecipientState, Stored};
+
+use crate::delivery::{Delivery, site_name};
+
+/// One queued message.
+#[derive(Clone, Debug)]
+pub struct QueueRow {
+    /// Its id in this instance's spool.
+    pub id: MessageId,
+    /// Its journey.
+    pub trace: TraceId,
+    /// The envelope sender.
+    pub from: ReversePath,
+    /// When it entered the system.
+    pub arrived: Timestamp,
+    /// Octets of content.
+    pub size_bytes: u64,
+    /// Where it entered.
+    pub origin: Origin,
+    /// The recipients for whom something is left to do.
+    pub recipients: Vec<RecipientRow>,
+}
+
+/// One recipient of a queued message.
+#[derive(Clone, Debug)]
+pub struct RecipientRow {
+    /// Its index in the envelope.
+    pub index: u32,
+    /// Its address.
+    pub address: Mailbox,
+    /// Where it stands.
+    pub disposition: Disposition,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it is due, unless it is held.
+    pub next_due: Option<Timestamp>,
+    /// The last reply, or why it is held.
+    pub reply: Option<Reply>,
+    /// Where its route leads now.
+    pub destination: Box<str>,
+}
+
+/// How much is queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages.
+    pub n_messages: u64,
+    /// Attempts under way.
+    pub n_under_way: u32,
+    /// Jobs (a message's recipients at one site) that wait.
+    pub n_waiting: u32,
+}
+
+/// What an operator's command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Recipients that it changed.
+    pub n_recipients: u32,
+}
+
+/// An operator's command about recipients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Drop,
+    Hold,
+    Release,
+    Retry,
+}
+
+impl Delivery {
+    /// How much is queued.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.state();
+        let totals = state.queue.totals();
+        Counts {
+            n_messages: state.messages.len() as u64,
+            n_under_way: totals.n_under_way,
+            n_waiting: totals.n_waiting,
+        }
+    }
+
+    /// Up to `limit` messages with ids after `after`, in the order of ids. Reads the spool, so it
+    /// may block for as long as the disk needs for that many.
+    #[must_use]
+    pub fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
+        let ids: Vec<_> = {
+            let state = self.state();
+            let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            let range = (from, std::ops::Bound::Unbounded);
+            state.messages.range(range).take(limit).map(|(id, _)| *id).collect()
+        };
+        // One that is done by now is no longer queued.
+        ids.into_iter().filter_map(|id| self.row(id)).collect()
+    }
+
+    /// One message; `None` when it is not queued.
+    #[must_use]
+    pub fn row(&self, id: MessageId) -> Option<QueueRow> {
+        let stored = self.spool.message(id).ok()?;
+        let settings = Arc::clone(&self.state().settings);
+        let message = &stored.message;
+        let origin = &message.provenance.origin;
+        let mut recipients = Vec::new();
+        for (index, (state, recipient)) in
+            stored.recipients.iter().zip(&message.envelope.recipients).enumerate()
+        {
+            if state.disposition.is_final() {
+                continue;
+            }
+            let found = settings.routes.transport(&recipient.address, origin);
+            let destination = found.clone().map_or_else(|r| r.to_string(), |t| t.to_string());
+            recipients.push(RecipientRow {
+                index: u32::try_from(index).ok()?,
+                address: recipient.address.clone(),
+                disposition: state.disposition,
+                attempts: state.attempts,
+                next_due: self.next_due(id, state, &site_name(found)),
+                reply: state.reply.clone(),
+                destination: destination.into(),
+            });
+        }
+        Some(QueueRow {
+            id,
+            trace: message.provenance.trace,
+            from: message.envelope.sender.clone(),
+            arrived: message.provenance.arrived,
+            size_bytes: stored.content_len,
+            origin: origin.clone(),
+            recipients,
+        })
+    }
+
+    fn next_due(&self, id: MessageId, state: &RecipientState, site: &str) -> Option<Timestamp> {
+        if state.disposition != Disposition::Pending {
+            return None;
+        }
+        let mut queue = self.state();
+        let site = queue.queue.site(self.clock.now(), site);
+        let job = queue.queue.job(id, site)?;
+        Some(self.clock.timestamp_of(job.due))
+    }
+
+    /// Keeps recipients until they are released.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn hold(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Hold, id, recipient, by).await
+    }
+
+    /// Lets held recipients go, due now.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn release(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Release, id, recipient, by).await
+    }
+
+    /// Makes waiting recipients due now.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn retry(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Retry, id, recipient, by).await
+    }
+
+    /// Takes recipients out for good. Nobody is notified; the log says who did it.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn discard(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Drop, id, recipient, by).await
+    }
+
+    async fn command(
+        self: &Arc<Self>,
+        command: Command,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.drop_fresh(id);
+        let stored = self.read_idle(id)?;
+        if command == Command::Retry {
+            self.state().queue.retry_now(self.clock.now(), Which::Message(id));
+            self.start_due();
+            return Ok(Touched { n_recipients: n_pending(&stored) });
+        }
+        let changes = changes(&stored, command, recipient, by);
+        if changes.is_empty() {
+            return Ok(Touched { n_recipients: 0 });
+        }
+        let n_recipients = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        let partial = u64::from(n_recipients) < n_open(&stored);
+        if stored.message.handoff.is_some() && partial {
+            return Err("this message is handed on as a whole, so its recipients cannot be \
+                        changed one by one; name the message without a recipient"
+                .into());
+        }
+        let indexes: Vec<u32> = changes.iter().map(|(index, _)| *index).collect();
+        self.commit_command(command, &stored, changes, partial).await?;
+        for index in indexes {
+            self.tell_command(command, &stored, index, by);
+        }
+        if command == Command::Release {
+            self.requeue(&stored);
+        }
+        self.start_due();
+        Ok(Touched { n_recipients })
+    }
+
+    /// Reads a message of which no attempt is under way.
+    fn read_idle(&self, id: MessageId) -> Result<Stored, String> {
+        let busy = {
+            let state = self.state();
+            if !state.messages.contains_key(&id) {
+                return Err(format!("no message {id} is queued here"));
+            }
+            let jobs = state.queue.jobs_after(None).skip_while(|job| job.id < id);
+            jobs.take_while(|job| job.id == id).any(|job| job.state == JobState::UnderWay)
+        };
+        if busy {
+            return Err(format!("an attempt for message {id} is under way; try again in a moment"));
+        }
+        self.spool.message(id).map_err(|e| e.to_string())
+    }
+
+    async fn commit_command(
+        &self,
+        command: Command,
+        stored: &Stored,
+        recipients: Vec<(u32, RecipientState)>,
+        partial: bool,
+    ) -> Result<(), String> {
+        let id = stored.id;
+        let message = &stored.message;
+        if command == Command::Drop && !partial {
+            self.spool.done(id).await.map_err(|e| e.to_string())?;
+            self.forget(id);
+            return Ok(());
+        }
+        let n_closed = if command == Command::Drop { recipients.len() } else { 0 };
+        let progress =
+            Progress { recipients, next_due: message.next_due, handoff: message.handoff };
+        self.spool.progress(id, progress).await.map_err(|e| e.to_string())?;
+        let mut state = self.state();
+        if let Some(entry) = state.messages.get_mut(&id) {
+            entry.n_open = entry.n_open.saturating_sub(u32::try_from(n_closed).unwrap_or(0));
+        }
+        if command == Command::Hold && !partial {
+            state.queue.remove(self.clock.now(), Which::Message(id));
+        }
+        Ok(())
+    }
+
+    /// Gives released recipients a job at their site.
+    fn requeue(&self, stored: &Stored) {
+        let settings = Arc::clone(&self.state().settings);
+        let message = &stored.message;
+        for (state, recipient) in stored.recipients.iter().zip(&message.envelope.recipients) {
+            if state.disposition == Disposition::Held {
+                let found =
+                    settings.routes.transport(&recipient.address, &message.provenance.origin);
+                self.insert_at(stored, &site_name(found), self.clock.now());
+            }
+        }
+    }
+
+    fn tell_command(&self, command: Command, stored: &Stored, index: u32, by: &str) {
+        let disposition = match command {
+            Command::Drop => Disposition::Dropped,
+            Command::Hold => Disposition::Held,
+            Command::Release | Command::Retry => Disposition::Pending,
+        };
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let attempts = stored.recipients.get(place).map_or(0, |state| state.attempts);
+        let Some(about) = self.about(stored, index, "queue", attempts, disposition) else {
+            return;
+        };
+        let what = command.event(about, by);
+        self.emit(Some(stored.message.provenance.trace), what);
+    }
+}
+
+impl Command {
+    fn event(self, about: About, by: &str) -> What {
+        match self {
+            Self::Drop => What::Dropped { about, by: by.into() },
+            Self::Hold => What::Held { about, reason: format!("held by {by}").into() },
+            Self::Release | Self::Retry => What::Released { about, by: by.into() },
+        }
+    }
+
+    /// Whether a recipient that stands so is changed.
+    fn applies_to(self, disposition: Disposition) -> bool {
+        match self {
+            Self::Drop => !disposition.is_final(),
+            Self::Hold | Self::Retry => disposition == Disposition::Pending,
+            Self::Release => disposition == Disposition::Held,
+        }
+    }
+}
+
+fn changes(
+    stored: &Stored,
+    command: Command,
+    recipient: Option<u32>,
+    by: &str,
+) -> Vec<(u32, RecipientState)> {
+    let mut changes = Vec::new();
+    for (index, state) in (0..).zip(&stored.recipients) {
+        let named = recipient.is_none_or(|wanted| wanted == index);
+        if !named || !command.applies_to(state.disposition) {
+            continue;
+        }
+        let mut changed = state.clone();
+        match command {
+            Command::Drop => changed.disposition = Disposition::Dropped,
+            Command::Hold => {
+                changed.disposition = Disposition::Held;
+                changed.reply = Some(table::HELD.with_text(&format!("held by {by}")));
+            }
+            Command::Release | Command::Retry => changed.disposition = Disposition::Pending,
+        }
+        changes.push((index, changed));
+    }
+    changes
+}
+
+fn n_open(stored: &Stored) -> u64 {
+    stored.recipients.iter().filter(|state| !state.disposition.is_final()).count() as u64
+}
+
+fn n_pending(stored: &Stored) -> u32 {
+    let pending = stored.recipients.iter().filter(|s| s.disposition == Disposition::Pending);
+    u32::try_from(pending.count()).unwrap_or(u32::MAX)
+}
