@@ -1,5 +1,6 @@
 //! Mistakes of a text and findings about a configuration, each with its place.
 
+use std::cell::Cell;
 use std::fmt;
 
 /// A place in a text, both from 1; columns count characters.
@@ -106,6 +107,8 @@ pub(super) struct Text<'a> {
     pub(super) name: &'a str,
     pub(super) content: &'a str,
     lines: Vec<usize>,
+    /// The octet offset that was asked for last, and its place.
+    last: Cell<(usize, Position)>,
 }
 
 impl<'a> Text<'a> {
@@ -114,10 +117,12 @@ impl<'a> Text<'a> {
         let lines = std::iter::once(0)
             .chain(content.match_indices('\n').map(|(offset, _)| offset + 1))
             .collect();
+        let last = Cell::new((0, Position { line: 1, column: 1 }));
         Self {
             name,
             content,
             lines,
+            last,
         }
     }
 
@@ -125,11 +130,16 @@ impl<'a> Text<'a> {
     pub(super) fn position(&self, offset: usize) -> Position {
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let before = self.content.get(start..offset).unwrap_or_default();
-        Position {
-            line,
-            column: before.chars().count() + 1,
-        }
+        // A list of a million users may be one line: counting goes on where it ended.
+        let (from, column) = match self.last.get() {
+            (last, place) if place.line == line && last <= offset => (last, place.column),
+            _ => (start, 1),
+        };
+        let between = self.content.get(from..offset).unwrap_or_default();
+        let column = column + between.chars().count();
+        let place = Position { line, column };
+        self.last.set((offset, place));
+        place
     }
 
     /// A mistake at a place of this text.

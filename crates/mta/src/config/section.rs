@@ -100,11 +100,7 @@ impl<'a> Section<'a> {
         } else {
             format!("{}.{key}", self.path)
         };
-        let at = self
-            .table
-            .and_then(|t| t.entry(key))
-            .map_or(self.at, |entry| entry.at);
-        let at = node.map_or(at, |node| node.at);
+        let at = node.map_or(self.at, |node| node.at);
         let (notes, role) = (self.notes, self.role);
         Self {
             notes,

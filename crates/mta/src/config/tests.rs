@@ -230,6 +230,20 @@ fn a_peer_range_contains_what_its_prefix_says() {
 }
 
 #[test]
+fn a_long_list_of_users_in_one_line_is_read_and_checked_in_one_go() {
+    let users: Vec<String> = (0..50_000).map(|i| format!("user{i}")).collect();
+    let list = format!("{:?}", [users, vec!["postmaster".into()]].concat());
+    let route = format!("domain = \"a.example\"\nusers = {list}\nto = {{ hold = \"why\" }}\n");
+    let text = format!("{PAIR}[[instance.output.route]]\n{route}");
+    let config = read(&text.replace("\"*\"", "\"*.example.org\""));
+    assert_eq!(
+        config.instances[1].routes[1].users.as_ref().unwrap().len(),
+        50_001
+    );
+    assert_eq!(config.check().len(), 1, "no route for other domains");
+}
+
+#[test]
 fn the_graph_shows_every_instance_with_its_listeners_and_steps() {
     assert_eq!(
         read(PAIR).graph(),

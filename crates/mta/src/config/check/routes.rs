@@ -1,5 +1,6 @@
 //! Routes: those that can never match, missing postmasters, open relays, ways back to ourselves.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::Findings;
@@ -54,13 +55,14 @@ fn users(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &str
     let Some(users) = &on.routes[i].users else {
         return;
     };
+    let mut seen = HashSet::new();
     for (j, user) in users.iter().enumerate() {
-        if users[..j].contains(user) {
+        if !seen.insert(user) {
             let text = format!("`{user}` stands here twice");
             findings.warning(on, &["route", index, "users", &j.to_string()], text);
         }
     }
-    if users.iter().any(|user| &**user == POSTMASTER) {
+    if seen.iter().any(|user| &***user == POSTMASTER) {
         return;
     }
     for one in &on.routes[i].matches {
