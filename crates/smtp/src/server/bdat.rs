@@ -11,6 +11,7 @@
 use mail::Moment;
 use mail::reply::table::{self, Row};
 
+use super::event::ResetCause;
 use super::pace::Pace;
 use super::session::Session;
 use super::settings::Offer;
@@ -51,7 +52,10 @@ impl Session {
                 self.begin_over(now, header);
             }
             Err(row) => {
+                // A chunk that fails ends the transaction (RFC 3030 §2), also one without
+                // recipients: those of the next message must not end up in it.
                 self.note_refusal(row);
+                self.reset(ResetCause::Content(row));
                 self.pace = Pace::start(now, &self.settings.limits);
                 self.begin_chunk(now, header, Fate::Refuse(row.reply(), 1));
             }

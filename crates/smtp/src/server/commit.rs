@@ -68,12 +68,6 @@ impl Session {
         self.go_on(now);
     }
 
-    fn say_times(&mut self, reply: &Reply, times: usize) {
-        for _ in 0..times {
-            self.say(reply);
-        }
-    }
-
     /// Who brings a message may start anew with errors.
     fn count_outcome(&mut self, reply: &Reply) {
         if reply.is_positive() {

@@ -135,9 +135,11 @@ impl Session {
         self.deadline = Some(self.pace.deadline());
         match fate {
             Fate::Keep(_) => self.refused_len = 0,
-            Fate::Refuse(..) => {
+            Fate::Refuse(reply, times) => {
                 self.refused_len = self.refused_len.saturating_add(n as u64);
                 if self.refused_len > refused_len_max(&self.settings.limits) {
+                    // The refusal first: after a 421 alone the client would send it all again.
+                    self.say_times(reply, *times);
                     self.end(&table::FAR_TOO_BIG);
                 }
             }

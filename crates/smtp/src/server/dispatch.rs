@@ -44,12 +44,18 @@ impl Session {
         }
     }
 
-    /// What a command about mail needs before anything else.
-    pub(super) fn check_ready(&self) -> Result<(), &'static Row> {
+    /// Whether anything but a hello may be said without TLS (RFC 3207 §4).
+    pub(super) fn check_tls(&self) -> Result<(), &'static Row> {
         let wants_tls = self.settings.extensions.starttls == Starttls::Required;
         if wants_tls && self.security == Security::Plain {
             return Err(&table::TLS_REQUIRED);
         }
+        Ok(())
+    }
+
+    /// What a command about mail needs before anything else.
+    pub(super) fn check_ready(&self) -> Result<(), &'static Row> {
+        self.check_tls()?;
         if self.hello.is_none() {
             return Err(&table::HELLO_FIRST);
         }

@@ -59,12 +59,15 @@ pub enum CloseReason {
 /// Why a transaction ended without a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetCause {
-    /// The content was refused by the machine, with this reply. What remains of it is read over.
+    /// The content, or its first chunk, was refused by the machine with this reply. What remains
+    /// of it is read over.
     Content(&'static Row),
     /// HELO or EHLO in the middle of a transaction.
     Hello,
     /// RSET.
     Rset,
+    /// A second MAIL, in the dialect of the edge.
+    Sequence,
 }
 
 /// HELO or EHLO.

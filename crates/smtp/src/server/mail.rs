@@ -6,7 +6,7 @@
 use mail::reply::table::{self, Row};
 use mail::{BodyType, Moment, Reply, Return, ReversePath};
 
-use super::event::{EdgeParameters, Event, MailCommand, MailQuestion};
+use super::event::{EdgeParameters, Event, MailCommand, MailQuestion, ResetCause};
 use super::session::Session;
 use super::settings::Offer;
 use super::state::{Asked, Transaction};
@@ -17,7 +17,10 @@ impl Session {
     pub(super) fn mail(&mut self, argument: &str) {
         let command = match self.read_mail(argument) {
             Ok(command) => command,
-            Err(row) => return self.refuse(row),
+            Err(row) => {
+                self.refuse(row);
+                return self.end_broken_handoff();
+            }
         };
         let serial = self.ask(Asked::Mail(Transaction {
             body: command.body,
@@ -43,6 +46,14 @@ impl Session {
             Err(reply) => self.decline(&reply),
         }
         self.go_on(now);
+    }
+
+    /// Between instances a whole handoff comes before any reply, so the recipients of a refused
+    /// MAIL follow it; they must not end up in a transaction that was left open before.
+    fn end_broken_handoff(&mut self) {
+        if self.is_edge() {
+            self.reset(ResetCause::Sequence);
+        }
     }
 
     fn read_mail(&self, argument: &str) -> Result<MailCommand, &'static Row> {

@@ -25,6 +25,12 @@ impl Session {
         self.say_end(reply.text());
     }
 
+    pub(super) fn say_times(&mut self, reply: &Reply, times: usize) {
+        for _ in 0..times {
+            self.say(reply);
+        }
+    }
+
     /// The greeting; it has no enhanced code (RFC 2034 §4).
     pub(super) fn say_greeting(&mut self) {
         self.say_begin(table::GREETING.code, b' ');

@@ -12,7 +12,7 @@ use super::state::Asked;
 
 impl Session {
     pub(super) fn vrfy(&mut self, argument: &str) {
-        if let Err(row) = self.check_ready() {
+        if let Err(row) = self.check_tls() {
             return self.refuse(row);
         }
         if argument.is_empty() {
