@@ -146,7 +146,8 @@ impl Serial {
 macro_rules! questions {
     ($($name:ident $answer:literal;)*) => {
         $(
-            #[doc = concat!("To be answered once, by [`", $answer, "`](super::Session::", $answer, ").")]
+            #[doc = "To be answered once, by"]
+            #[doc = concat!("[`", $answer, "`](super::Session::", $answer, ").")]
             #[derive(Debug)]
             #[must_use]
             pub struct $name(pub(super) Serial);

@@ -147,13 +147,21 @@ impl Session {
 
     /// Appends what is to be written to the client to `out`, and forgets it.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
-        hand_over(&mut self.output, out);
+        out.append(&mut self.output);
+        // The answers to a flood were many; an idle session stays small.
+        if self.output.capacity() > OUTPUT_LEN_KEPT {
+            self.output = Vec::new();
+        }
     }
 
     /// Appends the decoded content received so far to `into`, and forgets it. Nothing is copied
     /// where `into` is empty: the buffers are exchanged.
     pub fn take_body(&mut self, into: &mut Vec<u8>) {
-        hand_over(&mut self.body, into);
+        if into.is_empty() {
+            std::mem::swap(&mut self.body, into);
+        } else {
+            into.append(&mut self.body);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` while the client is
@@ -288,10 +296,17 @@ impl Session {
 /// The code after which the session is closed (RFC 5321 §3.8).
 pub(super) const CODE_CLOSING: ReplyCode = ReplyCode::new(421);
 
-fn hand_over(from: &mut Vec<u8>, into: &mut Vec<u8>) {
-    if into.is_empty() {
-        std::mem::swap(from, into);
-    } else {
-        into.append(from);
+/// The output buffer that is kept between replies, in octets; an answer to EHLO fits.
+const OUTPUT_LEN_KEPT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        // With the buffers that are kept, and the events, this is well below 8 KiB a connection.
+        assert!(size_of::<Session>() <= 1024, "{}", size_of::<Session>());
+        assert!(size_of::<Event>() <= 256, "{}", size_of::<Event>());
     }
 }
