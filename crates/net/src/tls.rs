@@ -14,6 +14,21 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::Stream;
+
+/// Shakes hands on a connection that begins with TLS (RFC 8314 §3.3).
+///
+/// # Errors
+/// When the handshake fails, or the stream is not TCP.
+pub async fn accept(acceptor: &TlsAcceptor, stream: Stream) -> std::io::Result<Stream> {
+    match stream {
+        Stream::Tcp(tcp) => Ok(Stream::TlsServer(Box::new(acceptor.accept(tcp).await?))),
+        Stream::Closed | Stream::TlsClient(_) | Stream::TlsServer(_) | Stream::Unix(_) => {
+            Err(std::io::ErrorKind::Unsupported.into())
+        }
+    }
+}
+
 /// What is wrong with a certificate, a key or the pair.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
