@@ -60,6 +60,10 @@ class Mta:
         """Of all parts."""
         return sum(group.anonymous_octets() for group in self.groups.values())
 
+    def part_of(self, part, _pid):
+        """The instance that a process of a group belongs to."""
+        return part
+
     def finish(self, processes):
         """Waits for the end; kills what does not come to one, by its process id."""
         deadline = time.monotonic() + STOPPED_WITHIN_SECONDS

@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+from .groups import read
 from .mta import Mta, free_port, wait_for_port
 
 CONFIGURATION = """
@@ -55,6 +56,10 @@ class Postern(Mta):
     def stop(self):
         self.supervisor.terminate()
         self.finish([self.supervisor])
+
+    def part_of(self, _part, pid):
+        """One group has them all; each shows its name in its arguments or as its title."""
+        return read(f"/proc/{pid}/comm").strip()
 
     def version(self):
         out = subprocess.run([self.program, "--version"], capture_output=True, text=True,

@@ -2,6 +2,10 @@
 
 import statistics
 
+from . import calls
+
+# What is shown, its key, the factor to the unit shown, and how. Where more is better, the ratio is
+# turned round: it always says how many times better Postern is.
 ROWS = (
     ("CPU s per 1,000 messages", "cpu_seconds_per_1000", 1, "{:.3f}"),
     ("messages per second, end to end", "messages_per_second", 1, "{:.0f}"),
@@ -13,19 +17,21 @@ ROWS = (
     ("others on this machine, percent", "others_busy_share", 100, "{:.0f}"),
 )
 
+N_CALLS_SHOWN = 6
+
 
 def median(runs, key):
     """Of one figure over the rounds."""
     return statistics.median(run[key] for run in runs)
 
 
-def tables(results, syncs):
+def tables(results, counted):
     """One table for each entry and way of connecting."""
     cases = dict.fromkeys((run["entry"], run["kept"]) for run in results)
-    return "\n".join(table(case, results, syncs) for case in cases)
+    return "\n".join(table(case, results, counted) for case in cases)
 
 
-def table(case, results, syncs):
+def table(case, results, counted):
     """Both sides and their ratio for one case."""
     entry, kept = case
     sides = {name: [r for r in results if r["mta"] == name and (r["entry"], r["kept"]) == case]
@@ -33,17 +39,11 @@ def table(case, results, syncs):
     present = [name for name, runs in sides.items() if runs]
     how = "connections kept" if kept else "a connection per message"
     lines = [f"\nby {entry}, {how}",
-             f"{'':34}" + "".join(f"{name:>12}" for name in present) + f"{'ratio':>10}"]
+             f"{'':34}" + "".join(f"{name:>12}" for name in present) + f"{'better':>10}"]
     for title, key, factor, form in ROWS:
         values = [median(sides[name], key) * factor for name in present]
         lines.append(line(title, values, form))
-    counted = [syncs.get(name, {}).get(entry) for name in present]
-    if all(counted):
-        lines.append(line("sync calls per message",
-                          [sum(parts.values()) for parts in counted], "{:.2f}"))
-        for name, by_part in zip(present, counted):
-            told = ", ".join(f"{part} {value:.2f}" for part, value in by_part.items())
-            lines.append(f"  {name}: {told}")
+    lines += call_lines(present, [counted.get(name, {}).get(entry) for name in present])
     for name in present:
         lost = sum(run["lost"] for run in sides[name])
         twice = sum(run["duplicates"] for run in sides[name])
@@ -53,8 +53,26 @@ def table(case, results, syncs):
     return "\n".join(lines)
 
 
+def call_lines(names, counted):
+    """System calls, if they were counted; then by part, with those made most."""
+    if not counted or not all(counted):
+        return []
+    lines = [line(title, [sum(map(of, parts.values())) for parts in counted], form)
+             for title, of, form in (("system calls per message", calls.total, "{:.0f}"),
+                                     ("sync calls per message", calls.syncs, "{:.2f}"))]
+    for name, parts in zip(names, counted):
+        for part, by_name in parts.items():
+            most = sorted(by_name.items(), key=lambda call: -call[1])[:N_CALLS_SHOWN]
+            told = ", ".join(f"{call} {n:.1f}" for call, n in most if n >= 0.05)
+            lines.append(f"  {name} {part}: {calls.syncs(by_name):.2f} syncs; {told}")
+    return lines
+
+
 def line(title, values, form):
-    """A title, the values, and how many times the first is of the second."""
+    """A title, the values, and how many times better the second is."""
     cells = "".join(f"{form.format(value):>12}" for value in values)
-    ratio = f"{values[0] / values[1]:>9.1f}x" if len(values) == 2 and values[1] else ""
+    ratio = ""
+    if len(values) == 2 and all(values):
+        times = values[1] / values[0] if "per second" in title else values[0] / values[1]
+        ratio = f"{times:>9.1f}x"
     return f"{title:34}{cells}{ratio}"
