@@ -140,6 +140,11 @@ impl Config {
         self.tree.to_toml().to_string()
     }
 
+    /// All of this configuration, as a text that [`Self::parse`] reads to an equal one.
+    pub(crate) fn whole(&self) -> String {
+        self.tree.to_toml().to_string()
+    }
+
     /// What a reload from `old` to `new` does to each instance of either.
     pub(crate) fn difference(old: &Self, new: &Self) -> Vec<(InstanceName, Change)> {
         difference::difference(old, new)
