@@ -1,3 +1,228 @@
 //! Control: the process that writes the one log, and that the commands of an operator talk to.
+//!
+//! It reads the events of all instances, counts them, writes them down, and passes questions to
+//! instances and supervisor. It is no part of a message's way: without it mail goes on, events
+//! wait in their channels, and a control started anew finds them there.
+//!
+//! # Guarantees
+//! An instance that does not answer is shown as such within [`asking::SILENCE_TIME`], the others
+//! at once. No instance, no operator and no slow disk can make it hold up mail.
 
+mod asking;
 pub(crate) mod filter;
+mod log;
+mod members;
+mod operators;
+mod supervisor_end;
+mod verbs;
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mail::InstanceName;
+use mail::event::{Event, What};
+use net::Clock;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::config::Config;
+use crate::leash::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, Told, Up, Weight};
+use log::Log;
+use members::Shared;
+use supervisor_end::SupervisorEnd;
+
+pub(crate) use log::numbered;
+
+/// How often what waits is written to the log.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
+
+/// How often the log file is looked after, in flushes: once a second.
+const LOOK_AFTER_FLUSHES: u32 = 10;
+
+/// The name that stands in lines about the system rather than about an instance.
+const OWN_NAME: &str = "control";
+
+/// Runs as control until the supervisor says stop or is gone and all instances with it.
+///
+/// # Errors
+/// When this process was not started by the supervisor, or cannot start; in words.
+pub(crate) fn run() -> Result<(), String> {
+    let received = ControlBootstrap::receive().map_err(|error| error.to_string())?;
+    let Some(bootstrap) = received else {
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    let tasks = LocalSet::new();
+    tasks
+        .block_on(&runtime, serve(bootstrap))
+        .map_err(|error| error.to_string())
+}
+
+async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
+    let ControlBootstrap {
+        config,
+        state,
+        listeners,
+        instances,
+        lock,
+        leash,
+    } = bootstrap;
+    let leash = ControlLeash::new(leash)?;
+    let config = match Config::parse(&config, "the configuration", Some(&state)) {
+        Ok(config) => config,
+        Err(problems) => {
+            leash.say(Up::Failed(problems.to_string().into())).await;
+            return Ok(());
+        }
+    };
+    let clock = Clock::start();
+    let shared = Shared::new(clock, Log::new(own_name(), config.log));
+    for channels in instances {
+        shared.add(channels)?;
+    }
+    let (supervisor, to_leash) = SupervisorEnd::new();
+    for (_, socket) in listeners {
+        let serving = operators::serve(socket, Rc::clone(&shared), supervisor.clone());
+        tokio::task::spawn_local(serving);
+    }
+    leash.say(Up::Ready).await;
+    let control = Control {
+        shared,
+        leash,
+        supervisor,
+        prepared: None,
+        is_orphan: false,
+    };
+    control.obey(to_leash).await;
+    drop(lock);
+    Ok(())
+}
+
+fn own_name() -> InstanceName {
+    OWN_NAME.parse().expect("invariant: the constant is a name")
+}
+
+/// What the supervisor's orders work on.
+struct Control {
+    shared: Rc<Shared>,
+    leash: ControlLeash,
+    supervisor: SupervisorEnd,
+    prepared: Option<Prepared>,
+    is_orphan: bool,
+}
+
+/// A reload that can be taken into use.
+struct Prepared {
+    config: Config,
+    reload: ControlReload,
+}
+
+impl Control {
+    async fn obey(mut self, mut to_leash: mpsc::UnboundedReceiver<Box<str>>) {
+        let mut flushes = tokio::time::interval(FLUSH_TIME);
+        flushes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut n_flushes = 0_u32;
+        loop {
+            tokio::select! {
+                order = self.leash.next(), if !self.is_orphan => {
+                    if self.take_order(order).await {
+                        break;
+                    }
+                }
+                Some(request) = to_leash.recv() => self.leash.say(Up::Request(request)).await,
+                _ = flushes.tick() => {
+                    n_flushes = n_flushes.wrapping_add(1);
+                    let now = self.shared.now();
+                    let mut log = self.shared.log.borrow_mut();
+                    log.flush(now);
+                    if n_flushes.is_multiple_of(LOOK_AFTER_FLUSHES) {
+                        log.look_after(now);
+                    }
+                    if self.is_orphan && self.shared.is_deserted() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.shared.drain();
+        self.shared.log.borrow_mut().flush(self.shared.now());
+    }
+
+    /// Whether it was the last.
+    async fn take_order(&mut self, order: ControlOrder) -> bool {
+        match order {
+            ControlOrder::Abandon => self.prepared = None,
+            ControlOrder::Answer(json) => self.supervisor.take_answer(&json),
+            ControlOrder::Commit => {
+                let said = match self.commit() {
+                    Ok(()) => Up::Committed,
+                    Err(error) => Up::Failed(error.to_string().into()),
+                };
+                self.leash.say(said).await;
+            }
+            ControlOrder::Prepare(reload) => {
+                let said = self.prepare(reload);
+                self.leash.say(said).await;
+            }
+            ControlOrder::Stop(_) => return true,
+            ControlOrder::SupervisorGone => {
+                self.is_orphan = true;
+                let text = "the supervisor is gone; waiting for the instances to stop".to_owned();
+                self.shared.log.borrow_mut().alarm(self.shared.now(), text);
+            }
+            ControlOrder::Tell(told) => self.tell(told),
+        }
+        false
+    }
+
+    fn prepare(&mut self, reload: ControlReload) -> Up {
+        match Config::parse(&reload.config, "the configuration", None) {
+            Ok(config) => {
+                self.prepared = Some(Prepared { config, reload });
+                Up::Prepared
+            }
+            Err(problems) => Up::Refused(problems.to_string().into()),
+        }
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        let Some(Prepared { config, reload }) = self.prepared.take() else {
+            return Ok(());
+        };
+        let now = self.shared.now();
+        self.shared.log.borrow_mut().set(config.log, now);
+        for name in &reload.gone {
+            self.shared.remove(name);
+        }
+        for channels in reload.added {
+            self.shared.add(channels)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, told: Told) {
+        let Told {
+            at,
+            about,
+            weight,
+            text,
+        } = told;
+        let what = match weight {
+            Weight::Alarm => What::Alarm { text },
+            Weight::Note => What::Instance { text },
+        };
+        let name = about.unwrap_or_else(own_name);
+        self.shared.log.borrow_mut().append(
+            &name,
+            &Event {
+                at,
+                trace: None,
+                what,
+            },
+        );
+    }
+}

@@ -20,14 +20,14 @@ use std::time::Duration;
 
 use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
 
-pub(crate) use frame::{FRAME_LEN_MAX, Request};
+pub(crate) use frame::{Channel, FRAME_LEN_MAX};
 pub(crate) use serve::serve;
 
 /// How many requests are worked on at a time.
 pub(crate) const N_REQUESTS_MAX: usize = 8;
 
 /// How many messages of the queue are looked at before the runtime is given back.
-pub(crate) const PAGE_LEN: usize = 256;
+pub(crate) const PAGE_LEN: usize = 64;
 
 /// One message in the queue, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +67,15 @@ pub(crate) struct RecipientRow {
     pub(crate) destination: Box<str>,
 }
 
-/// What is in the queue, in numbers.
+/// What is in the queue, in numbers that are at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueCounts {
     /// Messages.
     pub(crate) n_messages: u64,
-    /// Recipients that are not settled.
-    pub(crate) n_recipients: u64,
-    /// Recipients that have been tried and are to be tried again.
-    pub(crate) n_deferred: u64,
-    /// Recipients that are held.
-    pub(crate) n_held: u64,
     /// Attempts that go on now.
     pub(crate) n_active: u64,
-    /// Octets of content.
-    pub(crate) size_bytes: u64,
-    /// When the oldest message arrived.
-    pub(crate) oldest: Option<Timestamp>,
+    /// Messages at sites that wait for their turn or their time.
+    pub(crate) n_waiting: u64,
 }
 
 /// What an instance says about itself.

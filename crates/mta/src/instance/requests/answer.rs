@@ -140,16 +140,52 @@ fn state(recipient: &RecipientRow) -> &'static str {
 }
 
 /// The queue in numbers.
-pub(super) fn counts(counts: &QueueCounts, now: Timestamp) -> Value {
+pub(super) fn counts(counts: &QueueCounts) -> Value {
     json!({
         "messages": counts.n_messages,
-        "recipients": counts.n_recipients,
-        "deferred": counts.n_deferred,
-        "held": counts.n_held,
         "active": counts.n_active,
-        "size": counts.size_bytes,
-        "oldest_seconds": counts.oldest.map(|oldest| now.since(oldest).as_secs()),
+        "waiting": counts.n_waiting,
     })
+}
+
+/// What a filter chose, in numbers.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    n_messages: u64,
+    n_recipients: u64,
+    n_deferred: u64,
+    n_held: u64,
+    size_bytes: u64,
+    oldest_seconds: u64,
+}
+
+impl Tally {
+    /// Counts what is chosen of a message.
+    pub(super) fn add(&mut self, row: &QueueRow, selection: &Selection, now: Timestamp) {
+        self.n_messages += 1;
+        self.size_bytes = self.size_bytes.saturating_add(row.size_bytes);
+        self.oldest_seconds = self.oldest_seconds.max(now.since(row.arrived).as_secs());
+        for recipient in row.recipients.iter().filter(|r| is_shown(r, selection)) {
+            self.n_recipients += 1;
+            match state(recipient) {
+                "deferred" => self.n_deferred += 1,
+                "held" => self.n_held += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// The numbers.
+    pub(super) fn value(&self) -> Value {
+        json!({
+            "messages": self.n_messages,
+            "recipients": self.n_recipients,
+            "deferred": self.n_deferred,
+            "held": self.n_held,
+            "size": self.size_bytes,
+            "oldest_seconds": self.oldest_seconds,
+        })
+    }
 }
 
 /// About the instance.

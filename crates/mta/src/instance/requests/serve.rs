@@ -88,20 +88,19 @@ impl<V: QueueView> Asked<V> {
     }
 
     fn counts(&self) -> Value {
-        answer::counts(&self.view.counts(), self.clock.timestamp())
+        answer::counts(&self.view.counts())
     }
 
     async fn count(&self, filter: &Filter) -> io::Result<Value> {
-        let (mut n_messages, mut n_recipients) = (0_u64, 0_u64);
+        let mut tally = answer::Tally::default();
         let mut pages = Pages::new(filter);
         while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
             for (row, selection) in &page {
-                n_messages += 1;
-                n_recipients += n_chosen(row, selection);
+                tally.add(row, selection, self.clock.timestamp());
             }
             self.sign_of_life().await?;
         }
-        Ok(json!({"messages": n_messages, "recipients": n_recipients, "queue": self.counts()}))
+        Ok(tally.value())
     }
 
     async fn list(&self, filter: &Filter, limit: u64) -> io::Result<Value> {
