@@ -22,14 +22,18 @@ mod control_end;
 mod document;
 mod down;
 mod end;
+mod hand;
 mod socket;
 mod up;
 
-pub(crate) use control_end::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, InstanceChannels};
+pub(crate) use control_end::{
+    ControlBootstrap, ControlLeash, ControlOrder, ControlReload, InstanceChannels,
+};
 pub(crate) use document::Document;
 pub(crate) use down::{Down, Told, Weight};
 pub(crate) use end::{AsyncLeash, Bundle, Leash, Rest, take_standard_input};
-pub(crate) use socket::{End, LeashError, pair};
+pub(crate) use hand::Hand;
+pub(crate) use socket::{LeashError, pair};
 pub(crate) use up::Up;
 
 /// The longest frame, in octets: an answer of control's is the longest that is sent.
@@ -38,8 +42,9 @@ pub(crate) const FRAME_LEN_MAX: usize = 64 * 1024;
 /// The most descriptors in one frame.
 pub(crate) const FRAME_FDS_MAX: usize = 2;
 
-/// The longest part of a configuration, in octets. It travels in a file in memory, not in a frame.
-pub(crate) const CONFIG_LEN_MAX: u64 = 4 * 1024 * 1024;
+/// The longest configuration, in octets: more than a file may hold. It travels in a file in memory,
+/// not in a frame.
+pub(crate) const CONFIG_LEN_MAX: u64 = 32 << 20;
 
 /// The most listeners, edges or instances that a child accepts in one bundle.
 pub(crate) const BUNDLE_LEN_MAX: usize = 1024;

@@ -3,5 +3,6 @@ mod control;
 mod instance;
 mod leash;
 mod observe;
+mod supervisor;
 
 fn main() {}

@@ -132,14 +132,14 @@ pub(super) fn send_blocking(socket: BorrowedFd<'_>, frame: &Frame) -> Result<(),
 /// The runtime's type for streams serves only to be told of readiness: octets never go through it,
 /// since it would lose the bounds of frames and the descriptors.
 #[derive(Debug)]
-pub(crate) struct End(UnixStream);
+pub(super) struct End(UnixStream);
 
 impl End {
     /// Takes over an end. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the runtime cannot watch the descriptor.
-    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
         let socket = std::os::unix::net::UnixStream::from(fd);
         socket.set_nonblocking(true)?;
         UnixStream::from_std(socket).map(Self)

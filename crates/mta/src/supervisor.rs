@@ -1,0 +1,149 @@
+//! The supervisor: `postern run`. Binds, opens, starts, watches, restarts, stops; touches no mail
+//! and reads nothing that comes from outside.
+//!
+//! # Guarantees
+//! Control starts first and stops last; an instance starts after the one it hands to and stops
+//! before it. What dies is started again, later each time, and said so; what hangs is reported,
+//! never killed. A stop is bounded. A reload is taken by all processes or by none.
+//!
+//! # Limits
+//! [`limits`](self::limits) names the times.
+//!
+//! # Failure
+//! If the supervisor itself dies, its children see their leashes break and stop in order; a new
+//! one waits for them. An instance that cannot start does not keep the others from it.
+
+mod answers;
+mod backoff;
+mod bind;
+mod child;
+mod heartbeat;
+mod lifecycle;
+mod limits;
+mod member;
+mod refuse;
+mod reload;
+mod sequence;
+mod state;
+mod watch;
+mod wiring;
+
+use std::io;
+use std::path::PathBuf;
+
+use net::Clock;
+
+pub(crate) use state::{StateError, all_gone, running};
+pub(crate) use wiring::WiringError;
+
+use crate::config::{Config, Listen, Severity};
+use crate::leash::Told;
+use state::StateDirectory;
+use watch::Watch;
+use wiring::Wiring;
+
+/// Where the configuration comes from, at the start and at each reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The file; `None`: the embedded configuration.
+    pub(crate) file: Option<PathBuf>,
+    /// The state directory in place of the configuration's.
+    pub(crate) state: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads and checks the whole configuration. Blocks. Warnings do not refuse it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, a finding a line.
+    pub(crate) fn read(&self) -> Result<Config, String> {
+        let state = self.state.as_deref();
+        let config = match &self.file {
+            Some(file) => Config::load(file, state),
+            None => Config::embedded(state),
+        };
+        let config = config.map_err(|problems| problems.to_string())?;
+        let findings = config.check().into_iter().chain(config.check_files());
+        let errors: Vec<String> = findings
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(|finding| finding.to_string())
+            .collect();
+        if errors.is_empty() { Ok(config) } else { Err(errors.join("\n")) }
+    }
+}
+
+/// What whoever started the supervisor may want to show.
+#[derive(Debug)]
+pub(crate) enum Progress<'a> {
+    /// It listens there for that instance; at the start, before anything accepts.
+    Listening {
+        /// The instance.
+        name: &'a mail::InstanceName,
+        /// As bound: a port 0 of the configuration is the one that was given.
+        listen: &'a Listen,
+    },
+    /// Every process has started once.
+    Started,
+    /// All processes are gone.
+    Stopped,
+    /// A stop began.
+    Stopping,
+    /// Something was given to the log.
+    Told(&'a Told),
+    /// Processes of an earlier supervisor are waited for.
+    WaitingForOrphans,
+}
+
+/// Why the supervisor did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The configuration, a finding a line.
+    #[error("{0}")]
+    Config(String),
+    /// The runtime or the signals.
+    #[error("cannot set up the process: {0}")]
+    Process(#[source] io::Error),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A listener or channel.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+}
+
+/// Runs the system that `source` describes until it is told to stop. Must not be called within a
+/// runtime.
+///
+/// # Errors
+/// When it did not start; nothing is left running then.
+pub(crate) fn run(
+    source: Source,
+    show: &mut dyn FnMut(&Progress<'_>),
+) -> Result<(), StartError> {
+    let config = source.read().map_err(StartError::Config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(StartError::Process)?.block_on(start(source, config, show))
+}
+
+async fn start(
+    source: Source,
+    config: Config,
+    show: &mut dyn FnMut(&Progress<'_>),
+) -> Result<(), StartError> {
+    let waiting = || show(&Progress::WaitingForOrphans);
+    let state = StateDirectory::take(&config.state, waiting).await?;
+    for instance in &config.instances {
+        state.make_spool(&instance.name)?;
+    }
+    let mut wiring = Wiring::default();
+    wiring.add(wiring.missing(&config, state.path())?);
+    for instance in &config.instances {
+        for (listen, _) in wiring.listeners_of(instance) {
+            show(&Progress::Listening { name: &instance.name, listen: &listen });
+        }
+    }
+    let mut watch = Watch::new(source, config, state, wiring, Clock::start(), show)
+        .map_err(StartError::Process)?;
+    watch.run().await;
+    Ok(())
+}

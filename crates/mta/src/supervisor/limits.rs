@@ -1,0 +1,33 @@
+//! How long the supervisor waits for what.
+
+use std::time::Duration;
+
+/// A front starts without the instance behind it after this: it can take mail into its own spool.
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Clients of an instance that nobody has served for this long are told to come back. Shorter,
+/// and a restart that takes a moment would turn them away; longer, and they hang.
+pub(super) const DESERTED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// An instance that stays down for longer than this turns its clients away at once.
+pub(super) const DOWN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long control has to write what is left of the log, after the last instance is gone.
+pub(super) const CONTROL_STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the old process of an instance has to finish its sessions at a reload, at most.
+pub(super) const RETIRE_LIMIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long all processes have to say whether they can take a reload.
+pub(super) const PREPARE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long they have to confirm that they took it, before the answer says that they have not.
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Words of children that wait to be heard.
+pub(super) const WORDS_WAITING_MAX: usize = 64;
+
+/// The longest text of a child that is passed on, in octets.
+pub(super) const TEXT_LEN_MAX: usize = 1024;
+
+const _: () = assert!(DOWN_PATIENCE.as_millis() < DESERTED_PATIENCE.as_millis());

@@ -1,0 +1,236 @@
+//! The state directory: its layout, and the two locks that keep it to one system at a time.
+//!
+//! `STATE/pid` is locked by the supervisor alone: whoever finds it locked knows that a system is
+//! running. `STATE/lock` is locked by the supervisor and shared with every child: it stays locked
+//! until the last process is gone, also when the supervisor died first. So a new supervisor waits
+//! for orphans, and two systems never share a spool.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mail::InstanceName;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// How long a new supervisor waits for the processes of an old one.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it looks.
+const ORPHANS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Why the state directory cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// A system is running there.
+    #[error("already running as process {pid} in {}", state.display())]
+    AlreadyRunning {
+        /// The supervisor.
+        pid: Box<str>,
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// Processes of a supervisor that died have not stopped in time.
+    #[error(
+        "processes of an earlier supervisor still use {} after {} s; see who holds {}",
+        state.display(), waited.as_secs(), state.join("lock").display()
+    )]
+    OrphansRemain {
+        /// The state directory.
+        state: PathBuf,
+        /// How long they were waited for.
+        waited: Duration,
+    },
+    /// A file or directory cannot be made.
+    #[error("cannot use {}: {cause}", path.display())]
+    Unusable {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// The state directory in the hands of this process.
+#[derive(Debug)]
+pub(super) struct StateDirectory {
+    path: PathBuf,
+    /// Its lock is this process's alone.
+    pid: File,
+    /// Its lock is shared with every child.
+    lock: OwnedFd,
+}
+
+impl StateDirectory {
+    /// Makes the directory where it is missing and takes it over. Waits for processes of an
+    /// earlier supervisor; `waiting` is called once when there are any.
+    ///
+    /// # Errors
+    /// When it is in use, or cannot be used.
+    pub(super) async fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self, StateError> {
+        // Local programs must reach the submission socket; what is private lies deeper.
+        make_directory(path, 0o755)?;
+        make_directory(&path.join("spool"), 0o700)?;
+        make_directory(&path.join("log"), 0o750)?;
+        make_directory(&path.join("tls"), 0o700)?;
+        let mut pid = open(&path.join("pid"))?;
+        if !try_lock(&pid, &path.join("pid"))? {
+            return Err(StateError::AlreadyRunning {
+                pid: read_pid(&mut pid),
+                state: path.into(),
+            });
+        }
+        let lock = open(&path.join("lock"))?;
+        wait_for_orphans(path, &lock, waiting).await?;
+        let written = pid
+            .set_len(0)
+            .and_then(|()| writeln!(pid, "{}", std::process::id()));
+        written.map_err(|cause| StateError::Unusable {
+            path: path.join("pid"),
+            cause,
+        })?;
+        Ok(Self {
+            path: path.into(),
+            pid,
+            lock: lock.into(),
+        })
+    }
+
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A share in the lock, for a child.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.lock.try_clone()
+    }
+
+    /// Makes the directory for an instance's spool where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn make_spool(&self, name: &InstanceName) -> Result<(), StateError> {
+        make_directory(&self.path.join("spool").join(name.as_str()), 0o700)
+    }
+}
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        // A number that is no longer ours misleads whoever reads it; the file itself stays, since
+        // somebody may be waiting for its lock.
+        let _ = self.pid.set_len(0);
+    }
+}
+
+/// The process id of the supervisor that runs in this state directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn running(state: &Path) -> io::Result<Option<u32>> {
+    let mut file = match File::open(state.join("pid")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(read_pid(&mut file).parse().ok()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether no process of a system, supervisor or orphan, is left in this state directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn all_gone(state: &Path) -> io::Result<bool> {
+    match File::open(state.join("lock")) {
+        Ok(file) => match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+async fn wait_for_orphans(
+    state: &Path,
+    lock: &File,
+    waiting: impl FnOnce(),
+) -> Result<(), StateError> {
+    let path = state.join("lock");
+    if try_lock(lock, &path)? {
+        return Ok(());
+    }
+    waiting();
+    let poll = async {
+        loop {
+            tokio::time::sleep(ORPHANS_INTERVAL).await;
+            if try_lock(lock, &path)? {
+                return Ok(());
+            }
+        }
+    };
+    let waited = ORPHANS_PATIENCE;
+    let late = |_| {
+        Err(StateError::OrphansRemain {
+            state: state.into(),
+            waited,
+        })
+    };
+    tokio::time::timeout(waited, poll)
+        .await
+        .unwrap_or_else(late)
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), StateError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|cause| StateError::Unusable {
+        path: path.into(),
+        cause,
+    })
+}
+
+fn open(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644);
+    options.open(path).map_err(|cause| StateError::Unusable {
+        path: path.into(),
+        cause,
+    })
+}
+
+/// Whether the lock was free.
+fn try_lock(file: &File, path: &Path) -> Result<bool, StateError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(StateError::Unusable {
+            path: path.into(),
+            cause: errno.into(),
+        }),
+    }
+}
+
+fn read_pid(file: &mut File) -> Box<str> {
+    let mut text = String::new();
+    // What cannot be read is shown as unknown: the caller has an error to report already.
+    let _ = file.take(20).read_to_string(&mut text);
+    let digits = text.trim();
+    if digits.is_empty() {
+        "(unknown)".into()
+    } else {
+        digits.into()
+    }
+}

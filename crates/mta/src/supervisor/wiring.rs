@@ -1,0 +1,293 @@
+//! What connects the processes: listeners, edges, and each instance's channels to control.
+//!
+//! # Guarantees
+//! The supervisor keeps both ends of everything, so that a process that is started again finds
+//! what its predecessor had, with whatever waits in it. It never reads or writes any of it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use mail::InstanceName;
+
+use super::bind::{BindError, Bound, OpenFor};
+use crate::config::{Config, InstanceConfig, Listen, ListenAddress, ListenSecurity, Next, Role};
+use crate::leash::{Down, pair};
+
+/// Why the wiring for a configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WiringError {
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A pair of sockets between two processes.
+    #[error("cannot make a channel for {name}: {cause}")]
+    Channel {
+        /// The instance.
+        name: InstanceName,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// A pair of connected sockets: one end for each of two processes.
+#[derive(Debug)]
+struct Pair {
+    near: OwnedFd,
+    far: OwnedFd,
+}
+
+/// From a front to the instance behind it; near is the front's end.
+#[derive(Debug)]
+struct Edge {
+    front: InstanceName,
+    next: InstanceName,
+    pair: Pair,
+}
+
+/// Between an instance and control; near is the instance's end.
+#[derive(Debug)]
+struct Channels {
+    name: InstanceName,
+    events: Pair,
+    requests: Pair,
+}
+
+/// All that connects the processes of one configuration.
+#[derive(Debug, Default)]
+pub(super) struct Wiring {
+    listeners: Vec<Bound>,
+    edges: Vec<Edge>,
+    channels: Vec<Channels>,
+}
+
+impl Wiring {
+    /// What `config` needs beyond what is here already.
+    ///
+    /// # Errors
+    /// At the first thing that cannot be had; nothing is changed then.
+    pub(super) fn missing(&self, config: &Config, state: &Path) -> Result<Self, WiringError> {
+        let mut new = Self::default();
+        let control = control_listen(state);
+        if self.bound(&control.address).is_none() {
+            new.listeners
+                .push(Bound::new(&control.address, OpenFor::Owner)?);
+        }
+        for instance in &config.instances {
+            for listen in &instance.listen {
+                if self.bound(&listen.address).is_none() {
+                    new.listeners
+                        .push(Bound::new(&listen.address, OpenFor::Everyone)?);
+                }
+            }
+            let name = &instance.name;
+            let channel = |cause| WiringError::Channel {
+                name: name.clone(),
+                cause,
+            };
+            if let Some(next) = next_instance(instance)
+                && self.edge(name, next).is_none()
+            {
+                let pair = Pair::new().map_err(channel)?;
+                new.edges.push(Edge {
+                    front: name.clone(),
+                    next: next.clone(),
+                    pair,
+                });
+            }
+            if !self.channels.iter().any(|of| of.name == *name) {
+                let events = Pair::new().map_err(channel)?;
+                let requests = Pair::new().map_err(channel)?;
+                new.channels.push(Channels {
+                    name: name.clone(),
+                    events,
+                    requests,
+                });
+            }
+        }
+        Ok(new)
+    }
+
+    /// Takes in what [`Self::missing`] made.
+    pub(super) fn add(&mut self, new: Self) {
+        self.listeners.extend(new.listeners);
+        self.edges.extend(new.edges);
+        self.channels.extend(new.channels);
+    }
+
+    /// Lets go of listeners and edges that `config` does not name. An instance that holds the
+    /// other end of an edge sees it closed when its front has closed it, too.
+    pub(super) fn retain(&mut self, config: &Config, state: &Path) {
+        let control = control_listen(state).address;
+        self.listeners.retain(|bound| {
+            let mut listens = config
+                .instances
+                .iter()
+                .flat_map(|instance| &instance.listen);
+            bound.address == control || listens.any(|listen| listen.address == bound.address)
+        });
+        self.edges.retain(|edge| {
+            let front = config.instance(&edge.front);
+            front.and_then(next_instance) == Some(&edge.next)
+        });
+    }
+
+    /// Lets go of the edges and channels of an instance that is gone for good.
+    pub(super) fn forget(&mut self, name: &InstanceName) {
+        self.edges
+            .retain(|edge| edge.front != *name && edge.next != *name);
+        self.channels.retain(|channels| channels.name != *name);
+    }
+
+    /// Whether an edge into `name` is among these.
+    pub(super) fn leads_to(&self, name: &InstanceName) -> bool {
+        self.edges.iter().any(|edge| edge.next == *name)
+    }
+
+    /// The sockets of an instance's listeners, as bound.
+    pub(super) fn listeners_of<'a>(
+        &'a self,
+        instance: &'a InstanceConfig,
+    ) -> impl Iterator<Item = (Listen, &'a Bound)> {
+        instance.listen.iter().filter_map(|listen| {
+            let bound = self.bound(&listen.address)?;
+            Some((
+                Listen {
+                    address: bound.actual.clone(),
+                    security: listen.security,
+                },
+                bound,
+            ))
+        })
+    }
+
+    /// What an instance is given at its start.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(super) fn for_instance(
+        &self,
+        config: &Config,
+        instance: &InstanceConfig,
+    ) -> io::Result<Vec<Down>> {
+        let name = &instance.name;
+        let mut told = Vec::new();
+        for (listen, bound) in self.listeners_of(instance) {
+            told.push(Down::Listener {
+                listen,
+                fd: bound.socket.try_clone()?,
+            });
+        }
+        for edge in self.edges.iter().filter(|edge| edge.front == *name) {
+            told.push(Down::EdgeTo {
+                next: edge.next.clone(),
+                fd: edge.pair.near.try_clone()?,
+            });
+        }
+        told.extend(self.edges_into(config, name)?);
+        if let Some(channels) = self.channels.iter().find(|of| of.name == *name) {
+            let (name, role) = (name.clone(), instance.role);
+            let fd = channels.events.near.try_clone()?;
+            told.push(Down::Events {
+                name: name.clone(),
+                fd,
+            });
+            let fd = channels.requests.near.try_clone()?;
+            told.push(Down::Requests { name, role, fd });
+        }
+        Ok(told)
+    }
+
+    /// The receiving ends of the edges into `name`.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(super) fn edges_into(&self, config: &Config, name: &InstanceName) -> io::Result<Vec<Down>> {
+        let mut told = Vec::new();
+        for edge in self.edges.iter().filter(|edge| edge.next == *name) {
+            let front = edge.front.clone();
+            if let Some(role) = config.instance(&front).map(|front| front.role) {
+                told.push(Down::EdgeFrom {
+                    front,
+                    role,
+                    fd: edge.pair.far.try_clone()?,
+                });
+            }
+        }
+        Ok(told)
+    }
+
+    /// What control is given at its start.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(super) fn for_control(&self, config: &Config, state: &Path) -> io::Result<Vec<Down>> {
+        let mut told = Vec::new();
+        let listen = control_listen(state);
+        if let Some(bound) = self.bound(&listen.address) {
+            told.push(Down::Listener {
+                listen,
+                fd: bound.socket.try_clone()?,
+            });
+        }
+        told.extend(self.channels_of(config)?);
+        Ok(told)
+    }
+
+    /// Control's ends of the channels of all instances that `config` names.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(super) fn channels_of(&self, config: &Config) -> io::Result<Vec<Down>> {
+        let mut told = Vec::new();
+        for instance in &config.instances {
+            let Some(channels) = self.channels.iter().find(|of| of.name == instance.name) else {
+                continue;
+            };
+            let (name, role): (_, Role) = (instance.name.clone(), instance.role);
+            let fd = channels.events.far.try_clone()?;
+            told.push(Down::Events {
+                name: name.clone(),
+                fd,
+            });
+            let fd = channels.requests.far.try_clone()?;
+            told.push(Down::Requests { name, role, fd });
+        }
+        Ok(told)
+    }
+
+    fn bound(&self, address: &ListenAddress) -> Option<&Bound> {
+        self.listeners
+            .iter()
+            .find(|bound| bound.address == *address)
+    }
+
+    fn edge(&self, front: &InstanceName, next: &InstanceName) -> Option<&Edge> {
+        self.edges
+            .iter()
+            .find(|edge| edge.front == *front && edge.next == *next)
+    }
+}
+
+impl Pair {
+    fn new() -> io::Result<Self> {
+        let (near, far) = pair()?;
+        Ok(Self { near, far })
+    }
+}
+
+/// The instance that `instance` hands to.
+pub(super) fn next_instance(instance: &InstanceConfig) -> Option<&InstanceName> {
+    match &instance.next {
+        Some(Next::Instance(name)) => Some(name),
+        Some(Next::Smtp(_)) | None => None,
+    }
+}
+
+fn control_listen(state: &Path) -> Listen {
+    let address = ListenAddress::Unix(state.join("control.sock"));
+    Listen {
+        address,
+        security: ListenSecurity::Plain,
+    }
+}
