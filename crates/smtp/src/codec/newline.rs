@@ -124,7 +124,8 @@ impl ContentCheck {
     }
 
     fn bare_newline(&mut self, out: &mut Vec<u8>) -> Result<(), ContentFault> {
-        // Smuggling: what one server takes for a line end and another does not must not go on.
+        // Smuggling: what one server takes for a line end and another does not must not go on
+        // (quirk: bare-newlines-refused).
         if self.rule == ContentRule::Refuse {
             return Err(ContentFault::BareNewline);
         }

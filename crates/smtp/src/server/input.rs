@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Injection (CVE-2011-0411): octets that follow STARTTLS before the handshake would be
-    /// read as if they had come protected.
+    /// read as if they had come protected (quirk: plaintext-after-starttls-ends-the-session).
     fn end_injection(&mut self) {
         self.events
             .retain(|event| !matches!(event, Event::StartTls));
