@@ -34,7 +34,9 @@ fn check_file(file: &File) -> Vec<Finding> {
         if is_rust && line.contains('\t') {
             findings.push(file.finding_at(number, "holds a tab"));
         }
-        if !is_wide && line.chars().count() > COLUMNS_MAX {
+        // What a test expects to read stands there as it is read.
+        let is_expected = file.is_test() && line.contains('"');
+        if !is_wide && !is_expected && line.chars().count() > COLUMNS_MAX {
             findings.push(file.finding_at(number, format!("is over {COLUMNS_MAX} columns wide")));
         }
     }

@@ -15,8 +15,8 @@
 //! - A site that is down costs one attempt at a time, at growing intervals.
 //!
 //! # Limits
-//! Each operation on one job costs O(log n). A job takes 100 to 150 octets. A site is forgotten some
-//! minutes after its last job; see [`limits`].
+//! Each operation on one job costs O(log n). A job takes 100 to 150 octets. A site is forgotten
+//! some minutes after its last job; see [`limits`].
 //!
 //! # Failure
 //! Nothing here survives the process: who recovers a spool inserts its jobs again.

@@ -21,8 +21,8 @@
 //!
 //! # Standards
 //! RFC 5321 with its timeouts (§4.5.3.2); RFC 2033 (LMTP), RFC 2920, RFC 3030, RFC 3207, RFC 3461,
-//! RFC 6152, RFC 6531, RFC 1870; docs/handoff.md. A `552` at RCPT that speaks of too many recipients
-//! counts as `452` (RFC 5321 §4.5.3.1.10).
+//! RFC 6152, RFC 6531, RFC 1870; docs/handoff.md. A `552` at RCPT that speaks of too many
+//! recipients counts as `452` (RFC 5321 §4.5.3.1.10).
 //!
 //! # Failure
 //! A server that is silent, slow, talks nonsense or says `421` ends the connection with a reason;

@@ -1,11 +1,11 @@
 //! Runs the transcripts of `client_transcripts/` against the client machine, in virtual time.
 //!
-//! Each is run twice: with what the server says together arriving together, and octet by octet; both
-//! must come to the same. `BLESS=1` rewrites the lines that the machine is answerable for.
+//! Each is run twice: with what the server says together arriving together, and octet by octet;
+//! both must come to the same. `BLESS=1` rewrites the lines that the machine is answerable for.
 //!
 //! ```text
 //! settings dialect=smtp tls=never security=plain    how the client is set up; once, first
-//! S: 220 mx.example                                 the server says a line (escapes: \r \n \0 \xHH \\)
+//! S: 220 mx.example                                 the server says a line (with \r \n \0 \xHH \\)
 //! S| 250-half a li                                  the server says octets without a line end
 //! @+5m                                              time passes (s, m)
 //! ! begin <a@x> <b@y>,<c@z> size=3 …                the caller acts
@@ -39,7 +39,7 @@ enum Reads {
 }
 
 #[test]
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "the test reads and rewrites its transcripts"
 )]

@@ -1,7 +1,8 @@
 //! What a configuration says, as types: every value is present, in range, and resolved.
 //!
 //! Owns no default and no reading: the defaults stand in [`super::settings`], the reading in
-//! `super::build`. Placeholders for the state directory are already replaced: every path is absolute.
+//! `super::build`. Placeholders for the state directory are already replaced: every path is
+//! absolute.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! The part of a configuration that one instance is given.
 //!
 //! # Guarantees
-//! It holds what is common but for the log, which control alone writes, the instance's own table, and of each neighbour (the instance that
-//! it hands to, and those that hand to it) its name, role, next and limits: no certificate, no
-//! route and no listener of another instance, so a process that is taken over learns none.
+//! It holds what is common but for the log, which control alone writes, the instance's own table,
+//! and of each neighbour (the instance that it hands to, and those that hand to it) its name, role,
+//! next and limits: no certificate, no route and no listener of another instance, so a process that
+//! is taken over learns none.
 
 use mail::InstanceName;
 

@@ -11,7 +11,8 @@ const HEAD: &str = "# Settings
 <!-- Made from the table of settings in the code by `cargo test`; do not edit. -->
 
 A configuration is one TOML file. Everything that is not given has its default.
-Times are written `500ms`, `30s`, `5m`, `4h` or `5d`, sizes `512 B`, `64 KiB`, `25 MiB` or `2 GiB`, both in quotes.
+Times are written `500ms`, `30s`, `5m`, `4h` or `5d`, sizes `512 B`, `64 KiB`, `25 MiB` or
+`2 GiB`, both in quotes.
 In a path, `{state}` at the beginning is the state directory.
 ";
 

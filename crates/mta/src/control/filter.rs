@@ -39,8 +39,8 @@ pub(crate) enum FilterError {
     },
 }
 
-const TERMS: &str = "instance= from= to= domain= uid= reason= state= id= trace= age> age< size> size< \
-                     (or older= younger= larger= smaller=)";
+const TERMS: &str = "instance= from= to= domain= uid= reason= state= id= trace= age> age< size> \
+                     size< (or older= younger= larger= smaller=)";
 
 /// Which messages, and which of their recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The exchange of commands and replies within transactions.
 //!
 //! Without PIPELINING one command goes at a time. With it, the envelope and DATA go together; with
-//! CHUNKING the content follows when the server has accepted a recipient, and to another instance at
-//! once: it is near, it asked for it, and it is meant to say yes.
+//! CHUNKING the content follows when the server has accepted a recipient, and to another instance
+//! at once: it is near, it asked for it, and it is meant to say yes.
 //!
 //! # Standards
 //! RFC 5321 §3.3, §4.1.1; RFC 2033 §4.2; RFC 2920 §3.1; RFC 3030 §2, §4.2.

@@ -1,8 +1,8 @@
 //! Reads the replies of a server.
 //!
 //! # Guarantees
-//! Reads what peers really send, and no more of it than [`REPLY_LEN_MAX`]. What [`ReplyReader::reply`]
-//! gives can be logged and shown as it is, whatever the peer sent.
+//! Reads what peers really send, and no more of it than [`REPLY_LEN_MAX`]. What
+//! [`ReplyReader::reply`] gives can be logged and shown as it is, whatever the peer sent.
 //!
 //! # Limits
 //! [`REPLY_LEN_MAX`] octets for one reply, all its lines together.
