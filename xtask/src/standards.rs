@@ -1,4 +1,5 @@
-//! docs/standards.md: every standard that the code names, how far it is kept, and what shows it.
+//! docs/standards.md: every standard that the code names, how far it is kept, and what shows it;
+//! and every deviation, which has the same name there and where it is made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
             findings.push(file.finding_at(line, format!("RFC {rfc} does not stand in {PATH}")));
         }
     }
+    findings.extend(quirks(workspace, ledger));
     for row in &rows {
         findings.extend(
             row.faults(workspace)
@@ -80,6 +82,26 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Deviations that stand only in the code, or only in the ledger.
+fn quirks(workspace: &Workspace, ledger: &File) -> Vec<Finding> {
+    let sources = || code(workspace).flat_map(|file| quirk_names(&file.text));
+    let (made, told): (BTreeSet<_>, BTreeSet<_>) =
+        (sources().collect(), quirk_names(&ledger.text).collect());
+    let finding = |name, where_| ledger.finding(format!("`quirk: {name}` stands only {where_}"));
+    let unknown = made
+        .difference(&told)
+        .map(|name| finding(name, "in the code"));
+    let unmade = told.difference(&made).map(|name| finding(name, "here"));
+    unknown.chain(unmade).collect()
+}
+
+fn quirk_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_end = |c: char| c != '-' && !c.is_ascii_alphanumeric();
+    text.split("quirk: ")
+        .skip(1)
+        .filter_map(move |rest| rest.split(is_end).next())
+}
+
 /// Whether a function of that name, a check of ours, or a file at that path, exists.
 pub(crate) fn is_test(workspace: &Workspace, name: &str) -> bool {
     let head = format!("fn {name}(");
@@ -88,10 +110,17 @@ pub(crate) fn is_test(workspace: &Workspace, name: &str) -> bool {
     is_file || is_check || workspace.rust().any(|file| file.text.contains(&head))
 }
 
+/// What is no check of the code.
+fn code(workspace: &Workspace) -> impl Iterator<Item = &File> {
+    workspace
+        .rust()
+        .filter(|file| !file.path.starts_with("xtask/"))
+}
+
 /// Each RFC that code names, and where it does first.
 fn named(workspace: &Workspace) -> BTreeMap<u32, (&File, usize)> {
     let mut named = BTreeMap::new();
-    for file in workspace.rust().filter(|f| !f.path.starts_with("xtask/")) {
+    for file in code(workspace) {
         for (number, line) in file.lines() {
             for rfc in rfcs(line) {
                 named.entry(rfc).or_insert((file, number));
@@ -116,6 +145,12 @@ mod tests {
     fn references_are_found_in_their_one_form() {
         let line = "RFC 5321 §4.5.3.1, and RFC 3030; rfc 1 is none";
         assert_eq!(rfcs(line).collect::<Vec<_>>(), [5321, 3030]);
+    }
+
+    #[test]
+    fn a_quirk_is_known_by_its_name() {
+        let line = "// `quirk: bare-lf`: why; quirk: other";
+        assert_eq!(quirk_names(line).collect::<Vec<_>>(), ["bare-lf", "other"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The Received field that this system adds where a message enters.
 //!
 //! # Standards
-//! RFC 5321 §4.4; RFC 3848 and RFC 6531 §4.3 for the protocol names.
+//! RFC 5321 §4.4, where the system counts as one server and a handoff adds no field
+//! (quirk: one-received-field); RFC 3848 and RFC 6531 §4.3 for the protocol names.
 
 use std::fmt::Write as _;
 

@@ -10,7 +10,7 @@
 //!
 //! # Standards
 //! RFC 5321 §4.1.2, §4.1.3; RFC 6531 §3.3. Source routes are refused, as RFC 5321 §3.6.1 allows
-//! no server to need them.
+//! no server to need them (quirk: source-routes-refused).
 
 use std::borrow::Cow;
 use std::fmt;
