@@ -1,4 +1,10 @@
 //! An instance: the process that a role runs in.
 
 pub(crate) mod bootstrap;
+mod compose;
+mod doors;
 pub(crate) mod requests;
+mod run;
+mod view;
+
+pub(crate) use run::main;

@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mail::event::Event;
+use mail::event::{Event, Sink};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::sync::Notify;
@@ -119,6 +119,12 @@ impl EventSink {
             .backlog
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for EventSink {
+    fn emit(&self, event: Event) {
+        self.record(&event);
     }
 }
 

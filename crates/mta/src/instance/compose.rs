@@ -1,0 +1,297 @@
+//! From a configuration to the parts of an instance.
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delivery::transport::{Handoff, Maildir, Relay, RelaySettings, Transport};
+use delivery::{Match, OpenTo, Routes};
+use handoff::{Lifetimes, Next};
+use intake::{Bounds, Entry, Recipients, Standing};
+use mail::{Mailbox, Origin, Reply, ReplyCode};
+use net::Clock;
+use net::tls::{PemPair, TlsAcceptor};
+use queue::{Backoff, Lifetime};
+use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
+
+use crate::config::{
+    self, Config, InstanceConfig, MissingCertificate, Next as NextConfig, RouteMatch, Target, Tls,
+};
+use crate::role::Composition;
+
+/// The longest command line between instances: MAIL with all that a handoff says.
+const EDGE_COMMAND_LEN_MAX: usize = 16 * 1024;
+/// How long a connection to another host may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection to another host is kept without work: less than any host keeps ours.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// What begins the extension of a local part.
+const DELIMITER: char = '+';
+
+/// How the machine speaks to clients.
+pub(crate) fn world(config: &Config, own: &InstanceConfig, xforward: Offer) -> Settings {
+    let starttls = if own.tls.is_some() { Starttls::Offered } else { Starttls::NotOffered };
+    Settings {
+        hostname: config.hostname.clone(),
+        dialect: Dialect::Smtp,
+        extensions: Extensions {
+            binarymime: Offer::No,
+            chunking: Offer::Yes,
+            dsn: Offer::Yes,
+            smtputf8: Offer::Yes,
+            starttls,
+            xforward,
+        },
+        limits: limits(&own.limits),
+        newlines: match own.bare_newlines {
+            config::BareNewlines::Normalize => BareNewlines::Normalize,
+            config::BareNewlines::Refuse => BareNewlines::Refuse,
+        },
+    }
+}
+
+/// How the machine speaks to other instances, whose limits are those of their own clients.
+pub(crate) fn edge(own: &InstanceConfig) -> Settings {
+    let mut limits = limits(&own.limits);
+    limits.command_len_max = EDGE_COMMAND_LEN_MAX;
+    limits.commands_max = u32::MAX;
+    limits.errors_max = u32::MAX;
+    // A kept connection is idle for as long as its sender has nothing to hand on.
+    limits.command_timeout = Duration::from_secs(24 * 3600);
+    Settings {
+        hostname: own.name.as_str().into(),
+        dialect: Dialect::Edge,
+        extensions: Extensions {
+            binarymime: Offer::Yes,
+            chunking: Offer::Yes,
+            dsn: Offer::Yes,
+            smtputf8: Offer::Yes,
+            starttls: Starttls::NotOffered,
+            xforward: Offer::No,
+        },
+        limits,
+        newlines: BareNewlines::Refuse,
+    }
+}
+
+fn limits(from: &config::Limits) -> smtp::server::Limits {
+    let octets = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    smtp::server::Limits {
+        command_len_max: octets(from.command_length),
+        command_timeout: from.command_timeout,
+        commands_max: from.commands,
+        content_len_max: from.message_size,
+        content_line_len_max: octets(from.line_length),
+        data_rate_min: from.data_rate_min,
+        data_timeout: from.data_timeout,
+        errors_max: from.errors,
+        recipients_max: octets(from.recipients),
+        tls_timeout: from.tls_timeout,
+    }
+}
+
+/// How many connections there may be.
+pub(crate) const fn bounds(own: &InstanceConfig) -> Bounds {
+    Bounds {
+        connections_max: own.limits.connections,
+        per_client_max: own.limits.connections_per_client,
+    }
+}
+
+/// How this instance speaks to the next.
+pub(crate) fn next_settings(own: &InstanceConfig, next: mail::InstanceName) -> handoff::Settings {
+    let handoff = &own.handoff;
+    handoff::Settings {
+        own_name: own.name.clone(),
+        next_name: next,
+        patience: handoff.patience,
+        connections_max: usize::try_from(handoff.connections).unwrap_or(usize::MAX),
+        lifetimes: Lifetimes {
+            fresh: handoff.question_cache.accepted_for,
+            stale: handoff.question_cache.stale_for,
+        },
+        client: Arc::new(smtp::client::Settings {
+            dialect: smtp::client::Dialect::Edge,
+            hello_name: own.name.as_str().into(),
+            timeouts: smtp::client::Timeouts::LEAST,
+            tls: smtp::client::TlsWish::Never,
+        }),
+    }
+}
+
+/// The routes of an instance: its own, then what `next` takes.
+pub(crate) fn routes(
+    config: &Config,
+    own: &InstanceConfig,
+    clock: Clock,
+    next: Option<&Arc<Next>>,
+) -> Routes {
+    let mut routes: Vec<_> = own.routes.iter().map(|r| route(config, own, clock, r)).collect();
+    let onward = match (&own.next, next) {
+        (Some(NextConfig::Instance(_)), Some(next)) => {
+            Some(Transport::Handoff(Handoff::new(Arc::clone(next), own.name.clone())))
+        }
+        (Some(NextConfig::Smtp(host)), _) => Some(relay(config, own, clock, host)),
+        (Some(NextConfig::Instance(_)) | None, _) => None,
+    };
+    if let Some(transport) = onward {
+        // Who may go on to the next instance is decided there and at RCPT; to another MTA only
+        // mail of ours goes, whatever this listener's routes do not take.
+        let open_to = match own.next {
+            Some(NextConfig::Smtp(_)) => OpenTo::Ours,
+            Some(NextConfig::Instance(_)) | None => OpenTo::Anyone,
+        };
+        routes.push(delivery::Route {
+            matches: vec![Match::Any],
+            users: None,
+            open_to,
+            transport: Arc::new(transport),
+        });
+    }
+    Routes::new(routes, Some(DELIMITER), &config.hostname)
+}
+
+/// Only the routes that stand in the configuration of this instance.
+pub(crate) fn own_routes(config: &Config, own: &InstanceConfig, clock: Clock) -> Routes {
+    let routes = own.routes.iter().map(|r| route(config, own, clock, r)).collect();
+    Routes::new(routes, Some(DELIMITER), &config.hostname)
+}
+
+fn route(
+    config: &Config,
+    own: &InstanceConfig,
+    clock: Clock,
+    from: &config::Route,
+) -> delivery::Route {
+    delivery::Route {
+        matches: from.matches.iter().map(matching).collect(),
+        users: from.users.as_ref().map(|users| users.iter().cloned().collect()),
+        open_to: match from.open_to {
+            config::OpenTo::Anyone => OpenTo::Anyone,
+            config::OpenTo::Ours => OpenTo::Ours,
+        },
+        transport: Arc::new(match &from.to {
+            Target::Discard { why } => Transport::Discard { why: why.clone() },
+            Target::Error { status, text } => {
+                let code = if status.class() == 4 { 450 } else { 550 };
+                Transport::Error(Reply::new(ReplyCode::new(code), Some(*status), text))
+            }
+            Target::Hold { why } => Transport::Hold { why: why.clone() },
+            Target::Maildir(template) => maildir(template.as_str()),
+            Target::Relay(host) => relay(config, own, clock, host),
+        }),
+    }
+}
+
+fn maildir(template: &str) -> Transport {
+    match Maildir::new(template, Some(DELIMITER)) {
+        Ok(maildir) => Transport::Maildir(maildir),
+        // The configuration was checked by the same rules: this keeps mail all the same.
+        Err(e) => Transport::Hold { why: format!("{template}: {e}").into() },
+    }
+}
+
+fn matching(from: &RouteMatch) -> Match {
+    match from {
+        RouteMatch::Address(address) => Match::Address(address.clone()),
+        RouteMatch::Any => Match::Any,
+        RouteMatch::Domain(domain) => Match::Domain(domain.clone()),
+        RouteMatch::Subdomains(domain) => Match::Subdomains(domain.clone()),
+    }
+}
+
+fn relay(config: &Config, own: &InstanceConfig, clock: Clock, to: &config::HostPort) -> Transport {
+    let settings = RelaySettings {
+        host: to.host.clone(),
+        port: to.port,
+        client: Arc::new(smtp::client::Settings {
+            dialect: smtp::client::Dialect::Smtp,
+            hello_name: config.hostname.clone(),
+            timeouts: smtp::client::Timeouts::LEAST,
+            tls: smtp::client::TlsWish::Never,
+        }),
+        connect_timeout: CONNECT_TIMEOUT,
+        connections_max: usize::try_from(own.queue.concurrency_per_site).unwrap_or(usize::MAX),
+        idle_max: IDLE_MAX,
+    };
+    Transport::Relay(Relay::new(settings, clock))
+}
+
+/// When a message is late, and when it is given up.
+pub(crate) const fn lifetime(own: &InstanceConfig) -> Lifetime {
+    Lifetime { expire_after: own.queue.expiry, warn_after: own.queue.delay_warning }
+}
+
+/// By which door clients come in that the configuration does not name.
+pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entry {
+    Entry { origin: composition.origin.clone(), local: composition.local, tls }
+}
+
+/// Reads the certificate, or makes one where the configuration says so. Blocks.
+///
+/// # Errors
+/// In words for the operator.
+pub(crate) fn acceptor(tls: &Tls, hostname: &str) -> Result<TlsAcceptor, String> {
+    if tls.missing == MissingCertificate::SelfSigned && !tls.certificate.exists() {
+        let made = PemPair::self_signed(hostname).map_err(|e| e.to_string())?;
+        write_secret(&tls.key, &made.key).map_err(|e| place(&tls.key, &e))?;
+        write_secret(&tls.certificate, &made.certificate)
+            .map_err(|e| place(&tls.certificate, &e))?;
+    }
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| place(path, &e));
+    let pair = PemPair { certificate: read(&tls.certificate)?, key: read(&tls.key)? };
+    pair.acceptor().map_err(|e| format!("{}: {e}", tls.certificate.display()))
+}
+
+fn place(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    io::Write::write_all(&mut file, text.as_bytes())
+}
+
+/// The routes of this instance, as intake asks them.
+pub(crate) struct Answering(pub(crate) Arc<Routes>);
+
+impl Recipients for Answering {
+    fn standing(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Standing> {
+        self.0.matches(recipient).then(|| match self.0.standing(recipient) {
+            delivery::Standing::Elsewhere => Standing::Elsewhere,
+            delivery::Standing::Ours => Standing::Ours,
+            delivery::Standing::Refused(reply) => Standing::Refused(reply),
+        })
+    }
+}
+
+/// How soon a deferred recipient is tried again.
+pub(crate) fn backoff(own: &InstanceConfig, composition: &Composition) -> Backoff {
+    match &own.next {
+        // Towards another instance of ours the pace is not a matter of manners.
+        Some(NextConfig::Instance(_)) => composition.backoff,
+        Some(NextConfig::Smtp(_)) | None => {
+            Backoff::doubling(&own.queue.retry, own.queue.retry_max)
+        }
+    }
+}
+
+/// The bounds of the queue.
+pub(crate) fn queue(own: &InstanceConfig, composition: &Composition) -> queue::Settings {
+    let per_site = own.queue.concurrency_per_site;
+    queue::Settings {
+        attempts_max: own.queue.concurrency,
+        site_attempts_initial: per_site.min(SITE_ATTEMPTS_INITIAL),
+        site_attempts_max: per_site,
+        probes: composition.probes,
+    }
+}
+
+/// Attempts at a time at a site of which nothing is known.
+const SITE_ATTEMPTS_INITIAL: u32 = 20;

@@ -1,0 +1,188 @@
+//! The doors of an instance: its listeners and the edges on which it is handed messages.
+//!
+//! # Limits
+//! Connections in all and for each client are the configuration's; whoever comes on top is told
+//! `421` and closed.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use handoff::EdgeReceiver;
+use intake::{Admission, Bounds, EdgePeer, Entry, Intake, Visitor, serve, serve_edge};
+use mail::Security;
+use mail::reply::table;
+use net::tls::TlsAcceptor;
+use net::{Clock, Connection, Listener, Peer, Stream};
+use smtp::server::{Session, Settings};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
+
+/// How sessions are made now; replaced by a reload.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    /// What accepted messages go to.
+    pub(crate) intake: Arc<Intake>,
+    /// How the machine speaks to the world.
+    pub(crate) world: Arc<Settings>,
+    /// The same, with XFORWARD, for peers that may use it.
+    pub(crate) trusted: Arc<Settings>,
+    /// How it speaks to other instances.
+    pub(crate) edge: Arc<Settings>,
+    /// By which door unnamed clients come in.
+    pub(crate) entry: Entry,
+    /// Clients with a stated origin.
+    pub(crate) peers: Arc<[NamedPeer]>,
+    /// How many connections there may be.
+    pub(crate) bounds: Bounds,
+    /// The certificate; for implicit TLS and STARTTLS.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+/// What all doors share.
+#[derive(Clone)]
+pub(crate) struct Hall {
+    /// How sessions are made now.
+    pub(crate) sessions: watch::Receiver<Sessions>,
+    /// The clock.
+    pub(crate) clock: Clock,
+    /// Who is in.
+    pub(crate) admission: Arc<Admission>,
+    /// Open connections of other instances.
+    pub(crate) n_edges: Arc<AtomicUsize>,
+    /// Clients are to leave.
+    pub(crate) stopping: watch::Receiver<bool>,
+    /// Other instances are to leave: later than clients.
+    pub(crate) cutting: watch::Receiver<bool>,
+}
+
+impl Hall {
+    /// Accepts on a listener until clients are to leave, and then waits for those that are in.
+    ///
+    /// # Errors
+    /// When the descriptor is not what it should be.
+    pub(crate) async fn listen(self, listen: Listen, fd: OwnedFd) -> io::Result<()> {
+        let listener = match listen.address {
+            ListenAddress::Tcp(_) => Listener::tcp(fd)?,
+            ListenAddress::Unix(_) => Listener::unix(fd)?,
+        };
+        let mut stopping = self.stopping.clone();
+        let mut clients = JoinSet::new();
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = clients.join_next() => continue,
+                _ = stopping.wait_for(|asked| *asked) => break,
+            };
+            self.admit(stream, peer, listen.security, &mut clients);
+        }
+        drop(listener);
+        while clients.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    fn admit(&self, stream: Stream, peer: Peer, security: ListenSecurity, in_: &mut JoinSet<()>) {
+        let sessions = self.sessions.borrow().clone();
+        let address = match peer {
+            Peer::Local { .. } => None,
+            Peer::Tcp(address) => Some(address.ip()),
+        };
+        let (settings, entry) = sessions.for_peer(address);
+        let now = self.clock.now();
+        let place = self.admission.admit(address, sessions.bounds);
+        let Some(place) = place else {
+            let reply = table::TOO_MANY_CONNECTIONS.reply();
+            // Whoever expects a handshake cannot read a reply: closing says it.
+            if security == ListenSecurity::Plain {
+                let session = Session::refusing(settings, reply, now);
+                in_.spawn(Connection::new(stream, session, self.clock).close());
+            }
+            return;
+        };
+        let (clock, stopping) = (self.clock, self.stopping.clone());
+        in_.spawn(async move {
+            let _place = place;
+            let visitor = Visitor { peer, entry };
+            let connection = match (security, &sessions.tls) {
+                (ListenSecurity::Plain, _) => {
+                    let session = Session::new(settings, Security::Plain, now);
+                    Connection::new(stream, session, clock)
+                }
+                (ListenSecurity::ImplicitTls, Some(tls)) => {
+                    let limit = settings.limits.tls_timeout;
+                    let shaking = tokio::time::timeout(limit, net::tls::accept(tls, stream));
+                    let Ok(Ok(stream)) = shaking.await else { return };
+                    let session = Session::new(settings, Security::Tls, clock.now());
+                    Connection::new(stream, session, clock)
+                }
+                (ListenSecurity::ImplicitTls, None) => return,
+            };
+            serve(connection, visitor, Arc::clone(&sessions.intake), stopping).await;
+        });
+    }
+
+    /// Serves the connections of one other instance until it is to leave.
+    ///
+    /// # Errors
+    /// When the descriptor is not what it should be.
+    pub(crate) async fn receive(self, peer: EdgePeer, fd: OwnedFd) -> io::Result<()> {
+        let receiver = EdgeReceiver::new(fd)?;
+        let mut cutting = self.cutting.clone();
+        loop {
+            let stream = tokio::select! {
+                accepted = receiver.accept() => accepted,
+                _ = cutting.wait_for(|asked| *asked) => return Ok(()),
+            };
+            let Some(stream) = stream? else { return Ok(()) };
+            let sessions = self.sessions.borrow().clone();
+            let session =
+                Session::new(Arc::clone(&sessions.edge), Security::Plain, self.clock.now());
+            let connection = Connection::new(stream, session, self.clock);
+            let (peer, cutting) = (peer.clone(), self.cutting.clone());
+            let counted = Counted::new(&self.n_edges);
+            tokio::spawn(async move {
+                let _counted = counted;
+                serve_edge(connection, peer, Arc::clone(&sessions.intake), cutting).await;
+            });
+        }
+    }
+}
+
+impl Sessions {
+    /// How a client is spoken to, and whose mail it brings.
+    fn for_peer(&self, address: Option<std::net::IpAddr>) -> (Arc<Settings>, Entry) {
+        let named = address.and_then(|a| self.peers.iter().find(|peer| peer.network.contains(a)));
+        let Some(peer) = named else {
+            return (Arc::clone(&self.world), self.entry.clone());
+        };
+        let settings = match peer.xforward {
+            Xforward::Allowed => &self.trusted,
+            Xforward::Refused => &self.world,
+        };
+        let entry = Entry {
+            origin: peer.origin.clone(),
+            local: intake::LocalPrograms::LikeAll,
+            tls: self.entry.tls.clone(),
+        };
+        (Arc::clone(settings), entry)
+    }
+}
+
+/// Counts while it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

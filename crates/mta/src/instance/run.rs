@@ -1,0 +1,407 @@
+//! The life of an instance's process, from what the supervisor hands it to its orderly end.
+//!
+//! # Guarantees
+//! The spool is open and its messages are queued before anything is accepted. At the end clients
+//! leave first, then other instances, then deliveries; the spool is closed last.
+//!
+//! # Failure
+//! What keeps it from starting is written to standard error in words, and the process ends with
+//! status 1; the supervisor tries again with growing pauses.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use delivery::{Delivery, Parts, Settings};
+use handoff::{Change, EdgeSender, Ledger, Next};
+use intake::{Admission, EdgePeer, Gate, Intake, Onward, Queued};
+use mail::event::{Event, Sink, What};
+use mail::{InstanceName, MessageId};
+use net::{Clock, Entropy};
+use smtp::server::Offer;
+use spool::{Message, Options, RealDisk, Spool};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::bootstrap::{Bootstrap, Order, Reins, Reload};
+use super::compose::{self, Answering};
+use super::doors::{Hall, Sessions};
+use super::requests;
+use super::view::View;
+use crate::config::{Config, InstanceConfig, Next as NextConfig, Role};
+use crate::observe::EventSink;
+use crate::role::Composition;
+
+/// How long a new process waits for an earlier one to give up the spool.
+const SPOOL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long an instance goes on without a supervisor to finish what is in flight.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs the instance that the supervisor describes over standard input.
+pub(crate) fn main() -> ExitCode {
+    let bootstrap = match Bootstrap::receive() {
+        Ok(Some(bootstrap)) => bootstrap,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(e) => return fail("instance", &e.to_string()),
+    };
+    let name = bootstrap.name.clone();
+    match start(bootstrap) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(name.as_str(), &e),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "before there is an event channel, and for its failure")]
+fn fail(name: &str, why: &str) -> ExitCode {
+    eprintln!("postern: {name}: {why}");
+    ExitCode::FAILURE
+}
+
+fn start(bootstrap: Bootstrap) -> Result<(), String> {
+    let config = Config::parse(&bootstrap.config, "part", None).map_err(|e| e.to_string())?;
+    let (spool, recovery) = open_spool(&bootstrap)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start the runtime: {e}"))?;
+    let ended = runtime.block_on(run(bootstrap, config, spool.clone(), recovery));
+    // Threads that still read or write for an attempt that was given up must not delay the end.
+    runtime.shutdown_background();
+    spool.close();
+    ended
+}
+
+/// Opens the spool; waits for an earlier process that is about to give it up.
+fn open_spool(bootstrap: &Bootstrap) -> Result<(Spool, spool::Recovery), String> {
+    let path = bootstrap.state.join("spool").join(bootstrap.name.as_str());
+    let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    std::fs::create_dir_all(&path).map_err(|e| place(&e))?;
+    let entropy = Entropy::new();
+    let began = Instant::now();
+    loop {
+        let disk = RealDisk::open(&path).map_err(|e| place(&e))?;
+        let mut random = [0; 32];
+        random[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
+        random[16..].copy_from_slice(&entropy.u128().to_ne_bytes());
+        match Spool::open(Arc::new(disk), Options::new(random)) {
+            Ok(opened) => return Ok(opened),
+            Err(spool::OpenError::Locked) if began.elapsed() < SPOOL_WAIT_MAX => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(e) => return Err(place(&e)),
+        }
+    }
+}
+
+/// What stays the same over reloads.
+struct Instance {
+    name: InstanceName,
+    composition: Composition,
+    clock: Clock,
+    entropy: Arc<Entropy>,
+    events: Arc<dyn Sink>,
+    spool: Spool,
+    next: Option<Arc<Next>>,
+    delivery: Arc<Delivery>,
+    gate: Arc<Gate>,
+    refused: Arc<std::sync::Mutex<std::collections::HashMap<&'static str, u64>>>,
+}
+
+async fn run(
+    mut bootstrap: Bootstrap,
+    config: Config,
+    spool: Spool,
+    recovery: spool::Recovery,
+) -> Result<(), String> {
+    let own = own_part(&config, &bootstrap.name)?.clone();
+    let (clock, entropy) = (Clock::start(), Arc::new(Entropy::new()));
+    let sink = EventSink::new(bootstrap.events);
+    tokio::spawn(sink.clone().drive());
+    let events: Arc<dyn Sink> = Arc::new(sink.clone());
+    let next = make_next(&own, std::mem::take(&mut bootstrap.edges_to), &spool, clock, &events);
+    let composition = Composition::of(own.role);
+    let settings = Arc::new(delivery_settings(&config, &own, clock, next.as_ref()));
+    let delivery = Delivery::new(Parts {
+        name: own.name.clone(),
+        spool: spool.clone(),
+        clock,
+        entropy: Arc::clone(&entropy),
+        events: Arc::clone(&events),
+        settings,
+        queue: compose::queue(&own, &composition),
+    });
+    let instance = Instance {
+        name: own.name.clone(),
+        composition,
+        clock,
+        entropy,
+        events,
+        spool,
+        next,
+        delivery,
+        gate: Arc::default(),
+        refused: Arc::default(),
+    };
+    instance.recover(&recovery)?;
+    drop(recovery);
+    let sessions = instance.sessions(&config, &own)?;
+    let mut running = Running::new(instance, sessions, bootstrap.generation, bootstrap.requests);
+    let mut reins = Reins::new(bootstrap.leash).map_err(|e| e.to_string())?;
+    for (name, role, fd) in bootstrap.edges_from {
+        running.open_edge(name, role, fd);
+    }
+    for (listen, fd) in bootstrap.listeners {
+        running.doors.spawn(running.hall.clone().listen(listen, fd));
+    }
+    reins.ready().await;
+    running.obey(&mut reins).await;
+    sink.flush();
+    drop(bootstrap.lock);
+    Ok(())
+}
+
+fn own_part<'a>(config: &'a Config, name: &InstanceName) -> Result<&'a InstanceConfig, String> {
+    config.instance(name).ok_or_else(|| format!("the configuration has no instance {name}"))
+}
+
+fn make_next(
+    own: &InstanceConfig,
+    edges: Vec<(InstanceName, std::os::fd::OwnedFd)>,
+    spool: &Spool,
+    clock: Clock,
+    events: &Arc<dyn Sink>,
+) -> Option<Arc<Next>> {
+    let Some(NextConfig::Instance(wanted)) = &own.next else {
+        return None;
+    };
+    let (name, fd) = edges.into_iter().find(|(name, _)| name == wanted)?;
+    let (told, events) = (name.clone(), Arc::clone(events));
+    let on_change = move |change, reason: &str| {
+        let (open, next) = (change == Change::Opened, told.as_str().into());
+        let what = What::Breaker { next, open, reason: reason.into() };
+        events.emit(Event { at: clock.timestamp(), trace: None, what });
+    };
+    let settings = compose::next_settings(own, name);
+    let ledger = Ledger::new(spool.id(), spool.epoch());
+    Some(Next::new(EdgeSender::new(fd), settings, ledger, clock, Box::new(on_change)))
+}
+
+fn delivery_settings(
+    config: &Config,
+    own: &InstanceConfig,
+    clock: Clock,
+    next: Option<&Arc<Next>>,
+) -> Settings {
+    let composition = Composition::of(own.role);
+    Settings {
+        hostname: config.hostname.clone(),
+        routes: compose::routes(config, own, clock, next),
+        backoff: compose::backoff(own, &composition),
+        lifetime: compose::lifetime(own),
+    }
+}
+
+impl Instance {
+    fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
+        for note in &recovery.notes {
+            self.tell(What::Alarm { text: format!("spool: {note:?}").into() });
+        }
+        let adopt = |key: &mail::HandoffKey| {
+            if let Some(next) = &self.next {
+                next.adopt(key);
+            }
+        };
+        let n = self.delivery.recover(recovery, adopt).map_err(|e| e.to_string())?;
+        let text = format!("started with {n} messages in its spool");
+        self.tell(What::Instance { text: text.into() });
+        Ok(())
+    }
+
+    fn sessions(&self, config: &Config, own: &InstanceConfig) -> Result<Sessions, String> {
+        let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(config, own, self.clock))));
+        let onward = match &self.next {
+            Some(next) => {
+                let has_routes = !own.routes.is_empty();
+                let own = has_routes.then_some(own_routes as Arc<dyn intake::Recipients>);
+                Onward::Next { next: Arc::clone(next), own }
+            }
+            None => {
+                let all = compose::routes(config, own, self.clock, None);
+                Onward::Here(Arc::new(Answering(Arc::new(all))))
+            }
+        };
+        let tls = own.tls.as_ref().map(|tls| compose::acceptor(tls, &config.hostname));
+        let tls = tls.transpose()?;
+        let intake = Intake {
+            name: self.name.clone(),
+            hostname: config.hostname.clone(),
+            clock: self.clock,
+            entropy: Arc::clone(&self.entropy),
+            spool: self.spool.clone(),
+            onward,
+            events: Arc::clone(&self.events),
+            queued: Arc::new(Queueing(Arc::clone(&self.delivery))),
+            gate: Arc::clone(&self.gate),
+            refused: Arc::clone(&self.refused),
+        };
+        Ok(Sessions {
+            intake: Arc::new(intake),
+            world: Arc::new(compose::world(config, own, Offer::No)),
+            trusted: Arc::new(compose::world(config, own, Offer::Yes)),
+            edge: Arc::new(compose::edge(own)),
+            entry: compose::entry(&self.composition, tls.clone()),
+            peers: own.peers.clone().into(),
+            bounds: compose::bounds(own),
+            tls,
+        })
+    }
+
+    fn tell(&self, what: What) {
+        self.events.emit(Event { at: self.clock.timestamp(), trace: None, what });
+    }
+}
+
+/// An instance at work.
+struct Running {
+    instance: Instance,
+    sessions: watch::Sender<Sessions>,
+    hall: Hall,
+    stopping: watch::Sender<bool>,
+    cutting: watch::Sender<bool>,
+    doors: JoinSet<std::io::Result<()>>,
+    /// A reload that was found good and waits for the others.
+    prepared: Option<(Sessions, Settings, Reload)>,
+}
+
+impl Running {
+    fn new(
+        instance: Instance,
+        sessions: Sessions,
+        generation: u64,
+        requests: std::os::fd::OwnedFd,
+    ) -> Self {
+        let (sessions, watched) = watch::channel(sessions);
+        let (stopping, stopping_seen) = watch::channel(false);
+        let (cutting, cutting_seen) = watch::channel(false);
+        let hall = Hall {
+            sessions: watched,
+            clock: instance.clock,
+            admission: Arc::new(Admission::default()),
+            n_edges: Arc::new(AtomicUsize::new(0)),
+            stopping: stopping_seen,
+            cutting: cutting_seen,
+        };
+        let view = Arc::new(View {
+            delivery: Arc::clone(&instance.delivery),
+            spool: instance.spool.clone(),
+            next: instance.next.clone(),
+            admission: Arc::clone(&hall.admission),
+            clock: instance.clock,
+            generation,
+        });
+        tokio::spawn(requests::serve(view, requests, instance.clock));
+        tokio::spawn(Arc::clone(&instance.delivery).run());
+        let doors = JoinSet::new();
+        Self { instance, sessions, hall, stopping, cutting, doors, prepared: None }
+    }
+
+    fn open_edge(&mut self, name: InstanceName, role: Role, fd: std::os::fd::OwnedFd) {
+        let peer = EdgePeer { name, claims: Composition::of(role).claims };
+        self.doors.spawn(self.hall.clone().receive(peer, fd));
+    }
+
+    async fn obey(&mut self, reins: &mut Reins) {
+        loop {
+            match reins.next().await {
+                Order::Abandon => self.prepared = None,
+                Order::Commit => {
+                    self.commit();
+                    reins.committed().await;
+                }
+                Order::Prepare(reload) => match self.prepare(reload) {
+                    Ok(()) => reins.prepared().await,
+                    Err(why) => reins.refused(&why).await,
+                },
+                Order::Retire(limit) => return self.stop(limit, Edges::Cut).await,
+                Order::Stop(limit) => return self.stop(limit, Edges::UntilClosed).await,
+                Order::SupervisorGone => {
+                    return self.stop(ORPHAN_LIMIT, Edges::UntilClosed).await;
+                }
+            }
+        }
+    }
+
+    fn prepare(&mut self, reload: Reload) -> Result<(), String> {
+        let config = Config::parse(&reload.config, "part", None).map_err(|e| e.to_string())?;
+        let own = own_part(&config, &self.instance.name)?;
+        let sessions = self.instance.sessions(&config, own)?;
+        let settings = delivery_settings(&config, own, self.instance.clock, self.instance.next.as_ref());
+        self.prepared = Some((sessions, settings, reload));
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        let Some((sessions, settings, reload)) = self.prepared.take() else {
+            return;
+        };
+        self.sessions.send_replace(sessions);
+        self.instance.delivery.reconfigure(Arc::new(settings));
+        for (name, role, fd) in reload.edges_from {
+            self.open_edge(name, role, fd);
+        }
+    }
+
+    /// Ends in order, within `limit`.
+    async fn stop(&mut self, limit: Duration, edges: Edges) {
+        self.instance.tell(What::Instance { text: "stopping".into() });
+        self.stopping.send_replace(true);
+        let ended = tokio::time::timeout(limit, async {
+            self.wait_for_clients().await;
+            if edges == Edges::UntilClosed {
+                self.wait_for_edges().await;
+            }
+            self.cutting.send_replace(true);
+            while self.doors.join_next().await.is_some() {}
+            self.instance.delivery.stop().await;
+        });
+        if ended.await.is_err() {
+            let text = format!("not everything was finished within {limit:?}: it goes on later");
+            self.instance.tell(What::Alarm { text: text.into() });
+        }
+    }
+
+    async fn wait_for_clients(&self) {
+        while self.hall.admission.n_open() > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Those who hand on were told to stop before us, or lost the supervisor as we did.
+    async fn wait_for_edges(&self) {
+        while self.hall.n_edges.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+/// How often the end of connections is looked for while stopping.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What becomes of other instances' connections at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edges {
+    /// Another generation takes them over.
+    Cut,
+    /// They are served until they are closed.
+    UntilClosed,
+}
+
+/// Passes on what intake accepts.
+struct Queueing(Arc<Delivery>);
+
+impl Queued for Queueing {
+    fn queued(&self, id: MessageId, message: Message, content_len: u64) {
+        self.0.queued(id, message, content_len);
+    }
+}

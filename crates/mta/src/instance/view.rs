@@ -1,0 +1,92 @@
+//! What an instance tells control about itself and its queue.
+
+use std::sync::Arc;
+
+use delivery::Delivery;
+use handoff::Next;
+use intake::Admission;
+use mail::MessageId;
+use net::Clock;
+use spool::Spool;
+
+use super::requests::{InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step};
+
+/// Looks into the parts of an instance.
+pub(crate) struct View {
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) spool: Spool,
+    pub(crate) next: Option<Arc<Next>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) clock: Clock,
+    pub(crate) generation: u64,
+}
+
+impl QueueView for View {
+    fn status(&self) -> InstanceStatus {
+        let usage = self.spool.usage();
+        let mut notes = Vec::new();
+        if let Some(next) = self.next.as_ref().filter(|next| next.is_away()) {
+            let name = next.name();
+            notes.push(format!("handoff to {name}: no answer, mail waits in the own spool").into());
+        }
+        InstanceStatus {
+            uptime: self.clock.now().since_start(),
+            generation: self.generation,
+            n_connections: u64::from(self.admission.n_open()),
+            spool_bytes: usage.segment_bytes + usage.content_file_bytes,
+            notes,
+        }
+    }
+
+    fn counts(&self) -> QueueCounts {
+        let counts = self.delivery.counts();
+        QueueCounts {
+            n_messages: counts.n_messages,
+            n_active: u64::from(counts.n_under_way),
+            n_waiting: u64::from(counts.n_waiting),
+        }
+    }
+
+    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
+        self.delivery.page(after, limit).into_iter().map(row).collect()
+    }
+
+    async fn steer(
+        &self,
+        step: Step,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<u32, String> {
+        let delivery = &self.delivery;
+        let touched = match step {
+            Step::Drop => delivery.discard(id, recipient, by).await?,
+            Step::Hold => delivery.hold(id, recipient, by).await?,
+            Step::Release => delivery.release(id, recipient, by).await?,
+            Step::Retry => delivery.retry(id, recipient, by).await?,
+        };
+        Ok(touched.n_recipients)
+    }
+}
+
+fn row(from: delivery::QueueRow) -> QueueRow {
+    let recipients = from.recipients.into_iter().map(|r| RecipientRow {
+        index: r.index,
+        address: r.address,
+        disposition: r.disposition,
+        attempts: r.attempts,
+        next_due: r.next_due,
+        reply: r.reply,
+        destination: r.destination,
+    });
+    QueueRow {
+        id: from.id,
+        trace: from.trace,
+        from: from.from,
+        arrived: from.arrived,
+        size_bytes: from.size_bytes,
+        origin: from.origin,
+        recipients: recipients.collect(),
+    }
+}
+
