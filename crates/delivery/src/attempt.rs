@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mail::reply::table;
-use mail::{Disposition, Moment, Outcome, Reply};
+use mail::{Disposition, Outcome, Reply};
 use queue::Finish;
 use spool::{ReadError, Stored};
 

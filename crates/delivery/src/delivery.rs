@@ -67,6 +67,14 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     /// Recipients for whom something is left to do, held ones among them.
     pub(crate) n_open: u32,
+    /// Recipients that are held.
+    pub(crate) n_held: u32,
+    /// Recipients that were tried and are to be tried again.
+    pub(crate) n_deferred: u32,
+    /// Octets of content.
+    pub(crate) size_bytes: u64,
+    /// When it entered the system.
+    pub(crate) arrived: Timestamp,
     /// Whole message, until its first attempt is over.
     pub(crate) fresh: Option<Arc<Stored>>,
     /// An attempt that a crash cut short may have delivered.
@@ -242,8 +250,19 @@ impl Delivery {
             let states = stored.recipients.iter();
             states.zip(&stored.message.envelope.recipients).filter(|(s, _)| !s.disposition.is_final())
         };
-        let n_open = u32::try_from(open().count()).unwrap_or(u32::MAX);
-        state.messages.insert(stored.id, Entry { n_open, fresh: None, in_doubt });
+        let count = |wanted: fn(&spool::RecipientState) -> bool| {
+            u32::try_from(open().filter(|(s, _)| wanted(s)).count()).unwrap_or(u32::MAX)
+        };
+        let entry = Entry {
+            n_open: count(|_| true),
+            n_held: count(|s| s.disposition == Disposition::Held),
+            n_deferred: count(|s| s.disposition == Disposition::Pending && s.attempts > 0),
+            size_bytes: stored.content_len,
+            arrived: stored.message.provenance.arrived,
+            fresh: None,
+            in_doubt,
+        };
+        state.messages.insert(stored.id, entry);
         let sender = fairness_key(stored);
         let origin = &stored.message.provenance.origin;
         // A held recipient has no job: it gets one when it is released.

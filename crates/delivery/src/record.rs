@@ -29,7 +29,9 @@ struct Changes {
     failed: Vec<(u32, Reply)>,
     n_closed: u32,
     n_pending: u32,
-    attempts_max: u32,
+    n_held: u32,
+    /// Of those that are pending, how many had been tried before.
+    n_deferred_before: u32,
 }
 
 impl Delivery {
@@ -49,7 +51,7 @@ impl Delivery {
         let changes = self.judge(stored, &tried, expired, next_due);
         let (due, pending) = (self.clock.moment_of(next_due), changes.n_pending > 0);
         let handoff = next_key(stored, &tried, &changes);
-        let ended = self.close(stored.id, changes.n_closed);
+        let ended = self.count(stored.id, &changes);
         let progress = Progress { recipients: changes.states, next_due, handoff };
         let commit = if changes.failed.is_empty() {
             Committing::Outcome(match ended {
@@ -95,11 +97,12 @@ impl Delivery {
             failed: Vec::new(),
             n_closed: 0,
             n_pending: 0,
-            attempts_max: 0,
+            n_held: 0,
+            n_deferred_before: 0,
         };
         for t in tried {
             let attempts = attempts(stored, t.index) + 1;
-            changes.attempts_max = changes.attempts_max.max(attempts);
+            changes.n_deferred_before += u32::from(attempts > 1);
             let reply = t.outcome.reply().clone();
             let (disposition, last) = match &t.outcome {
                 Outcome::Deferred(_) if expired => (Disposition::Failed, expiry_reply(&reply)),
@@ -110,6 +113,7 @@ impl Delivery {
             };
             changes.n_closed += u32::from(disposition.is_final());
             changes.n_pending += u32::from(disposition == Disposition::Pending);
+            changes.n_held += u32::from(disposition == Disposition::Held);
             if disposition == Disposition::Failed {
                 changes.failed.push((t.index, last.clone()));
             }
@@ -129,9 +133,7 @@ impl Delivery {
         reply: &Reply,
         next_due: Timestamp,
     ) {
-        if let (Transport::Handoff(next), Disposition::Delivered) =
-            (&*tried.transport, disposition)
-        {
+        if let (Transport::Handoff(next), Disposition::Delivered) = (&*tried.transport, disposition) {
             self.tell_handed_off(stored, next.name());
             return;
         }
@@ -163,12 +165,15 @@ impl Delivery {
         self.emit(Some(stored.message.provenance.trace), what);
     }
 
-    /// Counts recipients as done with; true when the message is.
-    fn close(&self, id: MessageId, n_closed: u32) -> bool {
+    /// Counts recipients where they stand now; true when none is left.
+    fn count(&self, id: MessageId, changes: &Changes) -> bool {
         let mut state = self.state();
         state.messages.get_mut(&id).is_none_or(|entry| {
             entry.in_doubt = false;
-            entry.n_open = entry.n_open.saturating_sub(n_closed);
+            entry.n_open = entry.n_open.saturating_sub(changes.n_closed);
+            entry.n_held += changes.n_held;
+            entry.n_deferred += changes.n_pending;
+            entry.n_deferred = entry.n_deferred.saturating_sub(changes.n_deferred_before);
             entry.n_open == 0
         })
     }

@@ -15,8 +15,8 @@ use crate::transport::Transport;
 /// One route.
 #[derive(Debug)]
 pub struct Route {
-    /// Which recipients it is for.
-    pub matches: Match,
+    /// Which recipients it is for: those that any of these takes.
+    pub matches: Vec<Match>,
     /// The users there are, lower case; `None` when the transport finds out.
     pub users: Option<HashSet<Box<str>>>,
     /// Whose mail it takes.
@@ -78,7 +78,7 @@ impl Routes {
     /// Whether any route is for this recipient.
     #[must_use]
     pub fn matches(&self, recipient: &Mailbox) -> bool {
-        self.routes.iter().any(|route| route.matches.takes(recipient))
+        self.routes.iter().any(|route| route.takes(recipient))
     }
 
     /// Where the recipient stands.
@@ -117,7 +117,7 @@ impl Routes {
         if let Some(route) = self.postmaster(recipient) {
             return Ok(route);
         }
-        let route = self.routes.iter().find(|route| route.matches.takes(recipient));
+        let route = self.routes.iter().find(|route| route.takes(recipient));
         let route = route.ok_or_else(|| table::NO_SUCH_DOMAIN.reply())?;
         let known = match (&route.users, &*route.transport) {
             (Some(users), _) => users.contains(self.user(recipient).as_str()),
@@ -130,15 +130,16 @@ impl Routes {
     fn postmaster(&self, recipient: &Mailbox) -> Option<&Route> {
         let asked = recipient.local_part().eq_ignore_ascii_case("postmaster")
             && recipient.domain().eq_ignore_ascii_case(&self.hostname);
-        let of_any_domain = |route: &&Route| match &route.matches {
-            Match::Address(a) => a.local_part().eq_ignore_ascii_case("postmaster"),
-            Match::Any | Match::Domain(_) | Match::Subdomains(_) => false,
+        let of_any_domain = |route: &&Route| {
+            route.matches.iter().any(|m| match m {
+                Match::Address(a) => a.local_part().eq_ignore_ascii_case("postmaster"),
+                Match::Any | Match::Domain(_) | Match::Subdomains(_) => false,
+            })
         };
-        let own = |route: &&Route| match &route.matches {
-            Match::Any => false,
-            matches => matches.takes(recipient),
+        let own = |route: &Route| {
+            route.matches.iter().any(|m| *m != Match::Any && m.takes(recipient))
         };
-        if !asked || self.routes.iter().any(|route| own(&route)) {
+        if !asked || self.routes.iter().any(own) {
             return None;
         }
         self.routes.iter().find(of_any_domain)
@@ -156,6 +157,12 @@ impl Routes {
             None => &unquoted,
         };
         base.to_lowercase()
+    }
+}
+
+impl Route {
+    fn takes(&self, recipient: &Mailbox) -> bool {
+        self.matches.iter().any(|m| m.takes(recipient))
     }
 }
 
@@ -184,7 +191,7 @@ mod tests {
     fn route(matches: Match, users: Option<&[&str]>, open_to: OpenTo) -> Route {
         let users = users.map(|users| users.iter().map(|&u| u.into()).collect());
         let transport = Arc::new(Transport::Hold { why: "test".into() });
-        Route { matches, users, open_to, transport }
+        Route { matches: vec![matches], users, open_to, transport }
     }
 
     fn routes() -> Routes {

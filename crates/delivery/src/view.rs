@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mail::event::{About, What};
 use mail::reply::table;
 use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
-use queue::{Job, JobState, Which};
+use queue::{JobState, Which};
 use spool::{Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, site_name};
@@ -57,10 +57,20 @@ pub struct RecipientRow {
 pub struct Counts {
     /// Messages.
     pub n_messages: u64,
+    /// Recipients for whom something is left to do.
+    pub n_recipients: u64,
+    /// Recipients that were tried and are to be tried again.
+    pub n_deferred: u64,
+    /// Recipients that are held.
+    pub n_held: u64,
     /// Attempts under way.
     pub n_under_way: u32,
-    /// Jobs (a message's recipients at one site) that wait.
+    /// Jobs (a message's recipients at one site) that wait for their time or their turn.
     pub n_waiting: u32,
+    /// Octets of content.
+    pub size_bytes: u64,
+    /// When the oldest message entered the system.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What an operator's command did.
@@ -84,12 +94,20 @@ impl Delivery {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let state = self.state();
-        let totals = state.queue.totals();
-        Counts {
+        let mut counts = Counts {
             n_messages: state.messages.len() as u64,
-            n_under_way: totals.n_under_way,
-            n_waiting: totals.n_waiting,
+            n_under_way: state.queue.totals().n_under_way,
+            n_waiting: state.queue.totals().n_waiting,
+            ..Counts::default()
+        };
+        for entry in state.messages.values() {
+            counts.n_recipients += u64::from(entry.n_open);
+            counts.n_deferred += u64::from(entry.n_deferred);
+            counts.n_held += u64::from(entry.n_held);
+            counts.size_bytes += entry.size_bytes;
+            counts.oldest = Some(counts.oldest.map_or(entry.arrived, |o| o.min(entry.arrived)));
         }
+        counts
     }
 
     /// Up to `limit` messages with ids after `after`, in the order of ids. Reads the spool, so it
@@ -272,13 +290,19 @@ impl Delivery {
             self.forget(id);
             return Ok(());
         }
-        let n_closed = if command == Command::Drop { recipients.len() } else { 0 };
+        let n_changed = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
         let progress =
             Progress { recipients, next_due: message.next_due, handoff: message.handoff };
         self.spool.progress(id, progress).await.map_err(|e| e.to_string())?;
         let mut state = self.state();
         if let Some(entry) = state.messages.get_mut(&id) {
-            entry.n_open = entry.n_open.saturating_sub(u32::try_from(n_closed).unwrap_or(0));
+            match command {
+                Command::Drop => entry.n_open = entry.n_open.saturating_sub(n_changed),
+                Command::Hold => entry.n_held += n_changed,
+                Command::Release | Command::Retry => {
+                    entry.n_held = entry.n_held.saturating_sub(n_changed);
+                }
+            }
         }
         if command == Command::Hold && !partial {
             state.queue.remove(self.clock.now(), Which::Message(id));

@@ -5,8 +5,12 @@ use std::time::Duration;
 /// A schedule of growing delays; the last one repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    steps: &'static [Duration],
+    steps: [Duration; STEPS_MAX],
+    n_steps: usize,
 }
+
+/// The most steps of a schedule.
+const STEPS_MAX: usize = 16;
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -40,16 +44,42 @@ impl Backoff {
     /// A schedule of `steps`.
     ///
     /// # Panics
-    /// Without a step, or when one is over a day.
+    /// Without a step, with more than 16, or when one is over a day.
     #[must_use]
-    pub const fn new(steps: &'static [Duration]) -> Self {
-        assert!(!steps.is_empty());
+    pub const fn new(steps: &[Duration]) -> Self {
+        assert!(!steps.is_empty() && steps.len() <= STEPS_MAX);
+        let mut copied = [Duration::ZERO; STEPS_MAX];
         let mut i = 0;
         while i < steps.len() {
             assert!(steps[i].as_secs() <= 86_400);
+            copied[i] = steps[i];
             i += 1;
         }
-        Self { steps }
+        Self {
+            steps: copied,
+            n_steps: steps.len(),
+        }
+    }
+
+    /// The first of `steps`, and from the last of them on the double of the one before, up to
+    /// `longest`. Whatever is given, the schedule has a step and none over a day.
+    #[must_use]
+    pub fn doubling(steps: &[Duration], longest: Duration) -> Self {
+        let longest = longest.clamp(Duration::from_secs(1), Duration::from_secs(86_400));
+        let mut all: Vec<Duration> = steps
+            .iter()
+            .take(STEPS_MAX)
+            .map(|step| (*step).clamp(Duration::from_secs(1), longest))
+            .collect();
+        let mut last = all.last().copied().unwrap_or(Duration::from_secs(30));
+        while last < longest && all.len() < STEPS_MAX {
+            last = (last * 2).min(longest);
+            all.push(last);
+        }
+        if all.is_empty() {
+            all.push(longest);
+        }
+        Self::new(&all)
     }
 
     /// The delay after `attempts` attempts (the first is 1), with jitter of up to an eighth to
@@ -59,7 +89,7 @@ impl Backoff {
     #[must_use]
     pub fn delay(self, attempts: u32, entropy: u64) -> Duration {
         let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-        let step = self.steps[index.min(self.steps.len() - 1)];
+        let step = self.steps[index.min(self.n_steps - 1)];
         let eighth = u64::try_from(step.as_millis() / 8).unwrap_or(0);
         step - Duration::from_millis(eighth) + Duration::from_millis(entropy % (2 * eighth + 1))
     }
@@ -89,6 +119,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_configured_schedule_doubles_up_to_its_longest_pause() {
+        let schedule = |steps: &[u64], longest: u64| {
+            let steps: Vec<_> = steps.iter().map(|s| seconds(*s)).collect();
+            let made = Backoff::doubling(&steps, seconds(longest));
+            made.steps[..made.n_steps]
+                .iter()
+                .map(Duration::as_secs)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(schedule(&[60, 180], 1000), [60, 180, 360, 720, 1000]);
+        assert_eq!(schedule(&[60, 180], 100), [60, 100]);
+        assert_eq!(schedule(&[], 10), [10]);
+        assert_eq!(schedule(&[1; 40], 86_400).len(), STEPS_MAX);
     }
 
     #[test]

@@ -1,0 +1,154 @@
+//! What carries a message's recipients one step further, and says what came of each.
+//!
+//! # Guarantees
+//! [`Transport::deliver`] returns one outcome for each recipient that it was given, in their order.
+//! [`Outcome::Delivered`] means that the next hop has taken responsibility: durably stored, or
+//! answered with 2yz after the whole content. A future that is dropped leaves the outcome unknown.
+//!
+//! # Failure
+//! What goes wrong here and not at the recipient is [`Outcome::Deferred`].
+
+mod handoff;
+mod maildir;
+mod relay;
+
+use std::fmt;
+
+use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
+
+pub use handoff::Handoff;
+pub use maildir::{Maildir, TemplateError};
+pub use relay::{Relay, RelaySettings};
+
+/// One message, and the recipients of it that are to be tried now.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The spool that it lies in.
+    pub spool: SpoolId,
+    /// Which message of that spool.
+    pub id: MessageId,
+    /// Where it came from, and which way it took here.
+    pub provenance: &'a Provenance,
+    /// The whole envelope.
+    pub envelope: &'a Envelope,
+    /// Indexes into the envelope's recipients, in rising order.
+    pub recipients: &'a [u32],
+    /// The key under which it is handed to the next instance.
+    pub handoff: Option<HandoffKey>,
+    /// The content, which nobody has begun to read.
+    pub content: spool::Reader,
+}
+
+/// What carries a recipient.
+#[derive(Debug)]
+pub enum Transport {
+    /// Takes and throws away.
+    Discard {
+        /// Why, for the log.
+        why: Box<str>,
+    },
+    /// Refuses, always with this reply.
+    Error(Reply),
+    /// Passes on to the next instance.
+    Handoff(Handoff),
+    /// Keeps for an operator.
+    Hold {
+        /// What the operator is told.
+        why: Box<str>,
+    },
+    /// Stores in a Maildir.
+    Maildir(Maildir),
+    /// Sends to a fixed host.
+    Relay(Relay),
+}
+
+impl Transport {
+    /// Tries each of the recipients once.
+    pub async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+        match self {
+            Self::Discard { why } => {
+                let reply = mail::reply::table::OK.with_text(&format!("discarded: {why}"));
+                each(&work, &Outcome::Delivered(reply))
+            }
+            Self::Error(reply) => each(&work, &Outcome::from_reply(reply.clone())),
+            Self::Handoff(handoff) => handoff.deliver(work).await,
+            Self::Hold { why } => {
+                let reply = mail::reply::table::HELD.with_text(&format!("held: {why}"));
+                each(&work, &Outcome::Held(reply))
+            }
+            Self::Maildir(maildir) => maildir.deliver(work).await,
+            Self::Relay(relay) => relay.deliver(work).await,
+        }
+    }
+
+    /// The name of the site that it leads to, by which attempts are counted and paced; `None` for
+    /// what needs no pace.
+    #[must_use]
+    pub fn site(&self) -> Option<Box<str>> {
+        match self {
+            Self::Discard { .. } | Self::Error(_) | Self::Hold { .. } | Self::Maildir(_) => None,
+            Self::Handoff(handoff) => Some(handoff.name().into()),
+            Self::Relay(relay) => Some(relay.to_string().into()),
+        }
+    }
+}
+
+/// As logs and queue listings name it.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discard { .. } => f.write_str("discard"),
+            Self::Error(_) => f.write_str("error"),
+            Self::Handoff(handoff) => write!(f, "handoff {}", handoff.name()),
+            Self::Hold { .. } => f.write_str("hold"),
+            Self::Maildir(_) => f.write_str("maildir"),
+            Self::Relay(relay) => write!(f, "relay {relay}"),
+        }
+    }
+}
+
+fn each(work: &Work<'_>, outcome: &Outcome) -> Vec<Outcome> {
+    vec![outcome.clone(); work.recipients.len()]
+}
+
+/// A content that can be read from its start to its end, and again.
+trait Octets: Send + 'static {
+    /// How many octets there are.
+    fn content_len(&self) -> u64;
+
+    /// Reads at `offset` until `buffer` is full or the content ends; returns how much. Blocks. The
+    /// call that reaches the end fails where the content is damaged.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, spool::ReadError>;
+}
+
+impl Octets for spool::Reader {
+    fn content_len(&self) -> u64 {
+        Self::content_len(self)
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, spool::ReadError> {
+        Self::read_at(self, offset, buffer)
+    }
+}
+
+/// Content of no more than this, in octets, is read whole and where it is needed; what is larger
+/// is read in pieces of [`PIECE_LEN`], away from the thread that serves everybody.
+const SMALL_LEN_MAX: u64 = 256 * 1024;
+
+/// Octets that are read at once of a large content.
+const PIECE_LEN: usize = 64 * 1024;
+
+/// A content in memory, for tests.
+#[cfg(test)]
+impl Octets for Vec<u8> {
+    fn content_len(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, spool::ReadError> {
+        let from = usize::try_from(offset).unwrap().min(self.len());
+        let n = buffer.len().min(self.len() - from);
+        buffer[..n].copy_from_slice(&self[from..from + n]);
+        Ok(n)
+    }
+}

@@ -1,0 +1,105 @@
+//! To the next instance of this system, from the spool.
+//!
+//! # Guarantees
+//! The message goes under the key that its spool record holds; nothing is tried without one.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handoff::{Answer, Content, Mode, Next, Parameters, Source};
+use mail::reply::table;
+use mail::{HandoffKey, InstanceName, Outcome};
+use spool::Reader;
+
+use super::{SMALL_LEN_MAX, Work};
+
+/// The way to the next instance.
+#[derive(Clone, Debug)]
+pub struct Handoff {
+    next: Arc<Next>,
+    own_name: InstanceName,
+}
+
+impl Handoff {
+    /// To `next`, from the instance `own_name`.
+    #[must_use]
+    pub const fn new(next: Arc<Next>, own_name: InstanceName) -> Self {
+        Self { next, own_name }
+    }
+
+    /// How the next instance is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.next.name().as_str()
+    }
+
+    /// Draws a key for one set of recipients.
+    pub(crate) fn draw_key(&self) -> HandoffKey {
+        self.next.draw_key()
+    }
+
+    /// The outcome under the key is committed here.
+    pub(crate) fn settle(&self, key: &HandoffKey) {
+        self.next.settle(key);
+    }
+
+    /// Hands the recipients on under the message's key.
+    pub(super) async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+        deliver(&self.next, &self.own_name, work).await
+    }
+}
+
+async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> Vec<Outcome> {
+    let n = work.recipients.len();
+    let Some(key) = work.handoff else {
+        return vec![Outcome::Deferred(table::TRY_AGAIN.reply()); n];
+    };
+    let mut provenance = work.provenance.clone();
+    provenance.visited.push(own_name.clone());
+    let lowest_unsettled = next.lowest_unsettled(&key);
+    // Its client has its 250: each recipient is settled by its own reply.
+    let parameters =
+        Parameters { provenance, key: Some(key), lowest_unsettled, mode: Mode::Each };
+    let len = work.content.content_len();
+    let mut whole = Vec::new();
+    let content = if len <= SMALL_LEN_MAX {
+        let mut reader = work.content;
+        whole.resize(usize::try_from(len).unwrap_or(0), 0);
+        match reader.read_at(0, &mut whole) {
+            Ok(read) if read == whole.len() => Content::Bytes(&whole),
+            Ok(_) | Err(_) => return vec![Outcome::Deferred(table::TRY_AGAIN.reply()); n],
+        }
+    } else {
+        Content::Source(Arc::new(Stored { len, reader: Mutex::new(work.content) }))
+    };
+    let handoff = handoff::Handoff {
+        parameters: &parameters,
+        envelope: work.envelope,
+        recipients: work.recipients,
+        content,
+    };
+    match next.hand_off(&handoff).await {
+        Answer::Replies(replies) => replies.into_iter().map(Outcome::from_reply).collect(),
+        Answer::NotTried | Answer::Unknown => {
+            vec![Outcome::Deferred(table::NEXT_UNAVAILABLE.reply()); n]
+        }
+    }
+}
+
+/// A stored content, read piece by piece.
+struct Stored {
+    len: u64,
+    reader: Mutex<Reader>,
+}
+
+impl Source for Stored {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = reader.read_at(offset, buffer).map_err(io::Error::other)?;
+        if read == buffer.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
