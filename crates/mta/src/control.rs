@@ -16,7 +16,8 @@ mod operators;
 mod supervisor_end;
 mod verbs;
 
-use std::io;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,11 +44,19 @@ const LOOK_AFTER_FLUSHES: u32 = 10;
 /// The name that stands in lines about the system rather than about an instance.
 const OWN_NAME: &str = "control";
 
-/// Runs as control until the supervisor says stop or is gone and all instances with it.
-///
-/// # Errors
-/// When this process was not started by the supervisor, or cannot start; in words.
-pub(crate) fn run() -> Result<(), String> {
+/// Runs as control until the supervisor says stop, or is gone and all instances with it.
+pub(crate) fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is no log yet, or no longer.
+            let _ = writeln!(io::stderr(), "postern: control: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
     let received = ControlBootstrap::receive().map_err(|error| error.to_string())?;
     let Some(bootstrap) = received else {
         return Ok(());

@@ -136,16 +136,13 @@ impl Asker {
             .supervisor
             .ask("processes", &json!({}), SILENCE_TIME)
             .await;
-        let mut processes = processes.unwrap_or_default()["ok"].take();
+        let processes = processes.unwrap_or_default()["ok"]["processes"].take();
         let mut n_answered = 0;
         for (member, answer) in members.iter().zip(answers) {
             let part = answer.await.unwrap_or(Part::NoAnswer);
             n_answered += usize::from(matches!(part, Part::Last(_)));
             let mut line = line_of(member, part);
-            line.insert(
-                "process".to_owned(),
-                processes["instances"][member.name.as_str()].take(),
-            );
+            line.insert("process".to_owned(), process_of(member, &processes));
             line.insert("counters".to_owned(), self.counters(member));
             self.say(Value::Object(line)).await;
         }
@@ -153,8 +150,7 @@ impl Asker {
             "end": true,
             "asked": n_asked,
             "answered": n_answered,
-            "supervisor": processes["supervisor"].take(),
-            "control": {"pid": std::process::id()},
+            "processes": processes,
         })
     }
 
@@ -171,6 +167,20 @@ impl Asker {
         });
         Value::Object(each.collect())
     }
+}
+
+/// What the supervisor says about the process of an instance.
+fn process_of(member: &Member, processes: &Value) -> Value {
+    let is_its = |process: &&Value| {
+        process["name"] == member.name.as_str() && process["role"] == member.role.as_str()
+    };
+    processes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(is_its)
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Passes on what an instance answers; whether it answered.

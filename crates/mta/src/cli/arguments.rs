@@ -1,0 +1,174 @@
+//! The arguments of `postern`: `docs/reference/cli.md` is made from here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A mail transfer agent made of independent instances.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postern",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit status: 0 done; 1 error; 2 wrong arguments; 3 partial: an instance \
+                        did not answer; 4 not running."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) system: SystemArguments,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Which system, and how answers look.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SystemArguments {
+    /// The configuration; without it, POSTERN_CONFIG, else the embedded one for trying it out
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The state directory, in place of the configuration's; without it, POSTERN_STATE
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Only these instances (`*` stands for any text); without it, all
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Check the configuration: print the graph of instances and every finding
+    Check,
+    /// Show the queues of all instances, as `queue list` does
+    Mailq(ListArguments),
+    /// Show and steer the queues of all instances
+    Queue(QueueArguments),
+    /// Take the changed configuration into use, in all instances or in none
+    Reload,
+    /// Run in the foreground
+    Run(RunArguments),
+    /// Give a message to submission
+    Send(SendArguments),
+    /// Give a message to submission, with the arguments of sendmail(8)
+    #[command(disable_help_flag = true)]
+    Sendmail(SendmailArguments),
+    /// Start in the background, and wait until it is ready
+    Start,
+    /// Show each process: pid, uptime, connections, queue, rates
+    Status,
+    /// Stop, and wait until all processes are gone
+    Stop,
+    /// Show the journey of a message through all instances, from the log
+    Trace(TraceArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Tell readiness on standard output and keep silent after it; for `start`
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct QueueArguments {
+    #[command(subcommand)]
+    pub(crate) verb: Option<QueueVerb>,
+    #[command(flatten)]
+    pub(crate) list: ListArguments,
+}
+
+/// What to do with the queues.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueVerb {
+    /// Count messages and recipients
+    Count(FilterArguments),
+    /// Take messages or recipients out, without a notification
+    Drop(StepArguments),
+    /// Keep messages or recipients until they are released
+    Hold(StepArguments),
+    /// List messages: next try, tries so far, last reply, why held
+    List(ListArguments),
+    /// Let held messages or recipients go on
+    Release(StepArguments),
+    /// Try now
+    Retry(StepArguments),
+    /// Show messages with all that is known of them
+    Show(FilterArguments),
+}
+
+/// Which messages: terms, joined by AND.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArguments {
+    /// Which messages: INSTANCE/NUMBER, a trace id, or terms that must all hold: instance= from=
+    /// to= domain= uid= reason= state= id= trace= older= younger= larger= smaller= (also age>
+    /// age< size> size<); `*` stands for any text
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// At most this many messages of each instance
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StepArguments {
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// All messages
+    #[arg(long, conflicts_with = "filter")]
+    pub(crate) all: bool,
+    /// Only show what would be touched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArguments {
+    /// A trace id (as in the `250` that the client got), a Message-ID, or an address
+    #[arg(value_name = "TRACE-ID|MESSAGE-ID|ADDRESS")]
+    pub(crate) what: String,
+    /// At most this many journeys, the newest
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArguments {
+    /// The envelope sender; an empty text for the null sender
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: String,
+    /// A recipient; may be given more than once
+    #[arg(long, required = true, value_name = "ADDRESS")]
+    pub(crate) to: Vec<String>,
+    /// The subject, where the message has none
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) subject: Option<String>,
+    /// The message or its body; `-` or nothing is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendmailArguments {
+    /// Those of sendmail(8): -t -i -f -F -bp -bi -bm -o… and recipients
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENT"
+    )]
+    pub(crate) arguments: Vec<OsString>,
+}

@@ -1,0 +1,125 @@
+//! Which system a command is about: its configuration and its state directory.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::arguments::SystemArguments;
+use super::exit::Failure;
+use crate::config::Config;
+use crate::supervisor::Source;
+
+/// Where the configuration comes from, by arguments, else by environment.
+pub(crate) fn source(arguments: &SystemArguments) -> Source {
+    source_with(arguments, |name| std::env::var_os(name))
+}
+
+fn source_with(
+    arguments: &SystemArguments,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Source {
+    let set = |name: &str| {
+        environment(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    Source {
+        file: arguments.config.clone().or_else(|| set("POSTERN_CONFIG")),
+        state: arguments.state.clone().or_else(|| set("POSTERN_STATE")),
+    }
+}
+
+/// The configuration, without a check of the whole.
+///
+/// # Errors
+/// Everything that is wrong with the text, a line each.
+pub(crate) fn config(source: &Source) -> Result<Config, Failure> {
+    let state = source.state.as_deref();
+    let config = match &source.file {
+        Some(file) => Config::load(file, state),
+        None => Config::embedded(state),
+    };
+    config.map_err(|problems| Failure::error(problems.to_string()))
+}
+
+/// The state directory, absolute; reads the configuration only where it must.
+///
+/// # Errors
+/// When the configuration cannot be read.
+pub(crate) fn state(source: &Source) -> Result<PathBuf, Failure> {
+    match &source.state {
+        Some(state) => std::path::absolute(state)
+            .map_err(|error| Failure::error(format!("{}: {error}", state.display()))),
+        None => config(source).map(|config| config.state),
+    }
+}
+
+/// The arguments with which another command reaches the same system; for what is to be typed.
+pub(crate) fn typed(source: &Source) -> String {
+    let quoted = |path: &Path| {
+        let text = path.display().to_string();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let file = source
+        .file
+        .as_deref()
+        .map(|path| format!(" --config {}", quoted(path)));
+    let state = source
+        .state
+        .as_deref()
+        .map(|path| format!(" --state {}", quoted(path)));
+    [file, state].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(config: Option<&str>, state: Option<&str>) -> SystemArguments {
+        SystemArguments {
+            config: config.map(Into::into),
+            state: state.map(Into::into),
+            json: false,
+            instance: None,
+        }
+    }
+
+    #[test]
+    fn arguments_come_before_the_environment_and_empty_variables_count_as_unset() {
+        let environment = |name: &str| match name {
+            "POSTERN_CONFIG" => Some("/env/config".into()),
+            "POSTERN_STATE" => Some(OsString::new()),
+            _ => None,
+        };
+        let source = source_with(&arguments(None, None), environment);
+        assert_eq!(
+            (source.file, source.state),
+            (Some("/env/config".into()), None)
+        );
+        let source = source_with(&arguments(Some("/c"), Some("/s")), environment);
+        assert_eq!(
+            (source.file, source.state),
+            (Some("/c".into()), Some("/s".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_to_be_typed_survives_a_shell() {
+        let source = Source {
+            file: Some("/a b/it's".into()),
+            state: Some("x".into()),
+        };
+        assert_eq!(typed(&source), r" --config '/a b/it'\''s' --state x");
+        assert_eq!(
+            typed(&Source {
+                file: None,
+                state: None
+            }),
+            ""
+        );
+    }
+}

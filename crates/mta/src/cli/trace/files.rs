@@ -1,0 +1,75 @@
+//! The log and what was put aside of it, oldest first, line by line.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::observe::line::Line;
+
+/// The longest line that is read, in octets; what is longer was not written by control.
+const LINE_LEN_MAX: u64 = 64 * 1024;
+
+/// The files of a log.
+#[derive(Debug)]
+pub(super) struct LogFiles(Vec<PathBuf>);
+
+impl LogFiles {
+    /// All files whose names begin with that of the log, in the order of their last writing.
+    /// Compressed ones are passed over.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn find(log: &Path) -> io::Result<Self> {
+        let name = log.file_name().unwrap_or_default().as_encoded_bytes();
+        let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for entry in std::fs::read_dir(log.parent().unwrap_or(Path::new("/")))? {
+            let entry = entry?;
+            let is_ours = entry.file_name().as_encoded_bytes().starts_with(name);
+            let is_packed = entry
+                .path()
+                .extension()
+                .is_some_and(|e| e == "gz" || e == "xz");
+            if is_ours && !is_packed {
+                match entry.metadata().and_then(|found| found.modified()) {
+                    Ok(modified) => found.push((modified, entry.path())),
+                    // Rotated away in this moment.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        found.sort();
+        Ok(Self(found.into_iter().map(|(_, path)| path).collect()))
+    }
+
+    /// Gives each line that is one.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn each_line(&self, mut take: impl FnMut(Line)) -> io::Result<()> {
+        for path in &self.0 {
+            match File::open(path) {
+                Ok(file) => each_line_of(BufReader::with_capacity(256 * 1024, file), &mut take)?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn each_line_of(mut file: impl BufRead, take: &mut impl FnMut(Line)) -> io::Result<()> {
+    let mut octets = Vec::new();
+    loop {
+        octets.clear();
+        let len = io::Read::take(&mut file, LINE_LEN_MAX).read_until(b'\n', &mut octets)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&octets);
+        if let Some(line) = text.strip_suffix('\n').and_then(Line::parse) {
+            take(line);
+        }
+    }
+}

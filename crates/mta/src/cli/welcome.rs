@@ -1,0 +1,162 @@
+//! What `run` and `start` say: where each instance listens, where the state lies, what to try.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mail::InstanceName;
+
+use super::system;
+use crate::config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
+use crate::supervisor::Source;
+
+/// Collects what is to be said.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    typed: String,
+    state: PathBuf,
+    /// A mailbox of this system, for what is to be tried.
+    local: Option<String>,
+    input: Option<InstanceName>,
+    listeners: Vec<(InstanceName, Listen)>,
+    n_instances: usize,
+}
+
+impl Welcome {
+    /// For a system that has not said yet where it listens.
+    pub(crate) fn new(source: &Source, config: &Config) -> Self {
+        let of_role = |role| {
+            config
+                .instances
+                .iter()
+                .find(move |instance| instance.role == role)
+        };
+        Self {
+            typed: system::typed(source),
+            state: config.state.clone(),
+            local: config
+                .instances
+                .iter()
+                .flat_map(|i| &i.routes)
+                .find_map(mailbox_of),
+            input: of_role(Role::Input).map(|instance| instance.name.clone()),
+            listeners: Vec::new(),
+            n_instances: config.instances.len(),
+        }
+    }
+
+    /// It listens there.
+    pub(crate) fn listens(&mut self, name: &InstanceName, listen: &Listen) {
+        self.listeners.push((name.clone(), listen.clone()));
+    }
+
+    /// All of it, for the foreground.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("Postern runs {} instances.\n\n", self.n_instances);
+        for (name, listen) in &self.listeners {
+            let _infallible =
+                writeln!(text, "  {:<12} listens on {}", name.as_str(), shown(listen));
+        }
+        let _infallible = write!(text, "\n  state and log in {}\n\n", self.state.display());
+        text.push_str("Things to try, in another terminal:\n\n");
+        for command in self.commands() {
+            let _infallible = writeln!(text, "  {command}");
+        }
+        text.push_str("\nCtrl-C stops it.\n");
+        text
+    }
+
+    /// What is left of it when the system runs in the background.
+    pub(crate) fn text_for_background(&self, pid: u32) -> String {
+        format!(
+            "running as process {pid}, state and log in {}\n",
+            self.state.display()
+        )
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let postern = std::env::current_exe()
+            .map_or_else(|_| "postern".to_owned(), |path| path.display().to_string());
+        let with = |verb: &str| format!("{postern}{} {verb}", self.typed);
+        let local = self.local.as_deref().unwrap_or("postmaster");
+        let mut commands = vec![format!(
+            "echo 'Good morning.' | {} --from alice@example.org --to {local} --subject Hello",
+            with("send")
+        )];
+        if let Some(address) = self.input_address() {
+            commands.push(format!(
+                "printf 'Subject: Hello\\r\\n\\r\\nGood morning.\\r\\n' | curl -sS \
+                 smtp://{address} --mail-from alice@example.org --mail-rcpt {local} -T -"
+            ));
+        }
+        commands.push(with("queue"));
+        commands
+    }
+
+    /// Where a client of this machine finds the input instance without TLS.
+    fn input_address(&self) -> Option<SocketAddr> {
+        let mut of_input = self
+            .listeners
+            .iter()
+            .filter(|(name, _)| Some(name) == self.input.as_ref());
+        of_input.find_map(|(_, listen)| match (&listen.address, listen.security) {
+            (ListenAddress::Tcp(address), ListenSecurity::Plain) => {
+                let mut address = *address;
+                if address.ip().is_unspecified() {
+                    address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                }
+                Some(address)
+            }
+            (ListenAddress::Tcp(_) | ListenAddress::Unix(_), _) => None,
+        })
+    }
+}
+
+/// As the configuration writes it.
+fn shown(listen: &Listen) -> String {
+    match (&listen.address, listen.security) {
+        (ListenAddress::Tcp(address), ListenSecurity::ImplicitTls) => format!("tls://{address}"),
+        (ListenAddress::Tcp(address), ListenSecurity::Plain) => address.to_string(),
+        (ListenAddress::Unix(path), _) => format!("unix:{}", path.display()),
+    }
+}
+
+/// An address that a route is for, where one can be told from it alone.
+fn mailbox_of(route: &Route) -> Option<String> {
+    let user = route.users.as_ref().and_then(|users| users.first())?;
+    route.matches.iter().find_map(|matched| match matched {
+        RouteMatch::Domain(domain) => Some(format!("{user}@{domain}")),
+        RouteMatch::Address(_) | RouteMatch::Any | RouteMatch::Subdomains(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_names_every_listener_and_commands_that_reach_this_system() {
+        let source = Source {
+            file: None,
+            state: Some("/tmp/s".into()),
+        };
+        let config = Config::embedded(source.state.as_deref()).expect("the embedded configuration");
+        let mut welcome = Welcome::new(&source, &config);
+        for instance in &config.instances {
+            for listen in &instance.listen {
+                welcome.listens(&instance.name, listen);
+            }
+        }
+        let text = welcome.text();
+        for part in [
+            "  submission   listens on unix:/tmp/s/submission.sock\n",
+            "  input        listens on tls://127.0.0.1:1465\n",
+            "state and log in /tmp/s\n",
+            " --state /tmp/s send --from alice@example.org --to alice@example.test --subject Hello\n",
+            "curl -sS smtp://127.0.0.1:1025 --mail-from",
+            " --state /tmp/s queue\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+    }
+}
