@@ -31,8 +31,13 @@ impl Delivery {
             Ok(stored) => stored,
             Err(ReadError::Unknown(_)) => return Finish::Done,
             Err(e) => {
-                self.alarm(&format!("message {} cannot be read and stays as it is: {e}", attempt.id));
-                return Finish::Retry { due: self.clock.now() + UNREADABLE_PAUSE };
+                self.alarm(&format!(
+                    "message {} cannot be read and stays as it is: {e}",
+                    attempt.id
+                ));
+                return Finish::Retry {
+                    due: self.clock.now() + UNREADABLE_PAUSE,
+                };
             }
         };
         let settings = Arc::clone(&self.state().settings);
@@ -41,7 +46,9 @@ impl Delivery {
             return Finish::Done;
         }
         if !self.record_beginning(&stored).await {
-            return Finish::Retry { due: self.clock.now() + UNREADABLE_PAUSE };
+            return Finish::Retry {
+                due: self.clock.now() + UNREADABLE_PAUSE,
+            };
         }
         let mut tried = Vec::new();
         for way in ways.into_values() {
@@ -58,7 +65,12 @@ impl Delivery {
 
     /// The whole message: from memory at its first attempt, else from the spool.
     async fn load(&self, id: mail::MessageId) -> Result<Arc<Stored>, ReadError> {
-        if let Some(fresh) = self.state().messages.get(&id).and_then(|entry| entry.fresh.clone()) {
+        if let Some(fresh) = self
+            .state()
+            .messages
+            .get(&id)
+            .and_then(|entry| entry.fresh.clone())
+        {
             return Ok(fresh);
         }
         let spool = self.spool.clone();
@@ -74,15 +86,21 @@ impl Delivery {
     fn ways(&self, stored: &Stored, site: &str, settings: &Settings) -> BTreeMap<usize, Way> {
         let mut ways: BTreeMap<usize, Way> = BTreeMap::new();
         let envelope = &stored.message.envelope;
-        for (index, (state, recipient)) in
-            stored.recipients.iter().zip(&envelope.recipients).enumerate()
+        for (index, (state, recipient)) in stored
+            .recipients
+            .iter()
+            .zip(&envelope.recipients)
+            .enumerate()
         {
-            let Ok(index) = u32::try_from(index) else { break };
+            let Ok(index) = u32::try_from(index) else {
+                break;
+            };
             if state.disposition != Disposition::Pending {
                 continue;
             }
-            let found =
-                settings.routes.transport(&recipient.address, &stored.message.provenance.origin);
+            let found = settings
+                .routes
+                .transport(&recipient.address, &stored.message.provenance.origin);
             let name = site_name(found.clone());
             if *name != *site {
                 self.insert_at(stored, &name, self.clock.now());
@@ -92,7 +110,10 @@ impl Delivery {
                 Ok(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
                 Err(reply) => (usize::MAX, Arc::new(Transport::Error(reply))),
             };
-            let way = ways.entry(key).or_insert_with(|| Way { transport, recipients: Vec::new() });
+            let way = ways.entry(key).or_insert_with(|| Way {
+                transport,
+                recipients: Vec::new(),
+            });
             way.recipients.push(index);
         }
         ways
@@ -103,7 +124,10 @@ impl Delivery {
     async fn record_beginning(&self, stored: &Stored) -> bool {
         let first = {
             let state = self.state();
-            state.messages.get(&stored.id).is_some_and(|entry| entry.fresh.is_some())
+            state
+                .messages
+                .get(&stored.id)
+                .is_some_and(|entry| entry.fresh.is_some())
         };
         if first {
             return true;
@@ -112,7 +136,9 @@ impl Delivery {
         match self.spool.attempt(stored.id).await {
             Ok(()) => true,
             Err(e) => {
-                self.alarm(&format!("an attempt could not be recorded and did not begin: {e}"));
+                self.alarm(&format!(
+                    "an attempt could not be recorded and did not begin: {e}"
+                ));
                 false
             }
         }
@@ -122,7 +148,10 @@ impl Delivery {
         let reader = match self.spool.reader(stored.id) {
             Ok(reader) => reader,
             Err(e) => {
-                self.alarm(&format!("content of message {} cannot be read: {e}", stored.id));
+                self.alarm(&format!(
+                    "content of message {} cannot be read: {e}",
+                    stored.id
+                ));
                 let reply = table::TRY_AGAIN.reply();
                 return way.tried(&vec![Outcome::Deferred(reply); way.recipients.len()]);
             }
@@ -180,4 +209,3 @@ fn is_site_failure(outcome: &Outcome) -> bool {
     ];
     ours.contains(reply)
 }
-

@@ -226,7 +226,10 @@ impl Delivery {
             return;
         }
         while let Some(attempt) = state.queue.next(now) {
-            let name = state.queue.site_view(attempt.site).map_or("", |view| view.name);
+            let name = state
+                .queue
+                .site_view(attempt.site)
+                .map_or("", |view| view.name);
             tokio::spawn(Arc::clone(self).attempt(attempt, name.into()));
         }
         let due = state.queue.poll_timeout();
@@ -248,7 +251,9 @@ impl Delivery {
         let settings = Arc::clone(&state.settings);
         let open = || {
             let states = stored.recipients.iter();
-            states.zip(&stored.message.envelope.recipients).filter(|(s, _)| !s.disposition.is_final())
+            states
+                .zip(&stored.message.envelope.recipients)
+                .filter(|(s, _)| !s.disposition.is_final())
         };
         let count = |wanted: fn(&spool::RecipientState) -> bool| {
             u32::try_from(open().filter(|(s, _)| wanted(s)).count()).unwrap_or(u32::MAX)
@@ -269,7 +274,15 @@ impl Delivery {
         for (_, recipient) in open().filter(|(s, _)| s.disposition == Disposition::Pending) {
             let name = site_name(settings.routes.transport(&recipient.address, origin));
             let site = state.queue.site(now, &name);
-            state.queue.insert(now, Job { id: stored.id, site, sender, due });
+            state.queue.insert(
+                now,
+                Job {
+                    id: stored.id,
+                    site,
+                    sender,
+                    due,
+                },
+            );
         }
     }
 
@@ -278,7 +291,12 @@ impl Delivery {
         let now = self.clock.now();
         let mut state = self.state();
         let site: SiteId = state.queue.site(now, site);
-        let job = Job { id: stored.id, site, sender: fairness_key(stored), due };
+        let job = Job {
+            id: stored.id,
+            site,
+            sender: fairness_key(stored),
+            due,
+        };
         state.queue.insert(now, job);
     }
 
@@ -319,7 +337,11 @@ impl Delivery {
     }
 
     pub(crate) fn emit(&self, trace: Option<mail::TraceId>, what: What) {
-        self.events.emit(Event { at: self.clock.timestamp(), trace, what });
+        self.events.emit(Event {
+            at: self.clock.timestamp(),
+            trace,
+            what,
+        });
     }
 
     pub(crate) fn about(
@@ -330,7 +352,11 @@ impl Delivery {
         attempts: u32,
         disposition: Disposition,
     ) -> Option<About> {
-        let recipient = stored.message.envelope.recipients.get(usize::try_from(index).ok()?)?;
+        let recipient = stored
+            .message
+            .envelope
+            .recipients
+            .get(usize::try_from(index).ok()?)?;
         let age = self.now().since(stored.message.provenance.arrived);
         Some(About {
             id: stored.id,
@@ -350,7 +376,10 @@ impl Delivery {
 
 /// Under which name a recipient's site is known to the queue.
 pub(crate) fn site_name(transport: Result<&Arc<Transport>, mail::Reply>) -> Box<str> {
-    transport.ok().and_then(|t| t.site()).unwrap_or_else(|| HERE.into())
+    transport
+        .ok()
+        .and_then(|t| t.site())
+        .unwrap_or_else(|| HERE.into())
 }
 
 /// Whose turn an attempt for this message counts as.
@@ -361,7 +390,11 @@ fn fairness_key(stored: &Stored) -> u64 {
     let provenance = &stored.message.provenance;
     provenance.origin.hash(&mut hasher);
     if !provenance.origin.is_ours() {
-        provenance.client.as_ref().map(|c| c.address).hash(&mut hasher);
+        provenance
+            .client
+            .as_ref()
+            .map(|c| c.address)
+            .hash(&mut hasher);
     }
     hasher.finish()
 }

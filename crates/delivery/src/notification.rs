@@ -29,12 +29,22 @@ impl Delivery {
         };
         let len = content.len() as u64;
         let content = Content::Bytes(content);
-        match self.spool.notify(stored.id, ending, message.clone(), content).await {
+        match self
+            .spool
+            .notify(stored.id, ending, message.clone(), content)
+            .await
+        {
             Ok(id) => {
                 if let Some(to) = stored.message.envelope.sender.mailbox() {
                     let notification = message.provenance.trace;
                     let about = stored.message.provenance.trace;
-                    self.emit(Some(about), What::Notified { notification, to: to.clone() });
+                    self.emit(
+                        Some(about),
+                        What::Notified {
+                            notification,
+                            to: to.clone(),
+                        },
+                    );
                 }
                 self.queued(id, message, len);
                 Committing::Notification(Ok(()))
@@ -56,7 +66,12 @@ impl Delivery {
             .filter_map(|(index, verdict)| {
                 let recipient = envelope.recipients.get(usize::try_from(*index).ok()?)?;
                 let wanted = dsn::wanted(Action::Failed, envelope, recipient);
-                let fate = Fate { recipient, verdict, remote: None, last_attempt: now };
+                let fate = Fate {
+                    recipient,
+                    verdict,
+                    remote: None,
+                    last_attempt: now,
+                };
                 wanted.then_some(fate)
             })
             .collect();
@@ -108,7 +123,11 @@ impl Delivery {
 /// A notification that is handed on needs a key as all that is handed on.
 fn key_for(made: &dsn::Notification, settings: &Settings) -> Option<HandoffKey> {
     let recipient = made.envelope.recipients.first()?;
-    match &**settings.routes.transport(&recipient.address, &made.provenance.origin).ok()? {
+    match &**settings
+        .routes
+        .transport(&recipient.address, &made.provenance.origin)
+        .ok()?
+    {
         Transport::Handoff(next) => Some(next.draw_key()),
         _ => None,
     }

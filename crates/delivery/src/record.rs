@@ -45,21 +45,36 @@ impl Delivery {
     ) -> Option<Moment> {
         let now = self.now();
         let expired = self.has_expired(stored, settings, now);
-        let attempts_max = tried.iter().map(|t| attempts(stored, t.index) + 1).max().unwrap_or(1);
+        let attempts_max = tried
+            .iter()
+            .map(|t| attempts(stored, t.index) + 1)
+            .max()
+            .unwrap_or(1);
         let delay = settings.backoff.delay(attempts_max, self.entropy.u64());
-        let next_due = settings.lifetime.next_attempt(stored.message.provenance.arrived, now, delay);
+        let next_due =
+            settings
+                .lifetime
+                .next_attempt(stored.message.provenance.arrived, now, delay);
         let changes = self.judge(stored, &tried, expired, next_due);
         let (due, pending) = (self.clock.moment_of(next_due), changes.n_pending > 0);
         let handoff = next_key(stored, &tried, &changes);
         let ended = self.count(stored.id, &changes);
-        let progress = Progress { recipients: changes.states, next_due, handoff };
+        let progress = Progress {
+            recipients: changes.states,
+            next_due,
+            handoff,
+        };
         let commit = if changes.failed.is_empty() {
             Committing::Outcome(match ended {
                 true => self.spool.done(stored.id),
                 false => self.spool.progress(stored.id, progress),
             })
         } else {
-            let ending = if ended { Ending::Done } else { Ending::Progress(progress) };
+            let ending = if ended {
+                Ending::Done
+            } else {
+                Ending::Progress(progress)
+            };
             self.notify(stored, ending, &changes.failed, settings).await
         };
         if ended {
@@ -118,7 +133,11 @@ impl Delivery {
                 changes.failed.push((t.index, last.clone()));
             }
             self.tell(stored, t, attempts, disposition, &last, next_due);
-            let state = RecipientState { disposition, attempts, reply: Some(last) };
+            let state = RecipientState {
+                disposition,
+                attempts,
+                reply: Some(last),
+            };
             changes.states.push((t.index, state));
         }
         changes
@@ -133,7 +152,8 @@ impl Delivery {
         reply: &Reply,
         next_due: Timestamp,
     ) {
-        if let (Transport::Handoff(next), Disposition::Delivered) = (&*tried.transport, disposition) {
+        if let (Transport::Handoff(next), Disposition::Delivered) = (&*tried.transport, disposition)
+        {
             self.tell_handed_off(stored, next.name());
             return;
         }
@@ -145,8 +165,15 @@ impl Delivery {
         let what = match disposition {
             Disposition::Delivered => What::Delivered { about, reply },
             Disposition::Failed => What::Failed { about, reply },
-            Disposition::Held => What::Held { about, reason: reply.text().into() },
-            Disposition::Pending => What::Deferred { about, reply, next_due },
+            Disposition::Held => What::Held {
+                about,
+                reason: reply.text().into(),
+            },
+            Disposition::Pending => What::Deferred {
+                about,
+                reply,
+                next_due,
+            },
             Disposition::Dropped => return,
         };
         self.emit(Some(stored.message.provenance.trace), what);
@@ -191,19 +218,20 @@ impl Delivery {
             Transport::Handoff(next) => Some(next.clone()),
             _ => None,
         });
-        let delivery = Arc::clone(self);
-        let id = stored.id;
+        let (Some(key), Some(next)) = (key, next) else {
+            // Nobody waits for the record. Should it fail, so does everything after it, loudly;
+            // after a crash the recipients are tried again.
+            return;
+        };
+        let (delivery, id) = (Arc::clone(self), stored.id);
         tokio::spawn(async move {
             let outcome = match commit {
                 Committing::Notification(outcome) => outcome,
                 Committing::Outcome(commit) => commit.await.map_err(|e| e.to_string()),
             };
-            match (outcome, key, next) {
-                (Ok(()), Some(key), Some(next)) => next.settle(&key),
-                (Ok(()), _, _) => {}
-                (Err(e), _, _) => delivery.alarm(&format!(
-                    "an outcome of message {id} is not durable, after a crash it is tried again: {e}"
-                )),
+            match outcome {
+                Ok(()) => next.settle(&key),
+                Err(e) => delivery.alarm(&format!("the handoff of message {id} is in doubt: {e}")),
             }
         });
     }
@@ -223,7 +251,9 @@ impl Delivery {
             if state.disposition != Disposition::Pending {
                 continue;
             }
-            let Ok(index) = u32::try_from(index) else { break };
+            let Ok(index) = u32::try_from(index) else {
+                break;
+            };
             let about = self.about(stored, index, "", state.attempts, state.disposition);
             if let Some(about) = about {
                 let trace = Some(stored.message.provenance.trace);
@@ -243,7 +273,10 @@ pub(crate) enum Committing {
 
 fn attempts(stored: &Stored, index: u32) -> u32 {
     let index = usize::try_from(index).unwrap_or(usize::MAX);
-    stored.recipients.get(index).map_or(0, |state| state.attempts)
+    stored
+        .recipients
+        .get(index)
+        .map_or(0, |state| state.attempts)
 }
 
 /// The key for what is left. Where the next instance took a part, the rest is another set of
@@ -264,5 +297,8 @@ fn next_key(stored: &Stored, tried: &[Tried], changes: &Changes) -> Option<mail:
 
 /// Says that time ran out, and what the last attempt had come to.
 fn expiry_reply(last: &Reply) -> Reply {
-    table::EXPIRED.with_text(&format!("{}; the last attempt: {last}", table::EXPIRED.text))
+    table::EXPIRED.with_text(&format!(
+        "{}; the last attempt: {last}",
+        table::EXPIRED.text
+    ))
 }

@@ -72,7 +72,11 @@ impl Routes {
     /// (RFC 5321 §4.5.1), takes the first route for a postmaster unless it has one of its own.
     #[must_use]
     pub fn new(routes: Vec<Route>, delimiter: Option<char>, hostname: &str) -> Self {
-        Self { routes, delimiter, hostname: hostname.into() }
+        Self {
+            routes,
+            delimiter,
+            hostname: hostname.into(),
+        }
     }
 
     /// Whether any route is for this recipient.
@@ -124,7 +128,11 @@ impl Routes {
             (None, Transport::Maildir(maildir)) => maildir.exists(recipient),
             (None, _) => true,
         };
-        if known { Ok(route) } else { Err(table::NO_SUCH_USER.reply()) }
+        if known {
+            Ok(route)
+        } else {
+            Err(table::NO_SUCH_USER.reply())
+        }
     }
 
     fn postmaster(&self, recipient: &Mailbox) -> Option<&Route> {
@@ -137,7 +145,10 @@ impl Routes {
             })
         };
         let own = |route: &Route| {
-            route.matches.iter().any(|m| *m != Match::Any && m.takes(recipient))
+            route
+                .matches
+                .iter()
+                .any(|m| *m != Match::Any && m.takes(recipient))
         };
         if !asked || self.routes.iter().any(own) {
             return None;
@@ -172,13 +183,15 @@ impl Match {
         match self {
             Self::Address(address) => {
                 domain.eq_ignore_ascii_case(address.domain())
-                    && recipient.local_part().eq_ignore_ascii_case(address.local_part())
+                    && recipient
+                        .local_part()
+                        .eq_ignore_ascii_case(address.local_part())
             }
             Self::Any => true,
             Self::Domain(name) => domain.eq_ignore_ascii_case(name),
             Self::Subdomains(name) => domain.len().checked_sub(name.len() + 1).is_some_and(|at| {
-                domain.as_bytes()[at] == b'.' && domain.as_bytes()[at + 1..]
-                    .eq_ignore_ascii_case(name.as_bytes())
+                domain.as_bytes()[at] == b'.'
+                    && domain.as_bytes()[at + 1..].eq_ignore_ascii_case(name.as_bytes())
             }),
         }
     }
@@ -191,13 +204,22 @@ mod tests {
     fn route(matches: Match, users: Option<&[&str]>, open_to: OpenTo) -> Route {
         let users = users.map(|users| users.iter().map(|&u| u.into()).collect());
         let transport = Arc::new(Transport::Hold { why: "test".into() });
-        Route { matches: vec![matches], users, open_to, transport }
+        Route {
+            matches: vec![matches],
+            users,
+            open_to,
+            transport,
+        }
     }
 
     fn routes() -> Routes {
         Routes::new(
             vec![
-                route(Match::Domain("x.org".into()), Some(&["alice"]), OpenTo::Anyone),
+                route(
+                    Match::Domain("x.org".into()),
+                    Some(&["alice"]),
+                    OpenTo::Anyone,
+                ),
                 route(Match::Subdomains("x.org".into()), None, OpenTo::Anyone),
                 route(Match::Address(mailbox("A@y.org")), None, OpenTo::Anyone),
                 route(Match::Any, None, OpenTo::Ours),
@@ -218,13 +240,20 @@ mod tests {
             ("ALICE+list@X.Org", Standing::Ours),
             ("\"alice\"@x.org", Standing::Ours),
             ("bob@x.org", Standing::Refused(table::NO_SUCH_USER.reply())),
-            ("+alice@x.org", Standing::Refused(table::NO_SUCH_USER.reply())),
+            (
+                "+alice@x.org",
+                Standing::Refused(table::NO_SUCH_USER.reply()),
+            ),
             ("bob@sub.x.org", Standing::Ours),
             ("bob@notx.org", Standing::Elsewhere),
             ("a@y.org", Standing::Ours),
             ("b@y.org", Standing::Elsewhere),
         ] {
-            assert_eq!(routes().standing(&mailbox(recipient)), expected, "{recipient}");
+            assert_eq!(
+                routes().standing(&mailbox(recipient)),
+                expected,
+                "{recipient}"
+            );
         }
         let none = Routes::default().standing(&mailbox("a@b.c"));
         assert_eq!(none, Standing::Refused(table::NO_SUCH_DOMAIN.reply()));
@@ -232,9 +261,17 @@ mod tests {
 
     #[test]
     fn the_postmaster_of_the_host_is_the_first_there_is() {
-        let postmaster = route(Match::Address(mailbox("postmaster@z.org")), None, OpenTo::Anyone);
+        let postmaster = route(
+            Match::Address(mailbox("postmaster@z.org")),
+            None,
+            OpenTo::Anyone,
+        );
         let routes = |first| {
-            Routes::new(vec![first, route(Match::Any, None, OpenTo::Ours)], None, "mx.z.org")
+            Routes::new(
+                vec![first, route(Match::Any, None, OpenTo::Ours)],
+                None,
+                "mx.z.org",
+            )
         };
         let bare = mailbox("PostMaster@mx.z.org");
         assert_eq!(routes(postmaster).standing(&bare), Standing::Ours);

@@ -105,7 +105,11 @@ impl Delivery {
             counts.n_deferred += u64::from(entry.n_deferred);
             counts.n_held += u64::from(entry.n_held);
             counts.size_bytes += entry.size_bytes;
-            counts.oldest = Some(counts.oldest.map_or(entry.arrived, |o| o.min(entry.arrived)));
+            counts.oldest = Some(
+                counts
+                    .oldest
+                    .map_or(entry.arrived, |o| o.min(entry.arrived)),
+            );
         }
         counts
     }
@@ -118,7 +122,12 @@ impl Delivery {
             let state = self.state();
             let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
             let range = (from, std::ops::Bound::Unbounded);
-            state.messages.range(range).take(limit).map(|(id, _)| *id).collect()
+            state
+                .messages
+                .range(range)
+                .take(limit)
+                .map(|(id, _)| *id)
+                .collect()
         };
         // One that is done by now is no longer queued.
         ids.into_iter().filter_map(|id| self.row(id)).collect()
@@ -132,14 +141,19 @@ impl Delivery {
         let message = &stored.message;
         let origin = &message.provenance.origin;
         let mut recipients = Vec::new();
-        for (index, (state, recipient)) in
-            stored.recipients.iter().zip(&message.envelope.recipients).enumerate()
+        for (index, (state, recipient)) in stored
+            .recipients
+            .iter()
+            .zip(&message.envelope.recipients)
+            .enumerate()
         {
             if state.disposition.is_final() {
                 continue;
             }
             let found = settings.routes.transport(&recipient.address, origin);
-            let destination = found.clone().map_or_else(|r| r.to_string(), |t| t.to_string());
+            let destination = found
+                .clone()
+                .map_or_else(|r| r.to_string(), |t| t.to_string());
             recipients.push(RecipientRow {
                 index: u32::try_from(index).ok()?,
                 address: recipient.address.clone(),
@@ -233,9 +247,13 @@ impl Delivery {
         self.drop_fresh(id);
         let stored = self.read_idle(id)?;
         if command == Command::Retry {
-            self.state().queue.retry_now(self.clock.now(), Which::Message(id));
+            self.state()
+                .queue
+                .retry_now(self.clock.now(), Which::Message(id));
             self.start_due();
-            return Ok(Touched { n_recipients: n_pending(&stored) });
+            return Ok(Touched {
+                n_recipients: n_pending(&stored),
+            });
         }
         let changes = changes(&stored, command, recipient, by);
         if changes.is_empty() {
@@ -244,12 +262,15 @@ impl Delivery {
         let n_recipients = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let partial = u64::from(n_recipients) < n_open(&stored);
         if stored.message.handoff.is_some() && partial {
-            return Err("this message is handed on as a whole, so its recipients cannot be \
+            return Err(
+                "this message is handed on as a whole, so its recipients cannot be \
                         changed one by one; name the message without a recipient"
-                .into());
+                    .into(),
+            );
         }
         let indexes: Vec<u32> = changes.iter().map(|(index, _)| *index).collect();
-        self.commit_command(command, &stored, changes, partial).await?;
+        self.commit_command(command, &stored, changes, partial)
+            .await?;
         for index in indexes {
             self.tell_command(command, &stored, index, by);
         }
@@ -268,10 +289,13 @@ impl Delivery {
                 return Err(format!("no message {id} is queued here"));
             }
             let jobs = state.queue.jobs_after(None).skip_while(|job| job.id < id);
-            jobs.take_while(|job| job.id == id).any(|job| job.state == JobState::UnderWay)
+            jobs.take_while(|job| job.id == id)
+                .any(|job| job.state == JobState::UnderWay)
         };
         if busy {
-            return Err(format!("an attempt for message {id} is under way; try again in a moment"));
+            return Err(format!(
+                "an attempt for message {id} is under way; try again in a moment"
+            ));
         }
         self.spool.message(id).map_err(|e| e.to_string())
     }
@@ -291,9 +315,15 @@ impl Delivery {
             return Ok(());
         }
         let n_changed = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
-        let progress =
-            Progress { recipients, next_due: message.next_due, handoff: message.handoff };
-        self.spool.progress(id, progress).await.map_err(|e| e.to_string())?;
+        let progress = Progress {
+            recipients,
+            next_due: message.next_due,
+            handoff: message.handoff,
+        };
+        self.spool
+            .progress(id, progress)
+            .await
+            .map_err(|e| e.to_string())?;
         let mut state = self.state();
         if let Some(entry) = state.messages.get_mut(&id) {
             match command {
@@ -316,8 +346,9 @@ impl Delivery {
         let message = &stored.message;
         for (state, recipient) in stored.recipients.iter().zip(&message.envelope.recipients) {
             if state.disposition == Disposition::Held {
-                let found =
-                    settings.routes.transport(&recipient.address, &message.provenance.origin);
+                let found = settings
+                    .routes
+                    .transport(&recipient.address, &message.provenance.origin);
                 self.insert_at(stored, &site_name(found), self.clock.now());
             }
         }
@@ -330,7 +361,10 @@ impl Delivery {
             Command::Release | Command::Retry => Disposition::Pending,
         };
         let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let attempts = stored.recipients.get(place).map_or(0, |state| state.attempts);
+        let attempts = stored
+            .recipients
+            .get(place)
+            .map_or(0, |state| state.attempts);
         let Some(about) = self.about(stored, index, "queue", attempts, disposition) else {
             return;
         };
@@ -342,9 +376,18 @@ impl Delivery {
 impl Command {
     fn event(self, about: About, by: &str) -> What {
         match self {
-            Self::Drop => What::Dropped { about, by: by.into() },
-            Self::Hold => What::Held { about, reason: format!("held by {by}").into() },
-            Self::Release | Self::Retry => What::Released { about, by: by.into() },
+            Self::Drop => What::Dropped {
+                about,
+                by: by.into(),
+            },
+            Self::Hold => What::Held {
+                about,
+                reason: format!("held by {by}").into(),
+            },
+            Self::Release | Self::Retry => What::Released {
+                about,
+                by: by.into(),
+            },
         }
     }
 
@@ -385,10 +428,17 @@ fn changes(
 }
 
 fn n_open(stored: &Stored) -> u64 {
-    stored.recipients.iter().filter(|state| !state.disposition.is_final()).count() as u64
+    stored
+        .recipients
+        .iter()
+        .filter(|state| !state.disposition.is_final())
+        .count() as u64
 }
 
 fn n_pending(stored: &Stored) -> u32 {
-    let pending = stored.recipients.iter().filter(|s| s.disposition == Disposition::Pending);
+    let pending = stored
+        .recipients
+        .iter()
+        .filter(|s| s.disposition == Disposition::Pending);
     u32::try_from(pending.count()).unwrap_or(u32::MAX)
 }

@@ -58,8 +58,12 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> V
     provenance.visited.push(own_name.clone());
     let lowest_unsettled = next.lowest_unsettled(&key);
     // Its client has its 250: each recipient is settled by its own reply.
-    let parameters =
-        Parameters { provenance, key: Some(key), lowest_unsettled, mode: Mode::Each };
+    let parameters = Parameters {
+        provenance,
+        key: Some(key),
+        lowest_unsettled,
+        mode: Mode::Each,
+    };
     let len = work.content.content_len();
     let mut whole = Vec::new();
     let content = if len <= SMALL_LEN_MAX {
@@ -70,7 +74,10 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> V
             Ok(_) | Err(_) => return vec![Outcome::Deferred(table::TRY_AGAIN.reply()); n],
         }
     } else {
-        Content::Source(Arc::new(Stored { len, reader: Mutex::new(work.content) }))
+        Content::Source(Arc::new(Stored {
+            len,
+            reader: Mutex::new(work.content),
+        }))
     };
     let handoff = handoff::Handoff {
         parameters: &parameters,
@@ -100,6 +107,10 @@ impl Source for Stored {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let read = reader.read_at(offset, buffer).map_err(io::Error::other)?;
-        if read == buffer.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        if read == buffer.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
     }
 }
