@@ -148,3 +148,6 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ mod tests {
         let (done, finished) = tokio::sync::oneshot::channel();
         let clients = std::thread::spawn(move || {
             let answers: Vec<String> = (0..3)
-                .map(|_| std::io::read_to_string(TcpStream::connect(address).unwrap()).unwrap())
+                .map(|_| io::read_to_string(TcpStream::connect(address).unwrap()).unwrap())
                 .collect();
             done.send(()).unwrap();
             answers

@@ -64,7 +64,7 @@ impl Watch<'_> {
     }
 
     /// Everything up to the question to the processes.
-    fn prepare_reload(&mut self, request: Option<u64>, now: Moment) -> Result<Reloading, String> {
+    fn prepare_reload(&self, request: Option<u64>, now: Moment) -> Result<Reloading, String> {
         if self.stopping.is_some() {
             return Err("the system is stopping".to_owned());
         }

@@ -22,6 +22,11 @@ const ORPHANS_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks.
 const ORPHANS_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Whoever asks whether a system is running ([`running`]) holds its lock for an instant; so often,
+/// and after so long, it is tried again.
+const LOOKERS_TRIES: u32 = 10;
+const LOOKERS_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Why the state directory cannot be taken over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
@@ -77,7 +82,7 @@ impl StateDirectory {
         make_directory(&path.join("log"), 0o750)?;
         make_directory(&path.join("tls"), 0o700)?;
         let mut pid = open(&path.join("pid"))?;
-        if !try_lock(&pid, &path.join("pid"))? {
+        if !lock_in_a_moment(&pid, &path.join("pid")).await? {
             return Err(StateError::AlreadyRunning {
                 pid: read_pid(&mut pid),
                 state: path.into(),
@@ -159,6 +164,17 @@ pub(crate) fn all_gone(state: &Path) -> io::Result<bool> {
     }
 }
 
+/// As [`try_lock`], but lets those finish that only look whether it is locked.
+async fn lock_in_a_moment(file: &File, path: &Path) -> Result<bool, StateError> {
+    for _ in 0..LOOKERS_TRIES {
+        if try_lock(file, path)? {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOKERS_INTERVAL).await;
+    }
+    try_lock(file, path)
+}
+
 async fn wait_for_orphans(
     state: &Path,
     lock: &File,
@@ -234,3 +250,6 @@ fn read_pid(file: &mut File) -> Box<str> {
         digits.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

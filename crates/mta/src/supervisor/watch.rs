@@ -144,6 +144,11 @@ impl<'a> Watch<'a> {
 
     /// Does everything whose time has come; when to look again.
     fn do_what_is_due(&mut self, now: Moment) -> Option<Moment> {
+        if self.stopping.is_none() {
+            // An instance that a reload removed, and that has stopped.
+            self.members
+                .retain(|member| !matches!(member.presence, Presence::Gone));
+        }
         let due = [
             self.stop_what_may_stop(now),
             self.start_what_may_start(now),

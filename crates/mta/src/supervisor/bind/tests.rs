@@ -1,0 +1,94 @@
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use super::*;
+
+/// A directory that is removed when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("postern-bind-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn address(&self) -> ListenAddress {
+        ListenAddress::Unix(self.0.join("socket"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
+    Bound::new(address, OpenFor::Owner)
+}
+
+#[test]
+fn a_port_is_bound_once() {
+    let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+    let first = bind(&any).unwrap();
+    assert_ne!(first.actual, any);
+    let error = bind(&first.actual).unwrap_err();
+    assert!(
+        error.to_string().contains("cannot listen on 127.0.0.1:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_port_is_free_again_while_an_old_connection_lingers() {
+    let first = bind(&ListenAddress::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let ListenAddress::Tcp(address) = first.actual else {
+        panic!("not TCP")
+    };
+    let client = std::net::TcpStream::connect(address).unwrap();
+    let listener = std::net::TcpListener::from(first.socket.try_clone().unwrap());
+    // The side that closes first is the one whose port lingers.
+    drop(listener.accept().unwrap());
+    drop((client, listener, first));
+    bind(&ListenAddress::Tcp(address)).unwrap();
+}
+
+#[test]
+fn a_socket_file_left_behind_is_replaced() {
+    let scratch = Scratch::new("stale");
+    drop(UnixListener::bind(scratch.0.join("socket")).unwrap());
+    let bound = bind(&scratch.address()).unwrap();
+    let mode = std::fs::metadata(scratch.0.join("socket"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    UnixStream::connect(scratch.0.join("socket")).unwrap();
+    drop(bound);
+    assert!(!scratch.0.join("socket").exists());
+}
+
+#[test]
+fn a_socket_that_answers_is_not_taken_away() {
+    let scratch = Scratch::new("alive");
+    let _alive = UnixListener::bind(scratch.0.join("socket")).unwrap();
+    let error = bind(&scratch.address()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("another program answers there"),
+        "{error}"
+    );
+    UnixStream::connect(scratch.0.join("socket")).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let scratch = Scratch::new("file");
+    std::fs::write(scratch.0.join("socket"), "precious").unwrap();
+    assert!(bind(&scratch.address()).is_err());
+    assert_eq!(
+        std::fs::read_to_string(scratch.0.join("socket")).unwrap(),
+        "precious"
+    );
+}
