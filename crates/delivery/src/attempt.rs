@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mail::reply::table;
 use mail::{Disposition, Outcome, Reply};
 use queue::Finish;
-use spool::{ReadError, Stored};
+use spool::{CommitError, Progress, ReadError, Stored};
 
 use crate::delivery::{Delivery, Settings, site_name};
 use crate::record::Tried;
@@ -45,6 +45,11 @@ impl Delivery {
         if ways.is_empty() {
             return Finish::Done;
         }
+        let Ok(stored) = self.with_key(stored, &ways).await else {
+            return Finish::Retry {
+                due: self.clock.now() + UNREADABLE_PAUSE,
+            };
+        };
         if !self.record_beginning(&stored).await {
             return Finish::Retry {
                 due: self.clock.now() + UNREADABLE_PAUSE,
@@ -117,6 +122,34 @@ impl Delivery {
             way.recipients.push(index);
         }
         ways
+    }
+
+    /// A message that was not accepted for a handoff may come to one by a change of the routes. Its
+    /// key is on stable storage before it is used.
+    async fn with_key(
+        &self,
+        mut stored: Arc<Stored>,
+        ways: &BTreeMap<usize, Way>,
+    ) -> Result<Arc<Stored>, CommitError> {
+        let next = ways.values().find_map(|way| match &*way.transport {
+            Transport::Handoff(next) => Some(next),
+            _ => None,
+        });
+        let (Some(next), None) = (next, stored.message.handoff) else {
+            return Ok(stored);
+        };
+        let message = &mut Arc::make_mut(&mut stored).message;
+        message.handoff = Some(next.draw_key());
+        let progress = Progress {
+            recipients: Vec::new(),
+            next_due: message.next_due,
+            handoff: message.handoff,
+        };
+        let committed = self.spool.progress(stored.id, progress).await;
+        if let Err(e) = &committed {
+            self.alarm(&format!("a handoff key could not be recorded: {e}"));
+        }
+        committed.map(|()| stored)
     }
 
     /// From the second attempt on, an attempt is on stable storage before it begins. For the first,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mail::event::{About, Event, Sink, What};
-use mail::{Disposition, InstanceName, MessageId, Moment, Timestamp};
+use mail::{Disposition, MessageId, Moment, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
 use spool::{Message, ReadError, Recovery, Spool, Stored};
@@ -42,7 +42,6 @@ pub struct Settings {
 
 /// The deliveries of one instance.
 pub struct Delivery {
-    pub(crate) name: InstanceName,
     pub(crate) spool: Spool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Arc<Entropy>,
@@ -83,8 +82,6 @@ pub(crate) struct Entry {
 
 /// Everything that a [`Delivery`] is made of.
 pub struct Parts {
-    /// The instance.
-    pub name: InstanceName,
     /// Its spool.
     pub spool: Spool,
     /// The clock.
@@ -114,7 +111,6 @@ impl Delivery {
             stopping: false,
         };
         Arc::new(Self {
-            name: parts.name,
             spool: parts.spool,
             clock,
             entropy: parts.entropy,

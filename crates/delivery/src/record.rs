@@ -283,16 +283,17 @@ fn attempts(stored: &Stored, index: u32) -> u32 {
 /// recipients and needs another number; where nothing is settled, the same key is used again.
 fn next_key(stored: &Stored, tried: &[Tried], changes: &Changes) -> Option<mail::HandoffKey> {
     let key = stored.message.handoff?;
-    if changes.n_pending == 0 {
-        return None;
-    }
-    if changes.n_closed == 0 {
-        return Some(key);
-    }
-    tried.iter().find_map(|t| match &*t.transport {
-        Transport::Handoff(next) => Some(next.draw_key()),
+    let next = tried.iter().find_map(|t| match &*t.transport {
+        Transport::Handoff(next) => Some(next),
         _ => None,
-    })
+    });
+    match next {
+        // Other recipients were tried: those of the handoff are still in doubt under their key.
+        None => Some(key),
+        Some(_) if changes.n_pending == 0 => None,
+        Some(_) if changes.n_closed == 0 => Some(key),
+        Some(next) => Some(next.draw_key()),
+    }
 }
 
 /// Says that time ran out, and what the last attempt had come to.

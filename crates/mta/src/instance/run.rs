@@ -123,7 +123,6 @@ async fn run(
     let composition = Composition::of(own.role);
     let settings = Arc::new(delivery_settings(&config, &own, clock, next.as_ref()));
     let delivery = Delivery::new(Parts {
-        name: own.name.clone(),
         spool: spool.clone(),
         clock,
         entropy: Arc::clone(&entropy),
