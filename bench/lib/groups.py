@@ -64,6 +64,14 @@ class Group:
     def remove(self):
         """Takes the group away, once its processes are gone."""
 
+    def stop(self):
+        """Ends what was started in it, and takes it away."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.remove()
+
 
 class V1Group(Group):
     """Control groups, version 1: one folder for each controller."""

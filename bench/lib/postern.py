@@ -25,6 +25,7 @@ role = "output"
 [[instance.output.route]]
 domain = "sink.test"
 users = ["foo"]
+open_to = "anyone"
 to = {{ relay = "127.0.0.1:{sink}" }}
 """
 
@@ -58,8 +59,9 @@ class Postern(Mta):
         self.finish([self.supervisor])
 
     def part_of(self, _part, pid):
-        """One group has them all; each shows its name in its arguments or as its title."""
-        return read(f"/proc/{pid}/comm").strip()
+        """One group has them all; each was started with its name as its last argument."""
+        words = read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
+        return words[-1] if words[1:-1] == ["instance"] or words[1:] == ["control"] else "supervisor"
 
     def version(self):
         out = subprocess.run([self.program, "--version"], capture_output=True, text=True,

@@ -37,6 +37,4 @@ class Sink:
         return {name: int(value) for name, _, value in (word.partition("=") for word in words)}
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.group.remove()
+        self.group.stop()
