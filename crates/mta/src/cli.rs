@@ -5,14 +5,21 @@
 //! is missing and gives an exit status of its own. Nothing that came from outside reaches a
 //! terminal raw.
 
+mod address_list;
 mod arguments;
 mod check;
 mod connection;
 mod exit;
+mod letter;
 mod lifecycle;
 mod output;
 mod queue;
+#[cfg(test)]
+mod reference;
+mod send;
+mod sendmail;
 mod status;
+mod submission;
 mod system;
 mod trace;
 mod welcome;
@@ -60,10 +67,7 @@ pub(crate) fn sendmail(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         json: false,
         instance: None,
     };
-    {
-        let _ = (system, arguments);
-        Exit::Error.into()
-    }
+    finish(sendmail::run(&system, arguments.collect()))
 }
 
 fn finish(result: Result<Exit, Failure>) -> ExitCode {
@@ -88,7 +92,8 @@ fn carry_out(arguments: &SystemArguments, verb: Verb) -> Result<Exit, Failure> {
         Verb::Reload => lifecycle::reload(arguments, &state()?),
         Verb::Run(run) if run.detached => lifecycle::run_detached(source),
         Verb::Run(_) => lifecycle::run(source),
-        Verb::Send(_) | Verb::Sendmail(_) => Err(Failure::error("not yet")),
+        Verb::Send(send) => send::run(arguments, &source, &send),
+        Verb::Sendmail(sendmail) => sendmail::run(arguments, sendmail.arguments),
         Verb::Start => lifecycle::start(&source),
         Verb::Status => status::run(arguments, &state()?),
         Verb::Stop => lifecycle::stop(&system::config(&source)?),

@@ -19,6 +19,7 @@ mod verbs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::InstanceName;
@@ -32,8 +33,6 @@ use crate::leash::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, 
 use log::Log;
 use members::Shared;
 use supervisor_end::SupervisorEnd;
-
-pub(crate) use log::numbered;
 
 /// How often what waits is written to the log.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
@@ -94,11 +93,15 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         shared.add(channels)?;
     }
     let (supervisor, to_leash) = SupervisorEnd::new();
+    let places = operators::places();
     for (_, socket) in listeners {
-        let serving = operators::serve(socket, Rc::clone(&shared), supervisor.clone());
+        let (shared, places) = (Rc::clone(&shared), Arc::clone(&places));
+        let serving = operators::serve(socket, shared, supervisor.clone(), places);
         tokio::task::spawn_local(serving);
     }
     leash.say(Up::Ready).await;
+    let text = format!("control started as process {}", std::process::id());
+    shared.log.borrow_mut().note(shared.now(), &text);
     let control = Control {
         shared,
         leash,
@@ -107,6 +110,7 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         is_orphan: false,
     };
     control.obey(to_leash).await;
+    operators::last_words(&places).await;
     drop(lock);
     Ok(())
 }
@@ -158,6 +162,10 @@ impl Control {
             }
         }
         self.shared.drain();
+        self.shared
+            .log
+            .borrow_mut()
+            .note(self.shared.now(), "control stops");
         self.shared.log.borrow_mut().flush(self.shared.now());
     }
 

@@ -13,6 +13,8 @@ pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod line;
 mod neutral;
+#[cfg(test)]
+mod reference;
 pub(crate) mod render;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mail::InstanceName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
@@ -23,6 +24,7 @@ use super::output::{complain, print_json, print_line, print_text};
 use super::system;
 use super::welcome::Welcome;
 use crate::config::Config;
+use crate::leash::Weight;
 use crate::supervisor::{self, Progress, Source};
 
 /// How long `start` waits for the system to be ready.
@@ -52,6 +54,7 @@ pub(crate) fn run(source: Source) -> Result<Exit, Failure> {
         Progress::Started => print_text(&welcome.text()),
         Progress::Stopped => print_line("stopped"),
         Progress::Stopping => print_line("stopping"),
+        // Whoever reads standard error sees the whole log there.
         Progress::Told(_) => {}
         Progress::WaitingForOrphans => {
             print_line("waiting for processes of an earlier supervisor to stop");
@@ -69,13 +72,22 @@ pub(crate) fn run(source: Source) -> Result<Exit, Failure> {
 pub(crate) fn run_detached(source: Source) -> Result<Exit, Failure> {
     // Fails only for the leader of a group, which has a session to itself already.
     let _ = rustix::process::setsid();
-    let mut show = |progress: &Progress<'_>| {
-        if matches!(progress, Progress::Started) {
-            let _ = io::stdout()
+    let mut is_ready = false;
+    let mut show = |progress: &Progress<'_>| match progress {
+        Progress::Started if !is_ready => {
+            is_ready = true;
+            let mut stdout = io::stdout();
+            let _ = stdout
                 .write_all(READY.as_bytes())
-                .and_then(|()| io::stdout().flush());
+                .and_then(|()| stdout.flush());
             silence_stdout();
         }
+        Progress::Told(told) if !is_ready && told.weight == Weight::Alarm => {
+            let about = told.about.as_ref().map_or("postern", InstanceName::as_str);
+            print_line(format!("{about}: {}", told.text));
+        }
+        Progress::Listening { .. } | Progress::Started | Progress::Stopped => {}
+        Progress::Stopping | Progress::Told(_) | Progress::WaitingForOrphans => {}
     };
     if let Err(error) = supervisor::run(source, &mut show) {
         print_line(error);
@@ -121,7 +133,8 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
         return Err(Failure::error("cannot start: no pipe"));
     };
     let (said, is_late) = read_until_ready(output, Instant::now() + START_TIME).map_err(cannot)?;
-    if said.ends_with(READY) {
+    if let Some(before) = said.strip_suffix(READY) {
+        complain(before);
         print_text(&Welcome::new(source, &config).text_for_background(child.id()));
         return Ok(Exit::Done);
     }
@@ -210,11 +223,14 @@ pub(crate) fn stop(config: &Config) -> Result<Exit, Failure> {
             limit_ms.map_or(config.stop_timeout, Duration::from_millis)
         }
         Err(failure) => {
-            complain(&format!(
-                "{}; telling the supervisor by signal",
-                failure.text
-            ));
-            terminate(state, pid).map_err(look)?;
+            // A system that has little to finish may be gone before it has answered.
+            if supervisor::running(state).map_err(look)? == Some(pid) {
+                complain(&format!(
+                    "{}; telling the supervisor by signal",
+                    failure.text
+                ));
+                terminate(state, pid).map_err(look)?;
+            }
             config.stop_timeout
         }
     };

@@ -54,10 +54,16 @@ pub(crate) fn print_json(value: &Value) {
     write_stdout(&(neutral_json(value) + "\n"));
 }
 
-/// Says what went wrong, on the standard error stream.
+/// Says what went wrong, on the standard error stream. Several lines are a list that speaks for
+/// itself, such as the findings about a configuration.
 pub(crate) fn complain(text: &str) {
+    let name = if text.trim_end().contains('\n') {
+        ""
+    } else {
+        "postern: "
+    };
     for line in text.lines() {
-        let _ = writeln!(std::io::stderr(), "postern: {}", neutral(line));
+        let _ = writeln!(std::io::stderr(), "{name}{}", neutral(line));
     }
 }
 

@@ -105,11 +105,6 @@ impl Filter {
         }
     }
 
-    /// Whether it chooses everything.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.terms.is_empty()
-    }
-
     /// Whether it names a message by its number but not the instance whose number that is.
     pub(crate) fn is_ambiguous(&self) -> bool {
         let named = |term: &Term| matches!(term, Term::Instance(_));

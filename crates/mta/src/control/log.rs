@@ -280,7 +280,7 @@ fn rotate(path: &Path, keep: u32) -> io::Result<()> {
 }
 
 /// The path of a log that was put aside.
-pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
+fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()

@@ -28,10 +28,24 @@ const N_OPERATORS_MAX: usize = 32;
 const REQUEST_LEN_MAX: u64 = 64 * 1024;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// How long control waits at its end for those who are being answered.
+const LAST_WORDS_TIME: Duration = Duration::from_millis(200);
 /// How many answers wait while an operator's program reads.
 const N_ANSWERS_MAX: usize = 16;
 /// How long to wait after a connection could not be accepted, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// As many places as there are for operators.
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(N_OPERATORS_MAX))
+}
+
+/// Waits until no operator is being answered, [`LAST_WORDS_TIME`] at most.
+pub(super) async fn last_words(places: &Semaphore) {
+    let n_places = u32::try_from(N_OPERATORS_MAX).unwrap_or(u32::MAX);
+    // Who is not done by then is not told any more.
+    let _ = timeout(LAST_WORDS_TIME, places.acquire_many(n_places)).await;
+}
 
 /// Serves the socket for ever. Must be run within a `LocalSet`.
 ///
@@ -41,11 +55,11 @@ pub(super) async fn serve(
     socket: OwnedFd,
     shared: Rc<Shared>,
     supervisor: SupervisorEnd,
+    places: Arc<Semaphore>,
 ) -> io::Result<()> {
     let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(N_OPERATORS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;

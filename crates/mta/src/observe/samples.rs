@@ -58,12 +58,24 @@ fn accepted(origin: Origin) -> What {
 
 /// Every kind, and every form that its fields can take.
 pub(crate) fn all() -> Vec<Event> {
-    let traced = |n, what| event(Some(trace(n)), what);
+    [accepted_ones(), about_recipients(), others()].concat()
+}
+
+fn traced(n: u64, what: What) -> Event {
+    event(Some(trace(n)), what)
+}
+
+fn accepted_ones() -> Vec<Event> {
     vec![
         traced(1, accepted(Origin::Outside)),
         traced(2, accepted(Origin::Local { uid: 1000 })),
         traced(3, accepted(Origin::Generated)),
         traced(4, accepted(Origin::Authenticated("bob = \"x\"".into()))),
+    ]
+}
+
+fn about_recipients() -> Vec<Event> {
+    vec![
         event(
             None,
             What::Alarm {
@@ -115,6 +127,11 @@ pub(crate) fn all() -> Vec<Event> {
                 reply: reply(550),
             },
         ),
+    ]
+}
+
+fn others() -> Vec<Event> {
+    vec![
         traced(
             9,
             What::HandedOff {

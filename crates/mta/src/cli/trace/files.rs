@@ -23,7 +23,7 @@ impl LogFiles {
     pub(super) fn find(log: &Path) -> io::Result<Self> {
         let name = log.file_name().unwrap_or_default().as_encoded_bytes();
         let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
-        for entry in std::fs::read_dir(log.parent().unwrap_or(Path::new("/")))? {
+        for entry in std::fs::read_dir(log.parent().unwrap_or(log))? {
             let entry = entry?;
             let is_ours = entry.file_name().as_encoded_bytes().starts_with(name);
             let is_packed = entry

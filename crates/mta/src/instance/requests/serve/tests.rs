@@ -10,9 +10,12 @@ use super::*;
 
 const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
 
+/// A step, the message and the recipient that it was done to.
+type Steered = (Step, u64, Option<u32>);
+
 struct List {
     rows: Vec<QueueRow>,
-    steered: Mutex<Vec<(Step, u64, Option<u32>, String)>>,
+    steered: Mutex<Vec<Steered>>,
 }
 
 impl QueueView for List {
@@ -51,10 +54,11 @@ impl QueueView for List {
         if id.0 == 666 {
             return Err("the spool is full".to_owned());
         }
+        assert_eq!(by, "uid 0");
         self.steered
             .lock()
             .expect("sound")
-            .push((step, id.0, recipient, by.to_owned()));
+            .push((step, id.0, recipient));
         Ok(1)
     }
 }
@@ -85,7 +89,7 @@ fn row(id: u64, n_recipients: u32) -> QueueRow {
 }
 
 /// Sends requests to a queue of `rows`; gives the frames up to the last of each, and the steps.
-fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<(Step, u64, Option<u32>)>) {
+fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<Steered>) {
     let view = Arc::new(List {
         rows,
         steered: Mutex::default(),
@@ -130,14 +134,8 @@ fn ask(rows: Vec<QueueRow>, requests: &[&str]) -> (Vec<Value>, Vec<(Step, u64, O
         server.abort();
         frames
     });
-    let steered = view.steered.lock().expect("sound");
-    (
-        frames,
-        steered
-            .iter()
-            .map(|(step, id, index, _)| (*step, *id, *index))
-            .collect(),
-    )
+    let steered = view.steered.lock().expect("sound").clone();
+    (frames, steered)
 }
 
 /// A request that is valid for ever.

@@ -1,0 +1,392 @@
+//! `sendmail`: the arguments that programs have given it for forty years.
+//!
+//! `-t` takes recipients from To, Cc and Bcc besides those of the command line; `-i` (`-oi`) lets a
+//! single dot be a line like any other; `-f` (`-r`) names the envelope sender, `-F` the full name;
+//! `-bp` shows the queue as `mailq` does. Other options of the original are read and ignored.
+//!
+//! # Failure
+//! There is no queue of its own: where submission cannot be reached, nothing is kept and the
+//! status is 75 (EX_TEMPFAIL), which programs know as *try again*.
+
+use std::ffi::OsString;
+use std::io;
+
+use mail::{Mailbox, ReplyClass, ReversePath};
+
+use super::address_list;
+use super::arguments::{FilterArguments, ListArguments, QueueVerb, SystemArguments};
+use super::exit::{Exit, Failure};
+use super::letter::{Draft, Ending};
+use super::output::print_line;
+use super::submission::{Door, Letter, SubmitError, Submitted, submit};
+use super::{queue, send, system};
+
+/// Of sysexits.h.
+mod sysexits {
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const DATAERR: u8 = 65;
+    pub(super) const NOINPUT: u8 = 66;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const TEMPFAIL: u8 = 75;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+/// What the arguments say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Options {
+    mode: Mode,
+    ending: Ending,
+    recipients_from: RecipientsFrom,
+    sender: Option<String>,
+    full_name: Option<String>,
+    config: Option<OsString>,
+    recipients: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// `-bm`, and without any.
+    Deliver,
+    /// `-bi`: there is no alias database to be made.
+    Initialise,
+    /// `-bp`.
+    PrintQueue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecipientsFrom {
+    Arguments,
+    /// `-t`.
+    Header,
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// With a status of sysexits.h.
+pub(crate) fn run(arguments: &SystemArguments, words: Vec<OsString>) -> Result<Exit, Failure> {
+    let options = Options::parse(words).map_err(|text| failure(sysexits::USAGE, text))?;
+    let mut arguments = arguments.clone();
+    arguments.config = options.config.clone().map(Into::into).or(arguments.config);
+    match options.mode {
+        Mode::Deliver => deliver(&arguments, options),
+        Mode::Initialise => {
+            print_line("there is no alias database to be made");
+            Ok(Exit::Done)
+        }
+        Mode::PrintQueue => {
+            let state = system::state(&system::source(&arguments))?;
+            let list = ListArguments {
+                filter: FilterArguments { filter: Vec::new() },
+                limit: 1000,
+            };
+            queue::run(&arguments, &state, QueueVerb::List(list))
+        }
+    }
+}
+
+fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failure> {
+    let config = system::config(&system::source(arguments))
+        .map_err(|Failure { text, .. }| failure(sysexits::CONFIG, text))?;
+    let input = send::read_bounded(io::stdin().lock()).map_err(|error| {
+        failure(
+            sysexits::NOINPUT,
+            format!("cannot read the message: {error}"),
+        )
+    })?;
+    let draft = Draft::read(&input, options.ending);
+    let recipients = recipients(&options, &draft, &config.hostname)
+        .map_err(|text| failure(sysexits::DATAERR, text))?;
+    if recipients.is_empty() {
+        return Err(failure(sysexits::USAGE, "no recipients".to_owned()));
+    }
+    let sender = sender(&options, &config.hostname).map_err(|t| failure(sysexits::USAGE, t))?;
+    let content = send::finish(
+        draft,
+        &sender,
+        options.full_name.as_deref(),
+        &config.hostname,
+    );
+    let letter = Letter {
+        sender,
+        recipients,
+        content,
+    };
+    let submitted = Door::of(&config, arguments.instance.as_deref())
+        .and_then(|door| submit(&door, &config.hostname, &letter));
+    match submitted {
+        Ok(submitted) => {
+            send::complain_about_refused(&letter, &submitted);
+            Ok(exit_of(&submitted))
+        }
+        Err(error @ SubmitError::NoDoor) => Err(failure(sysexits::CONFIG, error.to_string())),
+        Err(error @ SubmitError::Connection(..)) => Err(failure(
+            sysexits::TEMPFAIL,
+            format!("{error}; nothing was accepted"),
+        )),
+    }
+}
+
+fn failure(status: u8, text: String) -> Failure {
+    Failure {
+        exit: Exit::Sysexits(status),
+        text,
+    }
+}
+
+/// A permanent refusal weighs more: who tries again would hear it again.
+fn exit_of(submitted: &Submitted) -> Exit {
+    let classes: Vec<ReplyClass> = submitted.replies.iter().map(mail::Reply::class).collect();
+    if classes.iter().all(|class| *class == ReplyClass::Positive) {
+        Exit::Done
+    } else if classes.contains(&ReplyClass::Permanent) || submitted.trace.is_some() {
+        // Also when some recipients have it already: to try again would send it to them twice.
+        Exit::Sysexits(sysexits::UNAVAILABLE)
+    } else {
+        Exit::Sysexits(sysexits::TEMPFAIL)
+    }
+}
+
+fn recipients(options: &Options, draft: &Draft, domain: &str) -> Result<Vec<Mailbox>, String> {
+    let mut found = Vec::new();
+    for word in &options.recipients {
+        found.extend(address_list::parse(word, domain)?);
+    }
+    if options.recipients_from == RecipientsFrom::Header {
+        // A message that is sent again goes to those whom it is sent to now (RFC 5322 §3.6.6).
+        let resent = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
+        let is_resent = resent.iter().any(|name| draft.has(name));
+        for name in if is_resent {
+            resent
+        } else {
+            ["To", "Cc", "Bcc"]
+        } {
+            for value in draft.values(name) {
+                found.extend(address_list::parse(&value, domain)?);
+            }
+        }
+    }
+    let mut unique: Vec<Mailbox> = Vec::with_capacity(found.len());
+    let mut seen = std::collections::HashSet::new();
+    unique.extend(
+        found
+            .into_iter()
+            .filter(|mailbox| seen.insert(mailbox.as_str().to_owned())),
+    );
+    Ok(unique)
+}
+
+fn sender(options: &Options, domain: &str) -> Result<ReversePath, String> {
+    match options.sender.as_deref() {
+        Some("" | "<>") => Ok(ReversePath::Null),
+        Some(text) => address_list::parse_one(text, domain).map(ReversePath::Mailbox),
+        None => address_list::parse_one(&login_name(), domain).map(ReversePath::Mailbox),
+    }
+}
+
+/// The name of who runs this program.
+fn login_name() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(uid, &users).unwrap_or_else(|| format!("uid-{uid}"))
+}
+
+/// The name of a user in a file as `/etc/passwd`.
+fn name_of(uid: u32, users: &str) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+impl Options {
+    fn parse(words: Vec<OsString>) -> Result<Self, String> {
+        let mut options = Self {
+            mode: Mode::Deliver,
+            ending: Ending::AtDot,
+            recipients_from: RecipientsFrom::Arguments,
+            sender: None,
+            full_name: None,
+            config: None,
+            recipients: Vec::new(),
+        };
+        let mut words = words.into_iter();
+        let mut only_recipients = false;
+        while let Some(word) = words.next() {
+            let text = word
+                .into_string()
+                .map_err(|_| "an argument that is not UTF-8")?;
+            match text.strip_prefix('-') {
+                Some("-") if !only_recipients => only_recipients = true,
+                Some(option) if !only_recipients && !option.is_empty() => {
+                    options.take(option, &mut words)?;
+                }
+                Some(_) | None => options.recipients.push(text),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Takes one option, without its hyphen, and its value from it or from the next word.
+    fn take(
+        &mut self,
+        option: &str,
+        words: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), String> {
+        let (letter, rest) = option.split_at(option.chars().next().map_or(0, char::len_utf8));
+        let mut value = || match rest {
+            "" => words
+                .next()
+                .ok_or_else(|| format!("-{letter} wants a value")),
+            _ => Ok(rest.into()),
+        };
+        let text = |value: OsString| {
+            value
+                .into_string()
+                .map_err(|_| format!("the value of -{letter} is not UTF-8"))
+        };
+        match (letter, rest) {
+            ("b", "i") => self.mode = Mode::Initialise,
+            ("b", "m") => self.mode = Mode::Deliver,
+            ("b", "p") => self.mode = Mode::PrintQueue,
+            ("b", _) => {
+                return Err(format!(
+                    "-b{rest} is not offered; there are -bm, -bp and -bi"
+                ));
+            }
+            ("C", _) => self.config = Some(value()?),
+            ("F", _) => self.full_name = Some(text(value()?)?),
+            ("f" | "r", _) => self.sender = Some(text(value()?)?),
+            ("i", "") | ("o", "i") => self.ending = Ending::AtEnd,
+            ("t", "") => self.recipients_from = RecipientsFrom::Header,
+            // Both at once, as people write them.
+            ("t", "i") | ("i", "t") => {
+                self.recipients_from = RecipientsFrom::Header;
+                self.ending = Ending::AtEnd;
+            }
+            // They have a value, which may be the next word.
+            ("A" | "B" | "L" | "N" | "O" | "R" | "V" | "X" | "h" | "p", _) => {
+                value()?;
+            }
+            // They have one only in the same word, or none.
+            ("G" | "U" | "d" | "e" | "m" | "n" | "o" | "q" | "s" | "v", _) => {}
+            _ => return Err(format!("-{option} is no option of sendmail")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail::{Reply, ReplyCode};
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options, String> {
+        Options::parse(words.iter().map(Into::into).collect())
+    }
+
+    #[track_caller]
+    fn check(words: &[&str], expect: impl FnOnce(&mut Options)) {
+        let mut expected = parse(&[]).expect("no options");
+        expect(&mut expected);
+        assert_eq!(parse(words), Ok(expected), "{words:?}");
+    }
+
+    #[test]
+    fn the_options_that_programs_give_are_understood() {
+        let header = |o: &mut Options| {
+            o.ending = Ending::AtEnd;
+            o.recipients_from = RecipientsFrom::Header;
+        };
+        check(&["a@b", "c@d"], |o| {
+            o.recipients = vec!["a@b".into(), "c@d".into()]
+        });
+        check(&["-t", "-i"], header);
+        check(&["-ti"], header);
+        check(&["-oi", "-t"], header);
+        check(&["-fme@x", "-F", "My Name", "a@b"], |o| {
+            o.sender = Some("me@x".into());
+            o.full_name = Some("My Name".into());
+            o.recipients = vec!["a@b".into()];
+        });
+        check(
+            &[
+                "-f",
+                "<>",
+                "-oem",
+                "-odb",
+                "-B8BITMIME",
+                "-N",
+                "never",
+                "-v",
+                "-q",
+            ],
+            |o| {
+                o.sender = Some("<>".into());
+            },
+        );
+        check(&["-r", "x", "-C", "/etc/x"], |o| {
+            o.sender = Some("x".into());
+            o.config = Some("/etc/x".into());
+        });
+        check(&["-bp"], |o| o.mode = Mode::PrintQueue);
+        check(&["-bi"], |o| o.mode = Mode::Initialise);
+        check(&["-bm", "--", "-t"], |o| o.recipients = vec!["-t".into()]);
+    }
+
+    #[test]
+    fn options_that_are_not_offered_are_refused() {
+        for words in [&["-bs"][..], &["-bd"], &["-f"], &["-z"], &["-N"]] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn recipients_come_from_arguments_and_header_once_each() {
+        let input = b"To: a@x, b@x\nCc: \"C\" <c@x>\nBcc: d\n\nbody";
+        let draft = Draft::read(input, Ending::AtEnd);
+        let found = |words: &[&str]| {
+            let options = parse(words).expect("options");
+            let list = recipients(&options, &draft, "host.example").expect("addresses");
+            list.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            found(&["-t", "b@x", "root"]),
+            "b@x root@host.example a@x c@x d@host.example"
+        );
+        assert_eq!(found(&["b@x,c@y"]), "b@x c@y");
+        let resent = Draft::read(b"To: a@x\nResent-To: e@x\n\n", Ending::AtEnd);
+        let options = parse(&["-t"]).expect("options");
+        let list = recipients(&options, &resent, "host.example").expect("addresses");
+        assert_eq!(list.len(), 1);
+        let bad = Draft::read(b"To: a b\n\n", Ending::AtEnd);
+        assert!(recipients(&options, &bad, "host.example").is_err());
+    }
+
+    #[test]
+    fn the_status_says_whether_to_try_again() {
+        let submitted = |codes: &[u16], is_accepted: bool| Submitted {
+            replies: codes
+                .iter()
+                .map(|c| Reply::new(ReplyCode::new(*c), None, "x"))
+                .collect(),
+            trace: is_accepted.then(|| mail::TraceId::from_bytes([0; 16])),
+        };
+        assert_eq!(exit_of(&submitted(&[250, 250], true)), Exit::Done);
+        assert_eq!(exit_of(&submitted(&[451], false)), Exit::Sysexits(75));
+        assert_eq!(exit_of(&submitted(&[550, 451], false)), Exit::Sysexits(69));
+        assert_eq!(exit_of(&submitted(&[250, 451], true)), Exit::Sysexits(69));
+    }
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbad line\nalice:x:1000:1000::/:\n";
+        assert_eq!(name_of(1000, users).as_deref(), Some("alice"));
+        assert_eq!(name_of(1, users), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! Giving a message to the submission instance: a blocking driver around the client machine.
+//!
+//! # Failure
+//! Nobody there, a connection that breaks or a server that is silent is temporary: the caller
+//! tries again. What the server refuses is told for each recipient.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::{BodyType, Mailbox, Moment, Notify, Reply, ReversePath, Security, TraceId};
+use net::Clock;
+use smtp::client::{
+    Client, ClientRecipient, Dialect, Event, Finished, Settings, Timeouts, TlsWish, Transaction,
+};
+
+use crate::config::{Config, ListenAddress, ListenSecurity, Role};
+use crate::observe::neutral;
+
+/// How long nobody may say anything, whatever the machine would wait: somebody looks on.
+const SILENCE_TIME: Duration = Duration::from_secs(330);
+
+/// Where a submission instance listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// A port of this machine.
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// The envelope sender.
+    pub(crate) sender: ReversePath,
+    /// For whom.
+    pub(crate) recipients: Vec<Mailbox>,
+    /// The content, its lines ended by CR LF.
+    pub(crate) content: Vec<u8>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Submitted {
+    /// One reply for each recipient, in their order.
+    pub(crate) replies: Vec<Reply>,
+    /// Its journey, where it was accepted.
+    pub(crate) trace: Option<TraceId>,
+}
+
+/// Why it could not be given.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    /// The connection could not be made or broke.
+    #[error("cannot reach submission at {0}: {1}")]
+    Connection(String, #[source] io::Error),
+    /// No submission instance listens where this program can reach it.
+    #[error("no submission instance of this configuration listens on this machine without TLS")]
+    NoDoor,
+}
+
+impl Door {
+    /// Where the submission instance listens: its socket file rather than a port, because there
+    /// the kernel says who submits. `name` chooses among several.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub(crate) fn of(config: &Config, name: Option<&str>) -> Result<Self, SubmitError> {
+        let submission = config.instances.iter().filter(|instance| {
+            instance.role == Role::Submission && name.is_none_or(|n| n == instance.name.as_str())
+        });
+        let plain = submission
+            .flat_map(|instance| &instance.listen)
+            .filter(|listen| listen.security == ListenSecurity::Plain);
+        let mut tcp = None;
+        for listen in plain {
+            match &listen.address {
+                ListenAddress::Unix(path) => return Ok(Self::Unix(path.clone())),
+                ListenAddress::Tcp(address) => tcp = tcp.or_else(|| Some(reachable(*address))),
+            }
+        }
+        tcp.map(Self::Tcp).ok_or(SubmitError::NoDoor)
+    }
+
+    fn connect(&self) -> io::Result<Box<dyn Wire>> {
+        Ok(match self {
+            Self::Tcp(address) => Box::new(TcpStream::connect(address)?),
+            Self::Unix(path) => Box::new(UnixStream::connect(path)?),
+        })
+    }
+}
+
+impl std::fmt::Display for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// What a connection must do, whatever it runs over.
+trait Wire: Read + Write {
+    fn wait_at_most(&self, time: Duration) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))?;
+        self.set_write_timeout(Some(time))
+    }
+}
+
+impl Wire for UnixStream {
+    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))?;
+        self.set_write_timeout(Some(time))
+    }
+}
+
+/// Gives a message to submission; blocks until it is accepted or refused.
+///
+/// # Errors
+/// When submission cannot be reached or goes away before it has said anything about it.
+pub(crate) fn submit(
+    door: &Door,
+    hostname: &str,
+    letter: &Letter,
+) -> Result<Submitted, SubmitError> {
+    let lost = |error| SubmitError::Connection(door.to_string(), error);
+    let wire = door.connect().map_err(lost)?;
+    let clock = Clock::start();
+    let settings = Settings {
+        dialect: Dialect::Smtp,
+        hello_name: hostname.into(),
+        timeouts: Timeouts::LEAST,
+        tls: TlsWish::Never,
+    };
+    let client = Client::new(Arc::new(settings), Security::Plain, clock.now());
+    let finished = Conversation {
+        wire,
+        client,
+        clock,
+    }
+    .hold(letter)
+    .map_err(lost)?;
+    let accepted = finished.recipients.iter().find(|reply| reply.is_positive());
+    let trace = accepted.and_then(trace_in);
+    Ok(Submitted {
+        replies: finished.recipients,
+        trace,
+    })
+}
+
+/// The trace id in `accepted as 01K…`.
+fn trace_in(reply: &Reply) -> Option<TraceId> {
+    reply
+        .text()
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+}
+
+/// A machine and what it speaks over.
+struct Conversation {
+    wire: Box<dyn Wire>,
+    client: Client,
+    clock: Clock,
+}
+
+impl Conversation {
+    fn hold(mut self, letter: &Letter) -> io::Result<Finished> {
+        let mut answer = None;
+        loop {
+            while let Some(event) = self.client.poll_event() {
+                let now = self.clock.now();
+                match event {
+                    Event::Ready => self.client.begin(now, transaction(letter)),
+                    Event::SendContent => {
+                        self.client.content(now, &letter.content);
+                        self.client.end_content(now);
+                    }
+                    Event::Finished(finished) => {
+                        answer = Some(finished);
+                        self.client.quit(now);
+                    }
+                    Event::Closed(closed) => {
+                        let reason = closed.reason.reply();
+                        return answer
+                            .or(closed.unfinished)
+                            .ok_or_else(|| io::Error::other(neutral(&reason.to_string())));
+                    }
+                    // Neither was asked for.
+                    Event::StartTls | Event::Verified(_) => self.client.abandon(),
+                }
+            }
+            self.exchange()?;
+        }
+    }
+
+    /// Writes what is to be written, then waits for input, the end of it, or a timeout.
+    fn exchange(&mut self) -> io::Result<()> {
+        let mut out = Vec::new();
+        self.client.poll_transmit(&mut out);
+        self.wire.wait_at_most(self.patience())?;
+        self.wire.write_all(&out)?;
+        if !self.client.wants_input() {
+            return Ok(());
+        }
+        let mut buffer = [0; 4096];
+        match self.wire.read(&mut buffer) {
+            Ok(0) => self.client.handle_eof(self.clock.now()),
+            Ok(len) => self.client.handle_input(self.clock.now(), &buffer[..len]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                let due = self
+                    .client
+                    .poll_timeout()
+                    .unwrap_or_else(|| self.clock.now());
+                self.client.handle_timeout(due.max(self.clock.now()));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        let left = |due: Moment| due.since(self.clock.now()).max(Duration::from_millis(1));
+        self.client
+            .poll_timeout()
+            .map_or(SILENCE_TIME, left)
+            .min(SILENCE_TIME)
+    }
+}
+
+fn transaction(letter: &Letter) -> Transaction {
+    let body = if letter.content.is_ascii() {
+        BodyType::SevenBit
+    } else {
+        BodyType::EightBitMime
+    };
+    let recipient = |address: &Mailbox| ClientRecipient {
+        address: address.clone(),
+        notify: Notify::UNSPECIFIED,
+        orcpt: None,
+    };
+    Transaction {
+        body,
+        edge: None,
+        envid: None,
+        recipients: letter.recipients.iter().map(recipient).collect(),
+        ret: None,
+        sender: letter.sender.clone(),
+        size: letter.content.len() as u64,
+        smtputf8: false,
+        xforward: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
