@@ -32,6 +32,7 @@ use std::io;
 use std::path::PathBuf;
 
 use net::Clock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) use state::{StateError, all_gone, running};
 pub(crate) use wiring::WiringError;
@@ -68,7 +69,11 @@ impl Source {
             .filter(|finding| finding.severity == Severity::Error)
             .map(|finding| finding.to_string())
             .collect();
-        if errors.is_empty() { Ok(config) } else { Err(errors.join("\n")) }
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(errors.join("\n"))
+        }
     }
 }
 
@@ -116,13 +121,27 @@ pub(crate) enum StartError {
 ///
 /// # Errors
 /// When it did not start; nothing is left running then.
-pub(crate) fn run(
-    source: Source,
-    show: &mut dyn FnMut(&Progress<'_>),
-) -> Result<(), StartError> {
+pub(crate) fn run(source: Source, show: &mut dyn FnMut(&Progress<'_>)) -> Result<(), StartError> {
     let config = source.read().map_err(StartError::Config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(StartError::Process)?.block_on(start(source, config, show))
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(StartError::Process)?
+        .block_on(start(source, config, show))
+}
+
+/// Every connection is a descriptor; the usual limit is there for programs that could not handle
+/// more. Children inherit what is set here.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Not more than the system allows; with less than that, instances run out a little earlier.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 async fn start(
@@ -139,7 +158,10 @@ async fn start(
     wiring.add(wiring.missing(&config, state.path())?);
     for instance in &config.instances {
         for (listen, _) in wiring.listeners_of(instance) {
-            show(&Progress::Listening { name: &instance.name, listen: &listen });
+            show(&Progress::Listening {
+                name: &instance.name,
+                listen: &listen,
+            });
         }
     }
     let mut watch = Watch::new(source, config, state, wiring, Clock::start(), show)

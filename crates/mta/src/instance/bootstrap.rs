@@ -72,6 +72,11 @@ impl Bootstrap {
         }
     }
 
+    /// To be kept aside for the case that what follows fails.
+    pub(crate) fn last_words(&self) -> LastWords {
+        LastWords(self.leash.try_clone().ok())
+    }
+
     fn new(mut bundle: Bundle, leash: Leash) -> Result<Self, BootstrapError> {
         let (_, events) = bundle
             .events
@@ -94,6 +99,20 @@ impl Bootstrap {
             lock: bundle.lock.ok_or(BootstrapError::Missing("the lock"))?,
             leash,
         })
+    }
+}
+
+/// Tells the supervisor why the process is about to end, so that the reason stands in the log.
+#[derive(Debug)]
+pub(crate) struct LastWords(Option<Leash>);
+
+impl LastWords {
+    /// That it cannot start or go on.
+    pub(crate) fn fail(&self, why: &str) {
+        if let Some(leash) = &self.0 {
+            // A supervisor that is gone does not want to know.
+            let _ = leash.say(&Up::Failed(why.into()));
+        }
     }
 }
 

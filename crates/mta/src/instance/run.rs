@@ -45,14 +45,20 @@ pub(crate) fn main() -> ExitCode {
         Ok(None) => return ExitCode::SUCCESS,
         Err(e) => return fail("instance", &e.to_string()),
     };
-    let name = bootstrap.name.clone();
+    let (name, last_words) = (bootstrap.name.clone(), bootstrap.last_words());
     match start(bootstrap) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => fail(name.as_str(), &e),
+        Err(e) => {
+            last_words.fail(&e);
+            fail(name.as_str(), &e)
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "before there is an event channel, and for its failure")]
+#[expect(
+    clippy::print_stderr,
+    reason = "before there is an event channel, and for its failure"
+)]
 fn fail(name: &str, why: &str) -> ExitCode {
     eprintln!("postern: {name}: {why}");
     ExitCode::FAILURE
@@ -119,7 +125,13 @@ async fn run(
     let sink = EventSink::new(bootstrap.events);
     tokio::spawn(sink.clone().drive());
     let events: Arc<dyn Sink> = Arc::new(sink.clone());
-    let next = make_next(&own, std::mem::take(&mut bootstrap.edges_to), &spool, clock, &events);
+    let next = make_next(
+        &own,
+        std::mem::take(&mut bootstrap.edges_to),
+        &spool,
+        clock,
+        &events,
+    );
     let composition = Composition::of(own.role);
     let settings = Arc::new(delivery_settings(&config, &own, clock, next.as_ref()));
     let delivery = Delivery::new(Parts {
@@ -161,7 +173,9 @@ async fn run(
 }
 
 fn own_part<'a>(config: &'a Config, name: &InstanceName) -> Result<&'a InstanceConfig, String> {
-    config.instance(name).ok_or_else(|| format!("the configuration has no instance {name}"))
+    config
+        .instance(name)
+        .ok_or_else(|| format!("the configuration has no instance {name}"))
 }
 
 fn make_next(
@@ -178,12 +192,26 @@ fn make_next(
     let (told, events) = (name.clone(), Arc::clone(events));
     let on_change = move |change, reason: &str| {
         let (open, next) = (change == Change::Opened, told.as_str().into());
-        let what = What::Breaker { next, open, reason: reason.into() };
-        events.emit(Event { at: clock.timestamp(), trace: None, what });
+        let what = What::Breaker {
+            next,
+            open,
+            reason: reason.into(),
+        };
+        events.emit(Event {
+            at: clock.timestamp(),
+            trace: None,
+            what,
+        });
     };
     let settings = compose::next_settings(own, name);
     let ledger = Ledger::new(spool.id(), spool.epoch());
-    Some(Next::new(EdgeSender::new(fd), settings, ledger, clock, Box::new(on_change)))
+    Some(Next::new(
+        EdgeSender::new(fd),
+        settings,
+        ledger,
+        clock,
+        Box::new(on_change),
+    ))
 }
 
 fn delivery_settings(
@@ -204,33 +232,46 @@ fn delivery_settings(
 impl Instance {
     fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
         for note in &recovery.notes {
-            self.tell(What::Alarm { text: format!("spool: {note:?}").into() });
+            self.tell(What::Alarm {
+                text: format!("spool: {note:?}").into(),
+            });
         }
         let adopt = |key: &mail::HandoffKey| {
             if let Some(next) = &self.next {
                 next.adopt(key);
             }
         };
-        let n = self.delivery.recover(recovery, adopt).map_err(|e| e.to_string())?;
+        let n = self
+            .delivery
+            .recover(recovery, adopt)
+            .map_err(|e| e.to_string())?;
         let text = format!("started with {n} messages in its spool");
         self.tell(What::Instance { text: text.into() });
         Ok(())
     }
 
     fn sessions(&self, config: &Config, own: &InstanceConfig) -> Result<Sessions, String> {
-        let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(config, own, self.clock))));
+        let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(
+            config, own, self.clock,
+        ))));
         let onward = match &self.next {
             Some(next) => {
                 let has_routes = !own.routes.is_empty();
                 let own = has_routes.then_some(own_routes as Arc<dyn intake::Recipients>);
-                Onward::Next { next: Arc::clone(next), own }
+                Onward::Next {
+                    next: Arc::clone(next),
+                    own,
+                }
             }
             None => {
                 let all = compose::routes(config, own, self.clock, None);
                 Onward::Here(Arc::new(Answering(Arc::new(all))))
             }
         };
-        let tls = own.tls.as_ref().map(|tls| compose::acceptor(tls, &config.hostname));
+        let tls = own
+            .tls
+            .as_ref()
+            .map(|tls| compose::acceptor(tls, &config.hostname));
         let tls = tls.transpose()?;
         let intake = Intake {
             name: self.name.clone(),
@@ -257,7 +298,11 @@ impl Instance {
     }
 
     fn tell(&self, what: What) {
-        self.events.emit(Event { at: self.clock.timestamp(), trace: None, what });
+        self.events.emit(Event {
+            at: self.clock.timestamp(),
+            trace: None,
+            what,
+        });
     }
 }
 
@@ -302,11 +347,22 @@ impl Running {
         tokio::spawn(requests::serve(view, requests, instance.clock));
         tokio::spawn(Arc::clone(&instance.delivery).run());
         let doors = JoinSet::new();
-        Self { instance, sessions, hall, stopping, cutting, doors, prepared: None }
+        Self {
+            instance,
+            sessions,
+            hall,
+            stopping,
+            cutting,
+            doors,
+            prepared: None,
+        }
     }
 
     fn open_edge(&mut self, name: InstanceName, role: Role, fd: std::os::fd::OwnedFd) {
-        let peer = EdgePeer { name, claims: Composition::of(role).claims };
+        let peer = EdgePeer {
+            name,
+            claims: Composition::of(role).claims,
+        };
         self.doors.spawn(self.hall.clone().receive(peer, fd));
     }
 
@@ -335,7 +391,12 @@ impl Running {
         let config = Config::parse(&reload.config, "part", None).map_err(|e| e.to_string())?;
         let own = own_part(&config, &self.instance.name)?;
         let sessions = self.instance.sessions(&config, own)?;
-        let settings = delivery_settings(&config, own, self.instance.clock, self.instance.next.as_ref());
+        let settings = delivery_settings(
+            &config,
+            own,
+            self.instance.clock,
+            self.instance.next.as_ref(),
+        );
         self.prepared = Some((sessions, settings, reload));
         Ok(())
     }
@@ -353,7 +414,9 @@ impl Running {
 
     /// Ends in order, within `limit`.
     async fn stop(&mut self, limit: Duration, edges: Edges) {
-        self.instance.tell(What::Instance { text: "stopping".into() });
+        self.instance.tell(What::Instance {
+            text: "stopping".into(),
+        });
         self.stopping.send_replace(true);
         let ended = tokio::time::timeout(limit, async {
             self.wait_for_clients().await;

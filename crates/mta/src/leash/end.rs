@@ -127,9 +127,9 @@ pub(crate) fn take_standard_input() -> io::Result<Leash> {
 }
 
 impl Leash {
-    /// Of a socket; for tests and for [`take_standard_input`].
+    /// Of a socket that is not standard input.
     #[cfg(test)]
-    pub(crate) const fn new(fd: OwnedFd) -> Self {
+    const fn new(fd: OwnedFd) -> Self {
         Self { fd }
     }
 
@@ -152,6 +152,14 @@ impl Leash {
             }
         }
         Ok(None)
+    }
+
+    /// Another handle on the same end.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.fd.try_clone().map(|fd| Self { fd })
     }
 
     /// Says something, waiting for room; for a start that fails.
@@ -206,3 +214,6 @@ impl AsyncLeash {
         self.end.send(&up.encode()).await
     }
 }
+
+#[cfg(test)]
+mod tests;

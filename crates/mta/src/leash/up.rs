@@ -63,3 +63,33 @@ impl Up {
         fields.finish(said)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_reads_back_as_it_was_sent_and_not_with_an_octet_more_or_less() {
+        let every_kind = [
+            Up::Committed,
+            Up::Failed("no spool".into()),
+            Up::Pong(u64::MAX),
+            Up::Prepared,
+            Up::Ready,
+            Up::Refused(String::new().into()),
+            Up::Request("{}".into()),
+        ];
+        for up in every_kind {
+            let whole = up.encode().bytes;
+            let decode = |bytes: &[u8]| {
+                Up::decode(Frame {
+                    bytes: bytes.into(),
+                    fds: Vec::new(),
+                })
+            };
+            assert_eq!(decode(&whole).unwrap(), up);
+            assert!(decode(&whole[..whole.len() - 1]).is_err(), "{up:?}");
+            assert!(decode(&[&whole[..], b"x"].concat()).is_err(), "{up:?}");
+        }
+    }
+}

@@ -66,6 +66,7 @@ impl Watch<'_> {
         let supervisor = json!({
             "name": "supervisor", "role": "supervisor", "pid": std::process::id(),
             "generation": 1, "state": "ready", "restarts": 0,
+            "started_unix_ms": self.started_at.unix_ms(),
         });
         let members = self.members.iter().map(|member| self.process(member, now));
         std::iter::once(supervisor).chain(members).collect()

@@ -10,9 +10,10 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest delay.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A process that served this long is forgiven its earlier deaths: what it costs to start it
-/// again is little beside what it did.
-const QUIET: Duration = Duration::from_secs(5);
+/// A process that served this long is forgiven its earlier deaths. The back-off is there to bound
+/// what starting costs; one start a second costs little, and whoever was served deserves an
+/// instance that is back at once.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The delay before the next restart of one process: doubles with each death that follows a
 /// short life.

@@ -218,9 +218,11 @@ impl Watch<'_> {
     pub(super) fn beat(&mut self, now: Moment) -> Option<Moment> {
         let mut due = None;
         for at in 0..self.members.len() {
-            let Some(child) = self.members[at].child_mut() else {
-                continue;
-            };
+            // One that was told to stop has other things to do than to answer.
+            let child = self.members[at]
+                .child_mut()
+                .filter(|child| child.kill_at.is_none());
+            let Some(child) = child else { continue };
             let mut missed = false;
             if let Some(heartbeat) = &mut child.heartbeat {
                 let mut pings = Vec::new();

@@ -19,7 +19,7 @@ pub(super) const CONTROL_STOP_LIMIT: Duration = Duration::from_secs(3);
 pub(super) const RETIRE_LIMIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long all processes have to say whether they can take a reload.
-pub(super) const PREPARE_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const PREPARE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long they have to confirm that they took it, before the answer says that they have not.
 pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);

@@ -58,7 +58,10 @@ impl Watch<'_> {
     /// Begins a reload.
     pub(super) fn reload(&mut self, request: Option<u64>, now: Moment) {
         match self.prepare_reload(request, now) {
-            Ok(reloading) => self.reloading = Some(reloading),
+            Ok(reloading) => {
+                self.owing.extend(&reloading.told);
+                self.reloading = Some(reloading);
+            }
             Err(why) => self.report_reload(request, Err(why)),
         }
     }
@@ -121,6 +124,9 @@ impl Watch<'_> {
             };
             if child.ready.is_none() {
                 return Err(format!("{} is still starting; try again", member.who));
+            }
+            if self.owing.contains(&child.id) {
+                return Err(format!("{} has not answered an earlier reload", member.who));
             }
             if child
                 .heartbeat
@@ -191,6 +197,7 @@ impl Watch<'_> {
 
     /// A process is gone; the next one takes whatever is in force when it starts.
     pub(super) fn reload_lost(&mut self, id: ProcessId) {
+        self.owing.retain(|of| *of != id);
         if let Some(reloading) = &mut self.reloading {
             reloading.waiting.retain(|of| *of != id);
             reloading.told.retain(|of| *of != id);
@@ -199,6 +206,7 @@ impl Watch<'_> {
 
     /// A process cannot take it.
     pub(super) fn reload_refused(&mut self, id: ProcessId, why: &str) {
+        self.owing.retain(|of| *of != id);
         let asked = self.reloading.as_ref().is_some_and(|reloading| {
             matches!(reloading.stage, Stage::Preparing { .. }) && reloading.waiting.contains(&id)
         });
@@ -288,6 +296,7 @@ impl Watch<'_> {
             };
             self.members.sort_by_key(order);
         }
+        self.owing.extend(&reloading.told);
         reloading.waiting = reloading.told.clone();
         reloading.deadline = now + COMMIT_LIMIT;
         self.reloading = Some(reloading);
@@ -377,6 +386,7 @@ impl Watch<'_> {
     }
 
     fn reload_answered(&mut self, id: ProcessId, answered: Answered) {
+        self.owing.retain(|of| *of != id);
         if let Some(reloading) = &mut self.reloading {
             let fits = match reloading.stage {
                 Stage::Committing => answered == Answered::Committed,

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use mail::{InstanceName, Moment};
+use mail::{InstanceName, Moment, Timestamp};
 use net::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -35,7 +35,12 @@ pub(super) struct Watch<'a> {
     /// Control first, then the instances in the order of the configuration.
     pub(super) members: Vec<Member>,
     pub(super) reloading: Option<Reloading>,
+    /// Who has been told of a reload and has not answered, also after it was given up: what comes
+    /// late must not be taken for an answer to the next question.
+    pub(super) owing: Vec<ProcessId>,
     pub(super) stopping: Option<Stopping>,
+    /// When this process started.
+    pub(super) started_at: Timestamp,
     /// Whether all members have been ready once.
     started: bool,
     last_process: u64,
@@ -93,7 +98,9 @@ impl<'a> Watch<'a> {
             wiring,
             clock,
             reloading: None,
+            owing: Vec::new(),
             stopping: None,
+            started_at: clock.timestamp(),
             started: false,
             last_process: 0,
             speak,
