@@ -132,6 +132,8 @@ table! {
     CONNECTION_LOST 451 (4, 4, 2) "connection lost" "Not sent on the wire: the connection broke during an attempt.";
     ATTEMPT_TIMED_OUT 451 (4, 4, 2) "the next host took too long" "Not sent on the wire: an attempt that took too long.";
     PEER_PROTOCOL 451 (4, 5, 0) "the next host does not speak SMTP" "Not sent on the wire: a reply that is none.";
+    DELIVERY_UNCONFIRMED 451 (4, 4, 2) "no reply after the data; the next attempt may deliver it twice" "Not sent on the wire: a connection that ended after the content and before the reply to it.";
+    MAILBOX_FULL 452 (4, 2, 2) "mailbox full, try again later" "Not sent on the wire: a local delivery for which the mailbox owner has no room.";
     PEER_SIZE_EXCEEDED 552 (5, 3, 4) "message bigger than the next host takes" "Not sent on the wire: the next host's SIZE is smaller than the message.";
     PEER_WITHOUT_BODY_TYPE 554 (5, 6, 3) "the next host takes no content with 8-bit or binary octets" "Not sent on the wire: the next host lacks 8BITMIME or BINARYMIME.";
     PEER_WITHOUT_SMTPUTF8 550 (5, 6, 7) "the next host takes no internationalized addresses" "Not sent on the wire: the next host lacks SMTPUTF8.";

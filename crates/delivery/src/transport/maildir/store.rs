@@ -1,0 +1,377 @@
+//! Puts one message into the Maildirs of its recipients, durably. Everything here blocks.
+//!
+//! All files of a message are written, then all are synced, then all are renamed, and each directory
+//! is synced once: what a message needs of the disk is asked for together.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mail::reply::table;
+use mail::{Outcome, Timestamp};
+use rustix::fs::{self, AtFlags, CWD, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::super::{Octets, PIECE_LEN};
+use super::template::Place;
+
+/// What one recipient is to get.
+#[derive(Debug)]
+pub(super) struct Letter {
+    /// When the message entered the system: no trace of it can be older.
+    pub(super) arrived: Timestamp,
+    /// Fields that stand before the content.
+    pub(super) header: String,
+    /// The name of the file.
+    pub(super) name: String,
+    /// Where; `None` when there can be no such mailbox.
+    pub(super) place: Option<Place>,
+}
+
+/// Stores the letters of one message.
+#[derive(Debug)]
+pub(super) struct Store<C> {
+    content: C,
+    /// It could not be read to its end, or is damaged. That shows only once: nobody gets it.
+    unreadable: bool,
+}
+
+/// Why a letter could not be stored.
+#[derive(Debug)]
+enum Failure {
+    Content,
+    Mailbox(Errno),
+    NoSuchUser,
+}
+
+/// How far a letter has come.
+enum Stored {
+    /// Found where it belongs: an earlier attempt came this far.
+    Before(Mailbox),
+    /// Written in `tmp`.
+    Written(Mailbox, File),
+    /// Renamed into `new`.
+    Renamed(Mailbox),
+}
+
+/// The open directories of a Maildir.
+struct Mailbox {
+    tmp: OwnedFd,
+    new: OwnedFd,
+    cur: OwnedFd,
+}
+
+impl<C: Octets> Store<C> {
+    pub(super) const fn new(content: C) -> Self {
+        Self {
+            content,
+            unreadable: false,
+        }
+    }
+
+    /// One outcome for each letter.
+    pub(super) fn store(mut self, letters: &[Letter]) -> Vec<Outcome> {
+        let written: Vec<_> = letters.iter().map(|letter| self.write(letter)).collect();
+        let synced: Vec<_> = written
+            .into_iter()
+            .zip(letters)
+            .map(|(stored, letter)| stored.and_then(|stored| stored.sync(letter)))
+            .collect();
+        let renamed: Vec<_> = synced
+            .into_iter()
+            .zip(letters)
+            .map(|(stored, letter)| stored.and_then(|stored| stored.rename(letter)))
+            .collect();
+        renamed
+            .into_iter()
+            .map(|stored| match stored.and_then(|stored| stored.commit()) {
+                Ok(()) => Outcome::Delivered(table::DELIVERED_LOCALLY.reply()),
+                Err(failure) => failure.outcome(),
+            })
+            .collect()
+    }
+
+    fn write(&mut self, letter: &Letter) -> Result<Stored, Failure> {
+        let mailbox = Mailbox::open(letter.place.as_ref().ok_or(Failure::NoSuchUser)?)?;
+        if mailbox.has(letter)? {
+            return Ok(Stored::Before(mailbox));
+        }
+        if self.unreadable {
+            return Err(Failure::Content);
+        }
+        let file = mailbox.create(&letter.name)?;
+        match self.copy(&letter.header, &file) {
+            Ok(()) => Ok(Stored::Written(mailbox, file)),
+            Err(failure) => {
+                mailbox.discard(&letter.name);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Writes header and content, with LF for CR LF.
+    fn copy(&mut self, header: &str, mut file: &File) -> Result<(), Failure> {
+        let len = self.content.content_len();
+        let piece_len = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .clamp(1, PIECE_LEN);
+        let mut piece = vec![0; piece_len];
+        let mut out = Vec::with_capacity(header.len() + piece_len + 1);
+        out.extend_from_slice(header.as_bytes());
+        let mut lines = Unix::default();
+        let mut offset = 0;
+        while offset < len {
+            let read = self.content.read_at(offset, &mut piece);
+            let Some(n) = read.ok().filter(|&n| n > 0) else {
+                self.unreadable = true;
+                return Err(Failure::Content);
+            };
+            offset += n as u64;
+            lines.convert(&piece[..n], &mut out);
+            file.write_all(&out)?;
+            out.clear();
+        }
+        lines.end(&mut out);
+        file.write_all(&out)?;
+        Ok(())
+    }
+}
+
+impl Stored {
+    /// The file's octets become durable.
+    fn sync(self, letter: &Letter) -> Result<Self, Failure> {
+        if let Self::Written(mailbox, file) = &self
+            && let Err(e) = fs::fdatasync(file)
+        {
+            mailbox.discard(&letter.name);
+            return Err(e.into());
+        }
+        Ok(self)
+    }
+
+    /// The file appears in the mailbox.
+    fn rename(self, letter: &Letter) -> Result<Self, Failure> {
+        match self {
+            Self::Written(mailbox, _) => {
+                let renamed =
+                    fs::renameat(&mailbox.tmp, &*letter.name, &mailbox.new, &*letter.name);
+                if let Err(e) = renamed {
+                    mailbox.discard(&letter.name);
+                    return Err(e.into());
+                }
+                Ok(Self::Renamed(mailbox))
+            }
+            Self::Before(_) | Self::Renamed(_) => Ok(self),
+        }
+    }
+
+    /// Its name becomes durable.
+    fn commit(self) -> Result<(), Failure> {
+        match self {
+            // The attempt that left it here may have ended before this.
+            Self::Before(mailbox) => {
+                fs::fsync(&mailbox.new)?;
+                fs::fsync(&mailbox.cur)?;
+            }
+            Self::Renamed(mailbox) | Self::Written(mailbox, _) => fs::fsync(&mailbox.new)?,
+        }
+        Ok(())
+    }
+}
+
+impl Mailbox {
+    /// Opens the Maildir, and makes what is missing of it.
+    fn open(place: &Place) -> Result<Self, Failure> {
+        let mut at = open_root(place)?;
+        for name in &place.below {
+            at = enter(at.as_fd(), name)?;
+        }
+        Ok(Self {
+            tmp: enter(at.as_fd(), "tmp")?,
+            new: enter(at.as_fd(), "new")?,
+            cur: enter(at.as_fd(), "cur")?,
+        })
+    }
+
+    /// Whether the letter was stored before, whatever its reader did with it since.
+    fn has(&self, letter: &Letter) -> Result<bool, Failure> {
+        match fs::statat(&self.new, &*letter.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(true),
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+        // A directory into which nothing was moved since the message arrived need not be searched.
+        // (A clock that was set back in between could hide a repetition here.)
+        let changed = u64::try_from(fs::fstat(&self.cur)?.st_mtime).unwrap_or(u64::MAX);
+        if changed.saturating_add(CLOCK_COARSENESS_SECONDS) < letter.arrived.unix_seconds() {
+            return Ok(false);
+        }
+        for entry in Dir::read_from(&self.cur)? {
+            let entry = entry?;
+            let rest = entry
+                .file_name()
+                .to_bytes()
+                .strip_prefix(letter.name.as_bytes());
+            // After a colon stand the flags; some readers put a comma and sizes before it.
+            if rest.is_some_and(|rest| matches!(rest.first(), None | Some(b':' | b','))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// An empty file in `tmp`. What an attempt that was cut short left there goes.
+    fn create(&self, name: &str) -> Result<File, Failure> {
+        // Links: the mailbox's owner may know the name by now; nothing that stands there is opened.
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let create = || fs::openat(&self.tmp, name, flags | OFlags::CLOEXEC, FILE_MODE);
+        let file = match create() {
+            Err(Errno::EXIST) => {
+                fs::unlinkat(&self.tmp, name, AtFlags::empty())?;
+                create()
+            }
+            created => created,
+        };
+        Ok(File::from(file?))
+    }
+
+    fn discard(&self, name: &str) {
+        // What cannot be removed now is removed by the next attempt.
+        let _ = fs::unlinkat(&self.tmp, name, AtFlags::empty());
+    }
+}
+
+/// How far behind the clock a file system's times may be, rounding included.
+const CLOCK_COARSENESS_SECONDS: u64 = 2;
+
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Opens the directory that the administrator named, and makes what is missing of it.
+fn open_root(place: &Place) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match fs::openat(CWD, &place.root, flags, Mode::empty()) {
+        Ok(root) => return Ok(root),
+        Err(Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let mut at = fs::openat(CWD, "/", flags, Mode::empty())?;
+    for component in place.root.components().skip(1) {
+        let name = component.as_os_str();
+        match fs::mkdirat(&at, name, DIRECTORY_MODE) {
+            Ok(()) => fs::fsync(&at)?,
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(e.into()),
+        }
+        at = fs::openat(&at, name, flags, Mode::empty())?;
+    }
+    Ok(at)
+}
+
+/// Opens a directory within another, and makes it, durably, where it is missing.
+fn enter(at: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(at, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return Ok(opened?),
+    }
+    match fs::mkdirat(at, name, DIRECTORY_MODE) {
+        Ok(()) | Err(Errno::EXIST) => fs::fsync(at)?,
+        Err(e) => return Err(e.into()),
+    }
+    Ok(fs::openat(at, name, flags, Mode::empty())?)
+}
+
+impl Failure {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Content => Outcome::Deferred(table::TRY_AGAIN.reply()),
+            Self::Mailbox(Errno::DQUOT) => Outcome::Deferred(table::MAILBOX_FULL.reply()),
+            Self::Mailbox(Errno::NOSPC) => Outcome::Deferred(table::STORAGE_FULL.reply()),
+            // The kind of the error names no path and tells the operator where to look.
+            Self::Mailbox(e) => {
+                let kind = io::Error::from(e).kind();
+                let text = format!("{}: {kind}", table::MAILBOX_FAILED.text);
+                Outcome::Deferred(table::MAILBOX_FAILED.with_text(&text))
+            }
+            Self::NoSuchUser => Outcome::Failed(table::NO_SUCH_USER.reply()),
+        }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Mailbox(errno)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Self {
+        Self::Mailbox(Errno::from_io_error(&e).unwrap_or(Errno::IO))
+    }
+}
+
+/// Turns CR LF into LF, over the borders of pieces.
+#[derive(Debug, Default)]
+struct Unix {
+    /// The last piece ended with a CR that is not written yet.
+    after_cr: bool,
+}
+
+impl Unix {
+    fn convert(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let Some(&first) = piece.first() else {
+            return;
+        };
+        if std::mem::take(&mut self.after_cr) && first != b'\n' {
+            out.push(b'\r');
+        }
+        let mut rest = piece;
+        while let Some(at) = rest.iter().position(|&b| b == b'\r') {
+            out.extend_from_slice(&rest[..at]);
+            rest = &rest[at + 1..];
+            match rest.first() {
+                Some(b'\n') => {}
+                Some(_) => out.push(b'\r'),
+                None => self.after_cr = true,
+            }
+        }
+        out.extend_from_slice(rest);
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        if self.after_cr {
+            out.push(b'\r');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_become_those_of_the_system_wherever_the_pieces_end() {
+        for (content, expected) in [
+            ("a\r\nb\r\n", "a\nb\n"),
+            ("a\rb\r\r\n\r", "a\rb\r\n\r"),
+            ("\r\n\r\n", "\n\n"),
+            ("", ""),
+            ("no end", "no end"),
+            ("a\nb", "a\nb"),
+        ] {
+            for cut in 0..=content.len() {
+                let (first, second) = content.as_bytes().split_at(cut);
+                let (mut lines, mut out) = (Unix::default(), Vec::new());
+                lines.convert(first, &mut out);
+                lines.convert(second, &mut out);
+                lines.end(&mut out);
+                assert_eq!(
+                    String::from_utf8(out).unwrap(),
+                    expected,
+                    "{content:?} at {cut}"
+                );
+            }
+        }
+    }
+}

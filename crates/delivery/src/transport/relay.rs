@@ -1,0 +1,259 @@
+//! Sends to a fixed host and port by SMTP.
+//!
+//! # Guarantees
+//! A recipient counts as delivered by a 2yz after the whole content. A connection that ends before
+//! that defers, and the reply says so where the host may have accepted the message all the same.
+//! Content that the host cannot take as it is fails with the reason, unchanged.
+//!
+//! # Limits
+//! [`RelaySettings::connections_max`] connections; kept ones are closed after
+//! [`RelaySettings::idle_max`]. Large contents go in pieces.
+//!
+//! # Standards
+//! RFC 5321; see [`smtp::client`] for its extensions. XFORWARD where it is offered.
+//!
+//! # Failure
+//! A host that refuses the connection as such, even for good, defers: it says nothing about the
+//! message, and an operator can put it right.
+
+mod body;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::reply::table;
+use mail::{Envelope, Outcome, Provenance, Reply};
+use net::{ClientConnection, Clock};
+use smtp::client::{self, CloseReason, Closed, DataSent, Event, Finished};
+use smtp::client::{ClientRecipient, Transaction};
+use smtp::codec::xforward::XforwardAttributes;
+
+use self::body::Body;
+use self::pool::Pool;
+use super::{Octets, Work};
+
+/// Where a relay sends, and how.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// The host: an IP address, or a name that the system resolves at each connection.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// How it is spoken to. TLS must not be wished for: no trust anchors are known here.
+    pub client: Arc<client::Settings>,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How many connections there may be at once.
+    pub connections_max: usize,
+    /// How long a connection without work is kept.
+    pub idle_max: Duration,
+}
+
+/// A fixed next host.
+#[derive(Debug)]
+pub struct Relay {
+    pool: Arc<Pool>,
+}
+
+impl Relay {
+    /// A relay that has not connected yet.
+    #[must_use]
+    pub fn new(settings: RelaySettings, clock: Clock) -> Self {
+        Self {
+            pool: Pool::new(settings, clock),
+        }
+    }
+
+    /// Sends the message to each recipient.
+    pub(super) async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+        let letter = Letter {
+            envelope: work.envelope,
+            provenance: work.provenance,
+            indexes: work.recipients,
+        };
+        self.send(&letter, work.content).await
+    }
+
+    async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Vec<Outcome> {
+        let deferred = |reply: Reply| vec![Outcome::Deferred(reply); letter.indexes.len()];
+        let Ok(mut body) = Body::open(content) else {
+            return deferred(table::TRY_AGAIN.reply());
+        };
+        let Some(_slot) = self.pool.slot().await else {
+            return deferred(table::SHUTTING_DOWN_LATE.reply());
+        };
+        let n_recipients = letter.indexes.len();
+        // A kept connection that turns out to be dead has cost nothing but a look.
+        while let Some(mut kept) = self.pool.take() {
+            match try_on(&mut kept, letter, &mut body).await {
+                Err(closed) if is_stale(&closed) => {}
+                tried => return self.settle(kept, tried, n_recipients),
+            }
+        }
+        match self.pool.connect().await {
+            Ok(mut fresh) => {
+                let tried = try_on(&mut fresh, letter, &mut body).await;
+                self.settle(fresh, tried, n_recipients)
+            }
+            Err(reply) => deferred(reply),
+        }
+    }
+
+    fn settle(
+        &self,
+        connection: ClientConnection,
+        tried: Result<Vec<Outcome>, Closed>,
+        n_recipients: usize,
+    ) -> Vec<Outcome> {
+        self.pool.keep(connection);
+        tried.unwrap_or_else(|closed| outcomes(closed, n_recipients))
+    }
+}
+
+/// As configuration and logs write it: `host:port`.
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RelaySettings { host, port, .. } = self.pool.settings();
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// What is sent, but for its content.
+struct Letter<'a> {
+    envelope: &'a Envelope,
+    provenance: &'a Provenance,
+    indexes: &'a [u32],
+}
+
+impl Letter<'_> {
+    fn transaction(&self, size: u64, body: mail::BodyType) -> Transaction {
+        let Envelope {
+            sender,
+            recipients,
+            smtputf8,
+            ret,
+            envid,
+            body: _,
+        } = self.envelope;
+        let recipients = self.indexes.iter().filter_map(|&index| {
+            let recipient = recipients.get(usize::try_from(index).ok()?)?;
+            Some(ClientRecipient {
+                address: recipient.address.clone(),
+                notify: recipient.notify,
+                orcpt: recipient.orcpt.clone(),
+            })
+        });
+        Transaction {
+            body,
+            edge: None,
+            envid: envid.clone(),
+            recipients: recipients.collect(),
+            ret: *ret,
+            sender: sender.clone(),
+            size,
+            smtputf8: *smtputf8,
+            xforward: Some(Box::new(self.xforward())),
+        }
+    }
+
+    fn xforward(&self) -> XforwardAttributes {
+        let Provenance {
+            client,
+            origin,
+            trace,
+            ..
+        } = self.provenance;
+        let source = if origin.is_ours() { "LOCAL" } else { "REMOTE" };
+        let common = XforwardAttributes {
+            ident: Some(trace.to_string().into()),
+            source: Some(source.into()),
+            ..XforwardAttributes::default()
+        };
+        let Some(client) = client else {
+            return common;
+        };
+        XforwardAttributes {
+            addr: client.address,
+            helo: Some(client.helo.clone()).filter(|helo| !helo.is_empty()),
+            name: client.name.clone(),
+            port: Some(client.port).filter(|&port| port != 0),
+            proto: Some(if client.extended { "ESMTP" } else { "SMTP" }.into()),
+            ..common
+        }
+    }
+}
+
+/// Sends the message over this connection; an error when that came to its end before.
+async fn try_on<C: Octets>(
+    connection: &mut ClientConnection,
+    letter: &Letter<'_>,
+    body: &mut Body<C>,
+) -> Result<Vec<Outcome>, Closed> {
+    let lost = Closed {
+        reason: CloseReason::Lost,
+        unfinished: None,
+    };
+    let Some(can) = connection.machine_ref().capabilities().copied() else {
+        return Err(lost);
+    };
+    let Ok(body_type) = body.body_type(letter.envelope.body, &can).await else {
+        let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
+        return Ok(vec![deferred; letter.indexes.len()]);
+    };
+    let transaction = letter.transaction(body.content_len(), body_type);
+    let now = connection.clock().now();
+    connection.machine().begin(now, transaction);
+    loop {
+        match connection.next_event().await {
+            Some(Event::SendContent) => body.send(connection).await,
+            Some(Event::Finished(finished)) => {
+                let replies = finished.recipients.into_iter();
+                return Ok(replies.map(Outcome::from_reply).collect());
+            }
+            Some(Event::Closed(closed)) => return Err(closed),
+            Some(Event::Ready | Event::StartTls | Event::Verified(_)) => {}
+            None => return Err(lost),
+        }
+    }
+}
+
+/// Whether a kept connection ended because it had been kept for too long.
+fn is_stale(closed: &Closed) -> bool {
+    let nothing_sent = closed
+        .unfinished
+        .as_ref()
+        .is_none_or(|f| f.data_sent == DataSent::No);
+    let left = match &closed.reason {
+        CloseReason::Lost => true,
+        CloseReason::Refused(reply) => reply.code.value() == 421,
+        _ => false,
+    };
+    nothing_sent && left
+}
+
+/// What a connection that ended means for each recipient.
+fn outcomes(closed: Closed, n_recipients: usize) -> Vec<Outcome> {
+    let unknown = closed.reason.reply();
+    let Some(Finished {
+        recipients,
+        data_sent,
+    }) = closed.unfinished
+    else {
+        return vec![Outcome::Deferred(unknown); n_recipients];
+    };
+    let outcome = |reply: Reply| {
+        if data_sent == DataSent::Unconfirmed && reply == unknown {
+            return Outcome::Deferred(table::DELIVERY_UNCONFIRMED.reply());
+        }
+        Outcome::from_reply(reply)
+    };
+    recipients.into_iter().map(outcome).collect()
+}

@@ -1,0 +1,152 @@
+//! The content of one message on its way to a host.
+
+use std::mem;
+
+use mail::BodyType;
+use net::ClientConnection;
+use smtp::client::{Capabilities, Capability};
+use spool::ReadError;
+
+use super::super::{Octets, PIECE_LEN, SMALL_LEN_MAX};
+
+/// A content, small or large.
+pub(super) enum Body<C> {
+    Small(Vec<u8>),
+    Large {
+        /// Away only while a piece is read.
+        source: Option<C>,
+        len: u64,
+        /// Whether an octet over 127 was found; `None` where nobody looked.
+        eight_bit: Option<bool>,
+    },
+}
+
+impl<C: Octets> Body<C> {
+    /// Reads a small content whole; it lies in the page cache, and a thread costs more.
+    pub(super) fn open(mut content: C) -> Result<Self, ReadError> {
+        let len = content.content_len();
+        if len > SMALL_LEN_MAX {
+            return Ok(Self::Large {
+                source: Some(content),
+                len,
+                eight_bit: None,
+            });
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        let mut n_read = 0;
+        while n_read < bytes.len() {
+            match content.read_at(n_read as u64, &mut bytes[n_read..])? {
+                0 => return Err(ended_early()),
+                n => n_read += n,
+            }
+        }
+        Ok(Self::Small(bytes))
+    }
+
+    pub(super) const fn content_len(&self) -> u64 {
+        match self {
+            Self::Small(bytes) => bytes.len() as u64,
+            Self::Large { len, .. } => *len,
+        }
+    }
+
+    /// What to declare to a host that can do this much. What the sender declared is not believed,
+    /// where it matters: 8-bit content that was declared 7-bit would be mutilated by a host that
+    /// takes no other, and 7-bit content that was declared 8-bit can go there.
+    pub(super) async fn body_type(
+        &mut self,
+        declared: BodyType,
+        can: &Capabilities,
+    ) -> Result<BodyType, ReadError> {
+        if declared == BodyType::BinaryMime {
+            return Ok(declared);
+        }
+        let eight_bit = match self {
+            Self::Small(bytes) => !bytes.is_ascii(),
+            // Nobody is harmed by the wider declaration, and a look would cost a whole reading.
+            Self::Large { .. } if can.has(Capability::EightBitMime) => true,
+            Self::Large { .. } => self.look_for_eight_bit().await?,
+        };
+        Ok(if eight_bit {
+            BodyType::EightBitMime
+        } else {
+            BodyType::SevenBit
+        })
+    }
+
+    /// Gives the content to the machine, and writes it as it goes. Whatever fails on the way shows
+    /// in the machine's next event.
+    pub(super) async fn send(&mut self, connection: &mut ClientConnection) {
+        if let Self::Small(bytes) = self {
+            let now = connection.clock().now();
+            connection.machine().content(now, bytes);
+        } else {
+            let mut offset = 0;
+            let mut piece = Vec::new();
+            while offset < self.content_len() && connection.machine_ref().wants_content() {
+                piece = match self.read_piece(offset, piece).await {
+                    Ok(piece) => piece,
+                    Err(_) => return connection.machine().abandon(),
+                };
+                offset += piece.len() as u64;
+                let now = connection.clock().now();
+                connection.machine().content(now, &piece);
+                if connection.flush().await.is_err() {
+                    // The host may have said why before it closed: the next event tells.
+                    return;
+                }
+            }
+        }
+        let now = connection.clock().now();
+        connection.machine().end_content(now);
+    }
+
+    async fn look_for_eight_bit(&mut self) -> Result<bool, ReadError> {
+        if let Self::Large {
+            eight_bit: Some(known),
+            ..
+        } = self
+        {
+            return Ok(*known);
+        }
+        let mut offset = 0;
+        let mut piece = Vec::new();
+        let mut found = false;
+        while offset < self.content_len() && !found {
+            piece = self.read_piece(offset, piece).await?;
+            offset += piece.len() as u64;
+            found = !piece.is_ascii();
+        }
+        if let Self::Large { eight_bit, .. } = self {
+            *eight_bit = Some(found);
+        }
+        Ok(found)
+    }
+
+    /// Reads the next piece away from this thread, into a buffer that is used again.
+    async fn read_piece(&mut self, offset: u64, mut piece: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+        let Self::Large { source, .. } = self else {
+            return Err(ended_early());
+        };
+        // It is away only if a reading before this one was cancelled; nothing can be read then.
+        let mut reader = mem::take(source).ok_or_else(ended_early)?;
+        piece.resize(PIECE_LEN, 0);
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = reader.read_at(offset, &mut piece);
+            (reader, piece, read)
+        });
+        let (reader, mut piece, read) = reading.await.map_err(|_| ended_early())?;
+        *source = Some(reader);
+        match read? {
+            0 => Err(ended_early()),
+            n => {
+                piece.truncate(n);
+                Ok(piece)
+            }
+        }
+    }
+}
+
+fn ended_early() -> ReadError {
+    ReadError::Io(std::io::ErrorKind::UnexpectedEof.into())
+}

@@ -1,0 +1,150 @@
+//! The connections to one host that wait for work.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use mail::reply::table;
+use mail::{Moment, Reply, Security};
+use net::{ClientConnection, Clock, Connection, Stream};
+use smtp::client::{Client, Event};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::RelaySettings;
+
+/// Connections to one host: a bounded number, kept between messages.
+#[derive(Debug)]
+pub(super) struct Pool {
+    settings: RelaySettings,
+    clock: Clock,
+    slots: Semaphore,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The oldest first.
+    idle: Vec<Idle>,
+    /// Whether [`close_the_old`] is at work.
+    watched: bool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: ClientConnection,
+    since: Moment,
+}
+
+impl Pool {
+    pub(super) fn new(settings: RelaySettings, clock: Clock) -> Arc<Self> {
+        let slots = Semaphore::new(settings.connections_max);
+        Arc::new(Self {
+            settings,
+            clock,
+            slots,
+            waiting: Mutex::default(),
+        })
+    }
+
+    pub(super) const fn settings(&self) -> &RelaySettings {
+        &self.settings
+    }
+
+    /// Waits until a connection may be used. Cancel-safe.
+    pub(super) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.acquire().await.ok()
+    }
+
+    /// The connection that was used last: the others may then grow old. It may be over without our
+    /// knowing.
+    pub(super) fn take(&self) -> Option<ClientConnection> {
+        self.waiting().idle.pop().map(|idle| idle.connection)
+    }
+
+    /// Keeps a connection for the next message, unless it is over.
+    pub(super) fn keep(self: &Arc<Self>, connection: ClientConnection) {
+        if !connection.machine_ref().is_idle() {
+            return;
+        }
+        let mut waiting = self.waiting();
+        if !std::mem::replace(&mut waiting.watched, true) {
+            tokio::spawn(close_the_old(Arc::downgrade(self), self.settings.idle_max));
+        }
+        waiting.idle.push(Idle {
+            connection,
+            since: self.clock.now(),
+        });
+    }
+
+    /// Makes a connection, up to the host's answer to EHLO.
+    ///
+    /// # Errors
+    /// What its failure means for the recipients; always that they are to be tried again.
+    pub(super) async fn connect(&self) -> Result<ClientConnection, Reply> {
+        let RelaySettings {
+            host,
+            port,
+            client,
+            connect_timeout,
+            ..
+        } = &self.settings;
+        let connecting = TcpStream::connect((&**host, *port));
+        let connected = tokio::time::timeout(*connect_timeout, connecting).await;
+        let Ok(Ok(stream)) = connected else {
+            return Err(table::NO_CONNECTION.reply());
+        };
+        // Commands are written whole; to wait for more could only delay them.
+        let _ = stream.set_nodelay(true);
+        let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
+        let mut connection = Connection::new(Stream::Tcp(stream), machine, self.clock);
+        loop {
+            match connection.next_event().await {
+                Some(Event::Ready) => {
+                    return Ok(connection);
+                }
+                Some(Event::Closed(closed)) => return Err(closed.reason.reply()),
+                Some(Event::StartTls) => return Err(table::PEER_WITHOUT_TLS.reply()),
+                Some(Event::Finished(_) | Event::SendContent | Event::Verified(_)) => {}
+                None => return Err(table::CONNECTION_LOST.reply()),
+            }
+        }
+    }
+
+    /// Takes out what has waited for too long; when to look again, if anything is left.
+    fn expired(&self) -> (Vec<ClientConnection>, Option<Moment>) {
+        let mut waiting = self.waiting();
+        let (now, idle_max) = (self.clock.now(), self.settings.idle_max);
+        let is_old = |idle: &Idle| now.since(idle.since) >= idle_max;
+        let n_old = waiting.idle.partition_point(is_old);
+        let old = waiting.idle.drain(..n_old).map(|idle| idle.connection);
+        let old = old.collect();
+        let next = waiting.idle.first().map(|oldest| oldest.since + idle_max);
+        waiting.watched = next.is_some();
+        (old, next)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that is done under this lock can panic half way through a change.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes connections as they grow old, until none is left or the pool is gone.
+async fn close_the_old(pool: Weak<Pool>, idle_max: Duration) {
+    let mut pause = idle_max;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(pool) = pool.upgrade() else {
+            return;
+        };
+        let (old, next) = pool.expired();
+        for mut connection in old {
+            connection.machine().quit(pool.clock.now());
+            connection.close().await;
+        }
+        let Some(next) = next else {
+            return;
+        };
+        pause = next.since(pool.clock.now());
+    }
+}

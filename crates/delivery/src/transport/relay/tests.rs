@@ -1,0 +1,292 @@
+//! Relaying to a scripted host on a port of its own.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use mail::{BodyType, Mailbox, Origin, Recipient, ReversePath, Timestamp, TraceId};
+use smtp::client::{Dialect, Settings, Timeouts, TlsWish};
+
+use super::*;
+
+/// What the host does next on a connection. At the end of its steps it closes.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Says a line.
+    Say(&'static str),
+    /// Hears a line that begins so.
+    Hear(&'static str),
+    /// Hears content up to its dot, and keeps it.
+    HearContent,
+}
+
+use Step::{Hear, HearContent, Say};
+
+const HELLO: [Step; 4] = [
+    Say("220 mx.example"),
+    Hear("EHLO client.example"),
+    Say("250-mx.example"),
+    Say("250 PIPELINING"),
+];
+
+const ACCEPT: [Step; 9] = [
+    Hear("MAIL FROM:<s@x.org>"),
+    Hear("RCPT TO:<a@y.org>"),
+    Hear("DATA"),
+    Say("250 ok"),
+    Say("250 ok"),
+    Say("354 go"),
+    HearContent,
+    Say("250 2.0.0 queued"),
+    Hear(""),
+];
+
+/// A host that serves one connection after the other, and then gives the contents it heard.
+fn host(connections: Vec<Vec<Step>>) -> (u16, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let mut contents = Vec::new();
+        for steps in connections {
+            let (stream, _) = listener.accept().unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            serve(&stream, &steps, &mut contents);
+        }
+        contents
+    });
+    (port, serving)
+}
+
+fn serve(mut stream: &TcpStream, steps: &[Step], contents: &mut Vec<String>) {
+    let mut reader = BufReader::new(stream);
+    for step in steps {
+        match step {
+            Say(line) => stream.write_all(format!("{line}\r\n").as_bytes()).unwrap(),
+            Hear(expected) => {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                assert!(line.starts_with(expected), "{line:?} for {expected:?}");
+            }
+            HearContent => {
+                let mut content = String::new();
+                loop {
+                    let start = content.len();
+                    assert_ne!(reader.read_line(&mut content).unwrap(), 0, "ended early");
+                    if &content[start..] == ".\r\n" {
+                        content.truncate(start);
+                        break;
+                    }
+                }
+                contents.push(content);
+            }
+        }
+    }
+}
+
+fn relay(port: u16, idle_max: Duration) -> Relay {
+    let settings = RelaySettings {
+        host: "127.0.0.1".into(),
+        port,
+        client: Arc::new(Settings {
+            dialect: Dialect::Smtp,
+            hello_name: "client.example".into(),
+            timeouts: Timeouts::LEAST,
+            tls: TlsWish::Never,
+        }),
+        connect_timeout: Duration::from_secs(10),
+        connections_max: 2,
+        idle_max,
+    };
+    Relay::new(settings, Clock::start())
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String> {
+    let arrived = Timestamp::from_unix_ms(1_000_000_000_000);
+    let provenance = Provenance {
+        trace: TraceId::new(arrived, 1),
+        origin: Origin::Outside,
+        arrived,
+        client: None,
+        visited: Vec::new(),
+        about: None,
+    };
+    let to = recipients
+        .iter()
+        .map(|address| Recipient::new(Mailbox::parse(address).unwrap()));
+    let envelope = Envelope {
+        sender: ReversePath::parse("s@x.org").unwrap(),
+        recipients: to.collect(),
+        body: BodyType::SevenBit,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+    };
+    let indexes: Vec<_> = (0..u32::try_from(recipients.len()).unwrap()).collect();
+    let letter = Letter {
+        envelope: &envelope,
+        provenance: &provenance,
+        indexes: &indexes,
+    };
+    let outcomes = relay.send(&letter, content.to_vec()).await;
+    let shown = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Deferred(reply) => format!("deferred {reply}"),
+        Outcome::Delivered(reply) => format!("delivered {reply}"),
+        Outcome::Failed(reply) => format!("failed {reply}"),
+        Outcome::Held(reply) => format!("held {reply}"),
+    });
+    shown.collect()
+}
+
+/// Waits for the host while the runtime goes on.
+async fn contents(serving: JoinHandle<Vec<String>>) -> Vec<String> {
+    tokio::task::spawn_blocking(|| serving.join().unwrap())
+        .await
+        .unwrap()
+}
+
+fn steps(parts: &[&[Step]]) -> Vec<Step> {
+    parts.concat()
+}
+
+#[tokio::test]
+async fn messages_follow_each_other_on_one_connection() {
+    let (port, serving) = host(vec![steps(&[&HELLO, &ACCEPT[..8], &ACCEPT])]);
+    let relay = relay(port, LONG);
+    for content in [&b"one\r\n"[..], b".two"] {
+        assert_eq!(
+            send(&relay, &["a@y.org"], content).await,
+            ["delivered 250 2.0.0 queued"]
+        );
+    }
+    drop(relay);
+    assert_eq!(contents(serving).await, ["one\r\n", "..two\r\n"]);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_died_meanwhile_costs_the_message_nothing() {
+    let closing = [Say("421 4.4.2 idle for too long")];
+    let (port, serving) = host(vec![
+        steps(&[&HELLO, &ACCEPT[..8]]),
+        steps(&[&HELLO, &ACCEPT[..8], &closing]),
+        steps(&[&HELLO, &ACCEPT]),
+    ]);
+    let relay = relay(port, LONG);
+    for _ in 0..3 {
+        assert_eq!(
+            send(&relay, &["a@y.org"], b"x\r\n").await,
+            ["delivered 250 2.0.0 queued"]
+        );
+    }
+    drop(relay);
+    assert_eq!(contents(serving).await.len(), 3);
+}
+
+#[tokio::test]
+async fn each_recipient_has_its_own_outcome() {
+    let (port, serving) = host(vec![steps(&[
+        &HELLO,
+        &[
+            Hear("MAIL"),
+            Hear("RCPT"),
+            Hear("RCPT"),
+            Hear("RCPT"),
+            Hear("DATA"),
+        ],
+        &[
+            Say("250 ok"),
+            Say("550 5.1.1 no a"),
+            Say("250 ok"),
+            Say("450 4.2.0 later"),
+        ],
+        &[Say("354 go"), HearContent, Say("250 ok")],
+    ])]);
+    let outcomes = send(&relay(port, LONG), &["a@y.org", "b@y.org", "c@y.org"], b"x").await;
+    assert_eq!(
+        outcomes,
+        [
+            "failed 550 5.1.1 no a",
+            "delivered 250 ok",
+            "deferred 450 4.2.0 later"
+        ]
+    );
+    assert_eq!(contents(serving).await, ["x\r\n"]);
+}
+
+#[tokio::test]
+async fn a_connection_lost_after_the_data_defers_and_says_what_may_have_happened() {
+    let (port, _serving) = host(vec![steps(&[&HELLO, &ACCEPT[..7]])]);
+    assert_eq!(
+        send(&relay(port, LONG), &["a@y.org"], b"x").await,
+        ["deferred 451 4.4.2 no reply after the data; the next attempt may deliver it twice"]
+    );
+}
+
+#[tokio::test]
+async fn a_connection_lost_before_the_data_defers() {
+    let (port, _serving) = host(vec![steps(&[&HELLO, &ACCEPT[..5]])]);
+    assert_eq!(
+        send(&relay(port, LONG), &["a@y.org"], b"x").await,
+        ["deferred 451 4.4.2 connection lost"]
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_or_refuses_us_for_good_defers() {
+    let unused = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    assert_eq!(
+        send(&relay(unused, LONG), &["a@y.org"], b"x").await,
+        ["deferred 451 4.4.1 no connection to the next host"]
+    );
+    let (port, _serving) = host(vec![vec![Say("554 5.7.1 not you")]]);
+    assert_eq!(
+        send(&relay(port, LONG), &["a@y.org"], b"x").await,
+        ["deferred 554 5.7.1 not you"]
+    );
+}
+
+#[tokio::test]
+async fn a_large_content_arrives_whole() {
+    let (port, serving) = host(vec![steps(&[&HELLO, &ACCEPT])]);
+    let relay = relay(port, LONG);
+    let content = "0123456789abcde\r\n".repeat(40_000);
+    let outcomes = send(&relay, &["a@y.org"], content.as_bytes()).await;
+    assert_eq!(outcomes, ["delivered 250 2.0.0 queued"]);
+    drop(relay);
+    assert_eq!(contents(serving).await, [content]);
+}
+
+#[tokio::test]
+async fn eight_bit_content_does_not_go_to_a_host_that_takes_seven_whatever_was_declared() {
+    let (port, serving) = host(vec![steps(&[&HELLO, &[Hear("")]])]);
+    let relay = relay(port, LONG);
+    let large = [&b"x\r\n".repeat(200_000)[..], b"\xff"].concat();
+    for content in [&b"k\xc3\xa4the\r\n"[..], &large] {
+        let outcomes = send(&relay, &["a@y.org"], content).await;
+        assert!(outcomes[0].starts_with("failed 554 5.6.3 "), "{outcomes:?}");
+    }
+    drop(relay);
+    assert!(contents(serving).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_without_work_is_closed_in_order() {
+    let (port, serving) = host(vec![steps(&[
+        &HELLO,
+        &ACCEPT[..8],
+        &[Hear("QUIT"), Say("221 bye")],
+    ])]);
+    let relay = relay(port, Duration::from_millis(1));
+    assert_eq!(
+        send(&relay, &["a@y.org"], b"x").await,
+        ["delivered 250 2.0.0 queued"]
+    );
+    assert_eq!(contents(serving).await, ["x\r\n"]);
+}
