@@ -7,14 +7,15 @@
 //! Delivered means on stable storage: file synced, renamed into `new`, directory synced. A name
 //! follows from message and recipient, so a delivery that is repeated after a crash is recognised,
 //! also when a mail reader has moved the file to `cur` and flagged it. What a recipient's address
-//! says never leads out of the template's root, and no symbolic link below the root is followed: the
-//! owner of a mailbox cannot direct what we write.
+//! says never leads out of the template's root, and no symbolic link below the root is followed:
+//! the owner of a mailbox cannot direct what we write.
 //!
 //! # Limits
 //! Large contents are copied in pieces; their size is never memory. Everything that blocks happens
 //! on a blocking thread, one for each message.
 //!
 //! # Failure
+//! A clock that was set back between two attempts can hide a repetition whose letter was read.
 //! A full disk or quota, and every other fault of the file system, defers. A local part that cannot
 //! be a directory name is no such user.
 

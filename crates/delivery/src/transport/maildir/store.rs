@@ -1,7 +1,7 @@
 //! Puts one message into the Maildirs of its recipients, durably. Everything here blocks.
 //!
-//! All files of a message are written, then all are synced, then all are renamed, and each directory
-//! is synced once: what a message needs of the disk is asked for together.
+//! All files of a message are written, then all are synced, then all are renamed, then their
+//! directories are synced: what a message needs of the disk is asked for together.
 
 use std::fs::File;
 use std::io::{self, Write as _};
