@@ -9,8 +9,9 @@ from . import groups
 
 POLL_SECONDS = 0.01
 MEMORY_EVERY_SECONDS = 0.25
-# Without a new message for so long, the rest is lost or stuck.
+# Without a new message for so long, the rest is lost or stuck; sooner, if the generator gave up.
 STALL_SECONDS = 60
+STALL_AFTER_FAILURE_SECONDS = 3
 # Work after the last delivery, such as removing queue files, belongs to the messages.
 SETTLE_SECONDS = 0.5
 
@@ -108,7 +109,7 @@ def wait_for_arrival(mta, load, sink, source, started):
             return counts, accepted, peak
         if counts["messages"] != progress:
             progress, moved_at = counts["messages"], now
-        elif now - moved_at > STALL_SECONDS:
+        elif now - moved_at > (STALL_AFTER_FAILURE_SECONDS if source.returncode else STALL_SECONDS):
             if source.poll() is None:
                 source.kill()
                 source.wait()
