@@ -1,33 +1,137 @@
 //! Contents on their way in and out.
 
-use std::io;
+use std::fmt;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use mail::MessageId;
 
-use crate::DiskFile;
+use crate::format::Crc;
+use crate::{Disk, DiskFile};
+
+/// The directory of content files.
+pub(crate) const DIR: &str = "content";
+
+/// The name of a content file.
+pub(crate) fn file_name(number: u64) -> String {
+    format!("{DIR}/{number:016x}")
+}
 
 /// A large content on its way in, in a file of its own.
 ///
-/// Dropped without being committed or accepted, the file is removed.
+/// Dropped without being committed, the file is removed.
 pub struct ContentFile {
     file: Arc<dyn DiskFile>,
-    len: u64,
+    crc: Crc,
+    content: DurableContent,
 }
 
 /// A content that is on stable storage and waits for the record that names it.
 ///
 /// Dropped without being accepted, the file is removed.
 pub struct DurableContent {
-    len: u64,
+    disk: Option<Arc<dyn Disk>>,
+    pub(crate) number: u64,
+    pub(crate) len: u64,
+    pub(crate) crc: u32,
 }
 
-/// Reads the content of one message.
-///
-/// While it exists, what it reads stays in place, also when the message is done meanwhile.
-pub struct Reader {
-    file: Arc<dyn DiskFile>,
-    len: u64,
+impl ContentFile {
+    pub(crate) fn create(disk: Arc<dyn Disk>, number: u64) -> io::Result<Self> {
+        let file = disk.create(&file_name(number))?;
+        Ok(Self {
+            file,
+            crc: Crc::new(),
+            content: DurableContent {
+                disk: Some(disk),
+                number,
+                len: 0,
+                crc: 0,
+            },
+        })
+    }
+
+    /// Appends octets. Blocks; they are written, not yet durable.
+    ///
+    /// # Errors
+    /// Those of the operating system; the file is of no use then.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file
+            .write_at(self.content.len, &[IoSlice::new(bytes)])?;
+        self.content.len += bytes.len() as u64;
+        self.crc.update(bytes);
+        Ok(())
+    }
+
+    /// Fills `buffer` with what was written at `offset`. Blocks.
+    ///
+    /// # Errors
+    /// Those of the operating system, and that there is less than asked for.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self
+                .file
+                .read_at(offset + filled as u64, &mut buffer[filled..])?
+            {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => filled += n,
+            }
+        }
+        Ok(())
+    }
+
+    /// How many octets it holds.
+    #[must_use]
+    pub const fn content_len(&self) -> u64 {
+        self.content.len
+    }
+
+    /// Puts file and directory on stable storage. Blocks for as long as the disk needs.
+    ///
+    /// # Errors
+    /// Those of the operating system; the file is removed then.
+    pub fn commit(self) -> io::Result<DurableContent> {
+        let Self {
+            file,
+            crc,
+            mut content,
+        } = self;
+        file.sync()?;
+        if let Some(disk) = &content.disk {
+            disk.sync_dir(DIR)?;
+        }
+        content.crc = crc.value();
+        Ok(content)
+    }
+}
+
+impl DurableContent {
+    /// How many octets it holds.
+    #[must_use]
+    pub const fn content_len(&self) -> u64 {
+        self.len
+    }
+
+    /// A record names it now: the file stays.
+    pub(crate) fn keep(mut self) {
+        self.disk = None;
+    }
+}
+
+impl Drop for DurableContent {
+    fn drop(&mut self) {
+        if let Some(disk) = self.disk.take() {
+            // What cannot be removed is found at the next opening.
+            let _ = disk.remove(&file_name(self.number));
+        }
+    }
+}
+
+impl fmt::Debug for DurableContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DurableContent({} octets)", self.len)
+    }
 }
 
 /// Why something stored cannot be read.
@@ -44,66 +148,18 @@ pub enum ReadError {
     Unknown(MessageId),
 }
 
-impl ContentFile {
-    /// Appends octets. Blocks; they are written, not yet durable.
-    ///
-    /// # Errors
-    /// Those of the operating system; the file is of no use then.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(self.len, &[io::IoSlice::new(bytes)])?;
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Fills `buffer` with what was written at `offset`. Blocks.
-    ///
-    /// # Errors
-    /// Those of the operating system, and that there is less than asked for.
-    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let at = offset + filled as u64;
-            match self.file.read_at(at, &mut buffer[filled..])? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => filled += n,
-            }
-        }
-        Ok(())
-    }
-
-    /// How many octets it holds.
-    #[must_use]
-    pub const fn content_len(&self) -> u64 {
-        self.len
-    }
-
-    /// Puts file and directory on stable storage. Blocks for as long as the disk needs.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn commit(self) -> io::Result<DurableContent> {
-        unimplemented!("lands within the hour")
-    }
-}
-
-impl DurableContent {
-    /// How many octets it holds.
-    #[must_use]
-    pub const fn content_len(&self) -> u64 {
-        self.len
-    }
-}
-
-impl std::fmt::Debug for ContentFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ContentFile({} octets)", self.len)
-    }
-}
-
-impl std::fmt::Debug for DurableContent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DurableContent({} octets)", self.len)
-    }
+/// Reads the content of one message.
+///
+/// While it exists, what it reads stays in place, also when the message is done meanwhile.
+pub struct Reader {
+    /// Holding the file keeps its segment from being recycled.
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) id: MessageId,
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) expected: u32,
+    pub(crate) crc: Crc,
+    pub(crate) checked_to: u64,
 }
 
 impl Reader {
@@ -121,6 +177,48 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Damaged`] and [`ReadError::Io`].
     pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        self.file.read_at(offset, buffer).map_err(ReadError::Io)
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let buffer = &mut buffer[..wanted];
+        let n = self
+            .file
+            .read_at(self.start + offset, buffer)
+            .map_err(ReadError::Io)?;
+        if n < wanted {
+            return Err(ReadError::Damaged(self.id));
+        }
+        if offset == self.checked_to {
+            self.crc.update(buffer);
+            self.checked_to += n as u64;
+            if self.checked_to == self.len && self.crc.value() != self.expected {
+                return Err(ReadError::Damaged(self.id));
+            }
+        }
+        Ok(n)
+    }
+
+    /// Reads all of it, checked. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::read_at`].
+    pub fn read_all(&mut self) -> Result<Vec<u8>, ReadError> {
+        let len = usize::try_from(self.len).map_err(|_| ReadError::Damaged(self.id))?;
+        let mut content = vec![0; len];
+        self.crc = Crc::new();
+        self.checked_to = 0;
+        self.read_at(0, &mut content)?;
+        Ok(content)
+    }
+}
+
+impl fmt::Debug for ContentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentFile({} octets)", self.content_len())
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} octets)", self.content_len())
     }
 }

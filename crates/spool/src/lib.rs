@@ -17,10 +17,15 @@
 mod commit;
 mod content;
 pub mod disk;
+mod engine;
+mod format;
 mod index_set;
+mod ledger;
 pub mod limits;
 mod message;
 mod open;
+mod recover;
+mod shared;
 mod spool;
 
 pub use commit::{Commit, CommitError};
@@ -30,3 +35,6 @@ pub use index_set::IndexSet;
 pub use message::{AcceptedKey, Content, Ending, Message, Progress, RecipientState, Stored};
 pub use open::{Note, OpenError, Options, Recovery};
 pub use spool::{KeyState, Spool, Stats, Usage};
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use crate::{ReadError, Spool, Stored, limits};
+use crate::engine::Engine;
+use crate::recover::{Messages, Recovered, recover};
+use crate::{Disk, ReadError, Spool, Stored, limits};
 
 /// How a spool is kept.
 #[derive(Clone, Debug)]
@@ -99,18 +102,27 @@ pub enum Note {
     },
 }
 
+impl OpenError {
+    pub(crate) fn io(action: &'static str, name: &str, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            name: name.to_owned(),
+            source,
+        }
+    }
+}
+
 impl Recovery {
     /// How many messages there are.
     #[must_use]
-    pub fn n_messages(&self) -> usize {
-        0
+    pub fn n_messages(&self) -> u64 {
+        self.spool.usage().n_messages
     }
 
-    /// Every message, in the order in which they lie on disk, which is the quickest. Each is read
-    /// when it is asked for; what is done meanwhile is left out.
-    pub fn messages(&self) -> impl Iterator<Item = Result<Stored, ReadError>> + use<'_> {
-        let _ = &self.spool;
-        std::iter::empty()
+    /// Every message that is live when this is called, in the order in which they lie on disk,
+    /// which is the quickest. Each is read when it is asked for; blocks then.
+    pub fn messages(&self) -> impl Iterator<Item = Result<Stored, ReadError>> + Send + use<> {
+        Messages::new(self.spool.clone())
     }
 }
 
@@ -123,11 +135,27 @@ impl Spool {
     /// # Errors
     /// See [`OpenError`]; nothing was changed on [`OpenError::Locked`] and
     /// [`OpenError::NewerFormat`].
-    pub fn open(
-        disk: Arc<dyn crate::Disk>,
+    pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Recovery), OpenError> {
+        let (spool, recovery, engine) = Self::open_unstarted(disk, options)?;
+        let thread = thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || engine.run())
+            .map_err(|error| OpenError::io("start", "the committer", error))?;
+        spool.set_committer(thread);
+        Ok((spool, recovery))
+    }
+
+    /// As [`Self::open`], but whoever calls this makes the engine's steps.
+    pub(crate) fn open_unstarted(
+        disk: Arc<dyn Disk>,
         options: Options,
-    ) -> Result<(Self, Recovery), OpenError> {
-        let _ = (disk, options);
-        unimplemented!("lands within the hour")
+    ) -> Result<(Self, Recovery, Engine), OpenError> {
+        let Recovered { engine, notes } = recover(disk, options)?;
+        let spool = Self::new(Arc::clone(&engine.shared));
+        let recovery = Recovery {
+            spool: spool.clone(),
+            notes,
+        };
+        Ok((spool, recovery, engine))
     }
 }

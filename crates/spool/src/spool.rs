@@ -1,18 +1,35 @@
 //! The spool as its users see it.
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use mail::{HandoffKey, MessageId, SpoolId};
 
+use crate::commit::commit;
+use crate::content::file_name;
+use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
+use crate::format::state::State as MessageState;
+use crate::format::{BLOCK, Crc, crc32c, message};
+use crate::limits::{INLINE_CONTENT_LEN_MAX, META_LEN_MAX};
+use crate::shared::{Acceptance, Draft, Effect, Phase, Request, Shared};
 use crate::{
-    Commit, Content, ContentFile, Ending, IndexSet, Message, Progress, ReadError, Reader, Stored,
+    Commit, CommitError, Content, ContentFile, Ending, IndexSet, Message, Progress, ReadError,
+    Reader, Stored,
 };
 
 /// A handle on an open spool; clones are the same spool.
+///
+/// When the last clone is gone, the committer commits what waits and ends.
 #[derive(Clone)]
 pub struct Spool {
-    shared: Arc<()>,
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    committer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What is known of a handoff.
@@ -48,31 +65,50 @@ pub struct Stats {
     pub n_batches: u64,
     /// Records in them.
     pub n_records: u64,
-    /// Sync calls of any kind.
+    /// Sync calls of the committer, of any kind.
     pub n_syncs: u64,
     /// Octets written to segments.
     pub bytes_written: u64,
 }
 
 impl Spool {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            handle: Arc::new(Handle {
+                shared,
+                committer: Mutex::new(None),
+            }),
+        }
+    }
+
+    pub(crate) fn set_committer(&self, thread: JoinHandle<()>) {
+        *self.handle.lock_committer() = Some(thread);
+    }
+
     /// The id of this spool.
     #[must_use]
     pub fn id(&self) -> SpoolId {
-        unimplemented!()
+        self.shared().identity.id
     }
 
     /// How many times this spool was opened, with this one.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        unimplemented!()
+        self.shared().epoch
     }
 
     /// Takes a message. Never blocks on the disk.
     ///
     /// Its acceptance stands for the record of an immediate first attempt: see [`Self::attempt`].
+    /// Resolves to [`CommitError::KeyKnown`] when a handoff of this key was accepted or is on its
+    /// way in, to [`CommitError::Full`] when there is no room.
     pub fn accept(&self, message: Message, content: Content) -> Commit<MessageId> {
-        let _ = (message, content, &self.shared);
-        unimplemented!()
+        let (draft, promise) = match self.draft(Kind::Accepted, message, content) {
+            Ok(both) => both,
+            Err(error) => return Commit::failed(error),
+        };
+        self.shared().push(Request::Accept(draft));
+        promise
     }
 
     /// A file for a large content. Blocks shortly.
@@ -80,27 +116,37 @@ impl Spool {
     /// # Errors
     /// Those of the operating system.
     pub fn content_file(&self) -> io::Result<ContentFile> {
-        unimplemented!()
+        let shared = self.shared();
+        let mut state = shared.lock();
+        // Epoch and counter: a name is never used twice.
+        let number = (shared.epoch << 40) | state.next_file;
+        state.next_file += 1;
+        drop(state);
+        ContentFile::create(Arc::clone(&shared.disk), number)
     }
 
     /// Records that an attempt begins; it must not begin before this resolves. Needed from the
     /// second attempt on.
     pub fn attempt(&self, id: MessageId) -> Commit<()> {
-        let _ = id;
-        unimplemented!()
+        let (completer, promise) = commit();
+        self.shared().push(Request::Attempt(id, completer));
+        promise
     }
 
     /// Records what an attempt came to. Rides with a later batch within
     /// [`Options::outcome_delay`](crate::Options::outcome_delay).
     pub fn progress(&self, id: MessageId, progress: Progress) -> Commit<()> {
-        let _ = (id, progress);
-        unimplemented!()
+        let (completer, promise) = commit();
+        self.shared()
+            .push(Request::Progress(id, progress, completer));
+        promise
     }
 
     /// Records that nothing is left to do: the message goes. Rides as [`Self::progress`] does.
     pub fn done(&self, id: MessageId) -> Commit<()> {
-        let _ = id;
-        unimplemented!()
+        let (completer, promise) = commit();
+        self.shared().push(Request::Done(id, completer));
+        promise
     }
 
     /// Takes a notification, and records with it, in one, the end of what it reports on.
@@ -111,8 +157,19 @@ impl Spool {
         notification: Message,
         content: Content,
     ) -> Commit<MessageId> {
-        let _ = (id, ending, notification, content);
-        unimplemented!()
+        let (draft, promise) = match self.draft(Kind::Notified, notification, content) {
+            Ok(both) => both,
+            Err(error) => return Commit::failed(error),
+        };
+        self.shared().push(Request::Notify {
+            original: id,
+            progress: match ending {
+                Ending::Done => None,
+                Ending::Progress(progress) => Some(progress),
+            },
+            notification: draft,
+        });
+        promise
     }
 
     /// Reads what is known of a message, without its content. Blocks.
@@ -120,8 +177,21 @@ impl Spool {
     /// # Errors
     /// See [`ReadError`].
     pub fn message(&self, id: MessageId) -> Result<Stored, ReadError> {
-        let _ = id;
-        unimplemented!()
+        let state = self.shared().lock();
+        let live = state.ledger.get(id).ok_or(ReadError::Unknown(id))?;
+        let (header, place, n_recipients) = (live.header, live.place, live.n_recipients);
+        let state_bytes = live.state.clone();
+        let segment = state.ledger.segments.get(&place.segment);
+        let file = segment.map(|segment| Arc::clone(&segment.file));
+        drop(state);
+        let file = file.ok_or(ReadError::Damaged(id))?;
+        let mut meta = vec![0; header.meta_len as usize];
+        let at = u64::from(place.offset) + record::LEN as u64;
+        let n = file.read_at(at, &mut meta).map_err(ReadError::Io)?;
+        if n < meta.len() || crc32c(&meta) != header.meta_crc {
+            return Err(ReadError::Damaged(id));
+        }
+        stored(id, &header, &meta, &state_bytes, n_recipients).ok_or(ReadError::Damaged(id))
     }
 
     /// Opens the content of a message. Blocks shortly.
@@ -129,41 +199,201 @@ impl Spool {
     /// # Errors
     /// See [`ReadError`].
     pub fn reader(&self, id: MessageId) -> Result<Reader, ReadError> {
-        let _ = id;
-        unimplemented!()
+        let shared = self.shared();
+        let state = shared.lock();
+        let live = state.ledger.get(id).ok_or(ReadError::Unknown(id))?;
+        let (header, place) = (live.header, live.place);
+        let segment = state.ledger.segments.get(&place.segment);
+        let file = segment.map(|segment| Arc::clone(&segment.file));
+        drop(state);
+        let (file, start) = if header.file == 0 {
+            let start = u64::from(place.offset) + (record::LEN as u64) + u64::from(header.meta_len);
+            (file.ok_or(ReadError::Damaged(id))?, start)
+        } else {
+            let opened = shared.disk.open(&file_name(header.file));
+            (opened.map_err(ReadError::Io)?, 0)
+        };
+        Ok(Reader {
+            file,
+            id,
+            start,
+            len: header.content_len,
+            expected: header.content_crc,
+            crc: Crc::new(),
+            checked_to: 0,
+        })
     }
 
     /// What is known of a handoff to this spool.
     #[must_use]
     pub fn lookup_key(&self, key: &HandoffKey) -> KeyState {
-        let _ = key;
-        unimplemented!()
+        self.shared().lock().ledger.keys.lookup(key)
     }
 
     /// Forgets the keys of `(sender, epoch)` with numbers below `below`: the sender has settled
     /// them and will never ask again.
     pub fn forget_keys(&self, sender: SpoolId, epoch: u64, below: u64) {
-        let _ = (sender, epoch, below);
+        let mut state = self.shared().lock();
+        state.ledger.keys.forget(sender, epoch, below);
     }
 
     /// Forgets the keys of all epochs of `sender` but those in `keep`.
     pub fn forget_epochs(&self, sender: SpoolId, keep: &[u64]) {
-        let _ = (sender, keep);
+        let mut state = self.shared().lock();
+        state.ledger.keys.forget_epochs(sender, keep);
     }
 
     /// What the spool holds now.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        Usage::default()
+        let state = self.shared().lock();
+        let segments = state.ledger.segments.values();
+        Usage {
+            n_messages: state.ledger.n_live() as u64,
+            live_bytes: state.ledger.live_bytes(),
+            segment_bytes: segments.map(|s| u64::from(s.header.len)).sum(),
+            content_file_bytes: state.ledger.content_file_bytes(),
+            n_keys: state.ledger.keys.len() as u64,
+        }
     }
 
     /// What the spool did since it was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.shared().lock().stats
     }
 
     /// Commits what waits, stops the committer and gives up the lock. Blocks. Later calls of any
-    /// clone fail with [`CommitError::Closed`](crate::CommitError::Closed).
-    pub fn close(&self) {}
+    /// clone fail with [`CommitError::Closed`].
+    pub fn close(&self) {
+        self.handle.begin_close();
+        let thread = self.handle.lock_committer().take();
+        if let Some(thread) = thread {
+            // A committer that panicked has failed every commit already.
+            let _ = thread.join();
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    fn draft(
+        &self,
+        kind: Kind,
+        message: Message,
+        content: Content,
+    ) -> Result<(Draft, Commit<MessageId>), CommitError> {
+        let shared = self.shared();
+        let lowest = message.key.as_ref().map_or(0, |key| {
+            let state = shared.lock();
+            state.ledger.keys.lowest(key.key.sender, key.key.epoch)
+        });
+        let n_recipients =
+            u32::try_from(message.envelope.recipients.len()).map_err(|_| CommitError::TooLarge)?;
+        let parts = MessageMeta {
+            message: &message::encode(&message, lowest),
+            state: &[],
+            original: None,
+        };
+        let meta = parts.encode();
+        let (bytes, file) = match content {
+            Content::Bytes(bytes) => (bytes, None),
+            Content::File(file) => (Vec::new(), Some(file)),
+        };
+        if meta.len() > META_LEN_MAX
+            || bytes.len() > INLINE_CONTENT_LEN_MAX
+            || meta.len() + bytes.len() > self.record_len_max()
+        {
+            return Err(CommitError::TooLarge);
+        }
+        let id = {
+            let mut state = shared.lock();
+            state.next_id += 1;
+            MessageId(state.next_id - 1)
+        };
+        let header = RecordHeader {
+            kind,
+            meta_len: u32::try_from(meta.len()).map_err(|_| CommitError::TooLarge)?,
+            content_len: file.as_ref().map_or(bytes.len() as u64, |file| file.len),
+            id,
+            file: file.as_ref().map_or(0, |file| file.number),
+            meta_crc: crc32c(&meta),
+            content_crc: file
+                .as_ref()
+                .map_or_else(|| crc32c(&bytes), |file| file.crc),
+        };
+        let (completer, promise) = commit();
+        let acceptance = Acceptance {
+            n_recipients,
+            key: message.key,
+            content: file,
+            completer,
+        };
+        let draft = Draft {
+            header,
+            meta,
+            content: bytes,
+            effect: Effect::Accepted(acceptance),
+        };
+        Ok((draft, promise))
+    }
+
+    /// Two records of this length fit a segment, so that a segment is at least half used.
+    fn record_len_max(&self) -> usize {
+        (self.shared().options.segment_len / 2 - 2 * BLOCK) as usize
+    }
+}
+
+/// Puts together what a record and the latest state say of a message.
+pub(crate) fn stored(
+    id: MessageId,
+    header: &RecordHeader,
+    meta: &[u8],
+    state: &[u8],
+    n_recipients: u32,
+) -> Option<Stored> {
+    let parts = MessageMeta::decode(header.kind, meta)?;
+    let mut message = message::decode(parts.message)?;
+    let state = MessageState::decode_or_new(state, n_recipients)?;
+    if let Some(schedule) = state.schedule {
+        message.next_due = schedule.next_due;
+        message.handoff = schedule.handoff;
+    }
+    Some(Stored {
+        id,
+        message,
+        recipients: state.recipients,
+        unfinished: state.unfinished,
+        content_len: header.content_len,
+    })
+}
+
+impl Handle {
+    fn lock_committer(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_close(&self) {
+        let mut state = self.shared.lock();
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spool({}, epoch {})", self.id(), self.epoch())
+    }
 }

@@ -1,0 +1,224 @@
+//! The committer: turns what waits into durable batches, and keeps the segments in order.
+//!
+//! One [`Engine`] belongs to one spool; a thread of its own runs [`Engine::step`] in a loop, tests
+//! call it themselves. It alone writes segments and changes the books, so between the lines of a
+//! step nothing moves under it.
+//!
+//! # Guarantees
+//! A commit resolves to `Ok` only after the sync that covers its record returned success, and no
+//! batch is begun before the one before it is durable.
+//!
+//! # Failure
+//! A failed write or sync is final for its segment: the same records go to another segment at
+//! once. If that fails too, the spool is failed: every commit, now and later, is an error.
+
+mod apply;
+mod batch;
+mod compose;
+mod moving;
+mod retiring;
+mod segments;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use batch::Batch;
+pub(crate) use retiring::{summary_name, write_summary};
+use segments::Preparing;
+pub(crate) use segments::{commit_header, segment_name};
+
+use crate::CommitError;
+use crate::format::summary::SummaryWriter;
+use crate::shared::{Draft, Phase, Shared};
+
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    /// Keeps other processes out for as long as this exists.
+    _lock: Box<dyn Any + Send + Sync>,
+    active: Active,
+    /// Free segments, ready to be written to.
+    free: VecDeque<u32>,
+    /// Sequence of the next batch.
+    sequence: u64,
+    /// Generation of the next segment that is made or recycled.
+    generation: u64,
+    /// Number of the next segment that is made.
+    number: u32,
+    preparing: Option<Preparing>,
+    /// Steps until the next try to make a segment, after one failed.
+    prepare_pause: u32,
+    /// Steps until records of our own are written again, after there was no room for one.
+    own_pause: u32,
+    /// The segment that is being emptied.
+    victim: Option<u32>,
+    /// Needless segments that wait for a snapshot of the keys or for a reader.
+    idle: Vec<u32>,
+    /// Records of our own that go before those of callers.
+    own: VecDeque<Draft>,
+    /// A record that did not fit into the last batch.
+    carried: Option<Draft>,
+    /// Summaries of sealed segments, oldest first; written when the next segment is sealed,
+    /// because most segments of a spool that keeps up are needless by then.
+    summaries: Vec<(u32, Vec<u8>)>,
+}
+
+/// The segment that batches go to.
+struct Active {
+    number: u32,
+    /// Where the next batch begins; everything before is durable.
+    end: u32,
+    /// `None` once it is too large to be worth it.
+    summary: Option<SummaryWriter>,
+}
+
+/// What a new engine begins with.
+pub(crate) struct Start {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lock: Box<dyn Any + Send + Sync>,
+    pub(crate) free: VecDeque<u32>,
+    pub(crate) sequence: u64,
+    pub(crate) generation: u64,
+    pub(crate) number: u32,
+}
+
+/// Whether a step left something to do that waits for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Idle,
+    More,
+}
+
+impl Engine {
+    /// Takes a free segment, making one if there is none, and activates it.
+    pub(crate) fn start(start: Start) -> io::Result<Self> {
+        let mut engine = Self {
+            shared: start.shared,
+            _lock: start.lock,
+            active: Active::none(),
+            free: start.free,
+            sequence: start.sequence,
+            generation: start.generation,
+            number: start.number,
+            preparing: None,
+            prepare_pause: 0,
+            own_pause: 0,
+            victim: None,
+            idle: Vec::new(),
+            own: VecDeque::new(),
+            carried: None,
+            summaries: Vec::new(),
+        };
+        if engine.free.is_empty() {
+            engine.prepare_now()?;
+        }
+        engine.activate_next()?;
+        Ok(engine)
+    }
+
+    /// Commits one batch of what waits, and does one bounded piece of housekeeping.
+    pub(crate) fn step(&mut self) -> Step {
+        self.own_pause = self.own_pause.saturating_sub(1);
+        self.collect_moves();
+        let batch = self.compose();
+        let n_written = batch.len();
+        if !batch.is_empty() {
+            self.commit(batch);
+        }
+        let tidied = self.tidy();
+        let state = self.shared.lock();
+        if matches!(state.phase, Phase::Failed(_)) {
+            return Step::Idle;
+        }
+        let waiting = self.carried.is_some() || !self.own.is_empty() || state.urgent;
+        if waiting || tidied == Step::More || (n_written > 0 && !state.requests.is_empty()) {
+            Step::More
+        } else {
+            Step::Idle
+        }
+    }
+
+    /// Commits all records of our own; for opening. Whether there was room for them.
+    pub(crate) fn commit_own(&mut self) -> bool {
+        while !self.own.is_empty() || self.carried.is_some() {
+            let batch = self.compose();
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
+        }
+        let failed = matches!(self.shared.lock().phase, Phase::Failed(_));
+        self.own_pause == 0 && !failed
+    }
+
+    /// Runs until the spool is closed or failed.
+    pub(crate) fn run(mut self) {
+        loop {
+            while self.step() == Step::More {}
+            if !self.wait() {
+                return self.close();
+            }
+        }
+    }
+
+    /// Waits for something to do; `false` when there will be nothing any more.
+    fn wait(&self) -> bool {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        loop {
+            if state.urgent {
+                return true;
+            }
+            match state.phase {
+                Phase::Open => {}
+                Phase::Closing if !state.requests.is_empty() => return true,
+                Phase::Closing | Phase::Closed | Phase::Failed(_) => return false,
+            }
+            if state.requests.is_empty() {
+                let woken = shared.wake.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            // Outcomes wait for company. Only an urgent request signals from here on, so this
+            // wait is not begun again and again.
+            let woken = shared
+                .wake
+                .wait_timeout(state, shared.options.outcome_delay);
+            let (woken, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                return true;
+            }
+            state = woken;
+        }
+    }
+
+    /// Leaves the spool so that opening it again is quick.
+    pub(crate) fn close(mut self) {
+        let failed = matches!(self.shared.lock().phase, Phase::Failed(_));
+        if !failed {
+            self.seal_active();
+            self.write_summaries(0);
+            self.shared.lock().phase = Phase::Closed;
+        }
+    }
+
+    /// Stops acknowledging for good.
+    fn fail(&mut self, batch: Batch, error: &io::Error) {
+        let why: Arc<str> = error.to_string().into();
+        let failed = CommitError::Failed(Arc::clone(&why));
+        let mut state = self.shared.lock();
+        state.phase = Phase::Failed(why);
+        state.urgent = false;
+        let requests = std::mem::take(&mut state.requests);
+        for draft in batch.into_drafts().chain(self.own.drain(..)) {
+            draft.effect.refuse(&mut state, &failed);
+        }
+        if let Some(draft) = self.carried.take() {
+            draft.effect.refuse(&mut state, &failed);
+        }
+        for request in requests {
+            request.refuse(&mut state, &failed);
+        }
+        state.ledger.keys.fail(&failed);
+    }
+}

@@ -1,0 +1,237 @@
+//! From requests to records.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mail::MessageId;
+
+use super::Engine;
+use super::batch::Batch;
+use super::segments::PAUSE;
+use crate::commit::Completer;
+use crate::format::crc32c;
+use crate::format::record::{Kind, MessageMeta, RecordHeader};
+use crate::format::state::State as MessageState;
+use crate::limits::META_LEN_MAX;
+use crate::shared::{Draft, Effect, Request, State};
+use crate::{CommitError, Progress};
+
+/// What a batch that is being composed changes, by message: its new state, or that it ends.
+type Changes = HashMap<MessageId, Option<Vec<u8>>>;
+
+/// For what room is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// A new message, which may not use the reserve.
+    Message,
+    /// An outcome, or a record of our own.
+    Outcome,
+}
+
+impl Engine {
+    /// The next batch: our own records first, then requests in order, as many as fit.
+    pub(super) fn compose(&mut self) -> Batch {
+        let shared = Arc::clone(&self.shared);
+        let mut batch = Batch::new();
+        let mut changes = Changes::new();
+        loop {
+            // Our own records repeat what is durable: they go before anything that changes it,
+            // also before a change that was carried over from the last batch.
+            let own = self.own.pop_front();
+            let is_own = own.is_some();
+            let next = own
+                .or_else(|| self.carried.take())
+                .or_else(|| next_draft(&mut shared.lock(), &changes));
+            let Some(draft) = next else {
+                return batch;
+            };
+            if !batch.fits(&draft, self.room()) {
+                if !batch.is_empty() {
+                    if is_own {
+                        self.own.push_front(draft);
+                    } else {
+                        self.carried = Some(draft);
+                    }
+                    return batch;
+                }
+                if let Err(error) = self.make_room(Room::of(&draft)) {
+                    if is_own {
+                        // Without room none of the others fits either.
+                        self.own.clear();
+                        self.victim = None;
+                        self.own_pause = PAUSE;
+                    }
+                    draft.effect.refuse(&mut shared.lock(), &error);
+                    continue;
+                }
+            }
+            note_change(&mut changes, &draft);
+            batch.push(draft);
+        }
+    }
+}
+
+impl Room {
+    fn of(draft: &Draft) -> Self {
+        match draft.effect {
+            Effect::Accepted(_) => Self::Message,
+            Effect::Done(_)
+            | Effect::Keys
+            | Effect::Moved { .. }
+            | Effect::Notified { .. }
+            | Effect::State(_) => Self::Outcome,
+        }
+    }
+}
+
+fn note_change(changes: &mut Changes, draft: &Draft) {
+    match &draft.effect {
+        Effect::Done(_) => {
+            changes.insert(draft.header.id, None);
+        }
+        Effect::Notified {
+            original, state, ..
+        } => {
+            let left = (!state.is_empty()).then(|| state.to_vec());
+            changes.insert(*original, left);
+        }
+        Effect::State(_) => {
+            changes.insert(draft.header.id, Some(draft.meta.clone()));
+        }
+        Effect::Accepted(_) | Effect::Keys | Effect::Moved { .. } => {}
+    }
+}
+
+/// The next request as a record; those that make none are answered.
+fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
+    loop {
+        let Some(request) = state.requests.pop_front() else {
+            state.urgent = false;
+            return None;
+        };
+        match request {
+            Request::Accept(draft) => return Some(draft),
+            Request::Attempt(id, completer) => {
+                match changed(state, changes, id, |s| s.unfinished += 1) {
+                    Ok(state) => return Some(state_draft(id, state, Some(completer))),
+                    Err(error) => completer.complete(Err(error)),
+                }
+            }
+            Request::Done(id, completer) => match current(state, changes, id) {
+                Ok(_) => return Some(done_draft(id, Some(completer))),
+                Err(error) => completer.complete(Err(error)),
+            },
+            Request::Notify {
+                original,
+                progress,
+                notification,
+            } => match left_of(state, changes, original, progress) {
+                Ok(left) => return Some(notified_draft(notification, original, left)),
+                Err(error) => notification.effect.refuse(state, &error),
+            },
+            Request::Progress(id, progress, completer) => {
+                match changed(state, changes, id, |s| s.apply(progress)) {
+                    Ok(state) => return Some(state_draft(id, state, Some(completer))),
+                    Err(error) => completer.complete(Err(error)),
+                }
+            }
+        }
+    }
+}
+
+/// The state of a message as the batch so far leaves it.
+fn current(state: &State, changes: &Changes, id: MessageId) -> Result<MessageState, CommitError> {
+    let live = state.ledger.get(id).ok_or(CommitError::Unknown)?;
+    let bytes = match changes.get(&id) {
+        None => &live.state[..],
+        Some(Some(bytes)) => bytes,
+        Some(None) => return Err(CommitError::Unknown),
+    };
+    MessageState::decode_or_new(bytes, live.n_recipients)
+        .ok_or_else(|| CommitError::Failed("the state of a message is not readable".into()))
+}
+
+fn changed(
+    state: &State,
+    changes: &Changes,
+    id: MessageId,
+    change: impl FnOnce(&mut MessageState),
+) -> Result<Vec<u8>, CommitError> {
+    let mut current = current(state, changes, id)?;
+    change(&mut current);
+    let bytes = current.encode();
+    if bytes.len() > META_LEN_MAX {
+        return Err(CommitError::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// What a notification leaves of its original: its new state, or nothing.
+fn left_of(
+    state: &State,
+    changes: &Changes,
+    id: MessageId,
+    progress: Option<Progress>,
+) -> Result<Vec<u8>, CommitError> {
+    match progress {
+        None => current(state, changes, id).map(|_| Vec::new()),
+        Some(progress) => changed(state, changes, id, |s| s.apply(progress)),
+    }
+}
+
+/// A record without content.
+fn bare(kind: Kind, id: MessageId, meta: Vec<u8>, effect: Effect) -> Draft {
+    let header = RecordHeader {
+        kind,
+        meta_len: u32::try_from(meta.len()).expect("invariant: metas are under META_LEN_MAX"),
+        content_len: 0,
+        id,
+        file: 0,
+        meta_crc: crc32c(&meta),
+        content_crc: 0,
+    };
+    Draft {
+        header,
+        meta,
+        content: Vec::new(),
+        effect,
+    }
+}
+
+pub(super) fn state_draft(
+    id: MessageId,
+    state: Vec<u8>,
+    completer: Option<Completer<()>>,
+) -> Draft {
+    bare(Kind::State, id, state, Effect::State(completer))
+}
+
+pub(super) fn done_draft(id: MessageId, completer: Option<Completer<()>>) -> Draft {
+    bare(Kind::Done, id, Vec::new(), Effect::Done(completer))
+}
+
+pub(super) fn keys_draft(snapshot: Vec<u8>) -> Draft {
+    bare(Kind::Keys, MessageId(0), snapshot, Effect::Keys)
+}
+
+fn notified_draft(mut draft: Draft, original: MessageId, left: Vec<u8>) -> Draft {
+    let parts =
+        MessageMeta::decode(Kind::Accepted, &draft.meta).expect("invariant: the handle encoded it");
+    let meta = MessageMeta {
+        original: Some((original, &left)),
+        ..parts
+    }
+    .encode();
+    draft.header.meta_len =
+        u32::try_from(meta.len()).expect("invariant: metas are under META_LEN_MAX");
+    draft.header.meta_crc = crc32c(&meta);
+    draft.meta = meta;
+    if let Effect::Accepted(acceptance) = draft.effect {
+        draft.effect = Effect::Notified {
+            acceptance,
+            original,
+            state: left.into(),
+        };
+    }
+    draft
+}

@@ -1,0 +1,179 @@
+//! Emptying segments that hold little: what is needed in them is copied forward.
+//!
+//! # Guarantees
+//! Segments take at most twice the live records, and four segments more: while the sealed ones
+//! take more than twice the live records, the one with the least in it is less than half needed,
+//! so emptying it frees more than it takes.
+
+use std::sync::Arc;
+
+use mail::MessageId;
+
+use super::Engine;
+use super::compose::{done_draft, state_draft};
+use crate::DiskFile;
+use crate::format::crc32c;
+use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
+use crate::format::segment::SegmentState;
+use crate::ledger::{Needed, Place};
+use crate::shared::{Draft, Effect, State};
+
+/// Octets that are copied forward in one step, so that no batch waits long.
+const MOVE_LEN_MAX: u64 = 256 << 10;
+
+/// Records that are copied forward in one step.
+const MOVE_RECORDS_MAX: usize = 128;
+
+/// Where to read a message that is to be moved.
+struct Source {
+    file: Arc<dyn DiskFile>,
+    header: RecordHeader,
+    place: Place,
+    n_recipients: u32,
+    state: Box<[u8]>,
+}
+
+impl Engine {
+    /// Picks a segment to empty, if too much space is taken.
+    pub(super) fn choose_victim(&mut self) {
+        let n_sealed = self.n_sealed() as u64;
+        let len = u64::from(self.shared.options.segment_len);
+        let state = self.shared.lock();
+        if self.victim.is_some()
+            || self.own_pause > 0
+            || n_sealed * len <= 2 * state.ledger.live_bytes()
+        {
+            return;
+        }
+        let candidates = state.ledger.segments.iter().filter(|(number, segment)| {
+            let at_rest = segment.failed || matches!(segment.header.state, SegmentState::Sealed(_));
+            at_rest && !segment.keep && !segment.is_needless() && **number != self.active.number
+        });
+        let lightest = candidates.min_by_key(|(_, segment)| segment.weight());
+        self.victim = lightest
+            .filter(|(_, segment)| segment.weight() * 2 <= u64::from(segment.header.len))
+            .map(|(&number, _)| number);
+    }
+
+    /// Makes records of the next part of the segment that is being emptied.
+    pub(super) fn collect_moves(&mut self) {
+        let Some(victim) = self.victim.filter(|_| self.own.is_empty()) else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut len = 0;
+        while len < MOVE_LEN_MAX && self.own.len() < MOVE_RECORDS_MAX {
+            let mut state = shared.lock();
+            let draft = match state.ledger.next_needed(victim) {
+                None => {
+                    self.victim = None;
+                    return;
+                }
+                Some(Needed::Copy(id)) => {
+                    let source = source(&state, id);
+                    drop(state);
+                    source.and_then(|source| moved_draft(id, source))
+                }
+                Some(Needed::End(id)) => Some(done_draft(id, None)),
+                Some(Needed::State(id)) => state
+                    .ledger
+                    .get(id)
+                    .map(|live| state_draft(id, live.state.to_vec(), None)),
+            };
+            let Some(draft) = draft else {
+                // Damaged, or not readable now: the segment stays as it is.
+                if let Some(segment) = shared.lock().ledger.segments.get_mut(&victim) {
+                    segment.keep = true;
+                }
+                self.victim = None;
+                return;
+            };
+            len += draft.header.record_len();
+            self.own.push_back(draft);
+        }
+    }
+
+    /// A record that copies a live message forward; `None` where it cannot be read.
+    pub(crate) fn move_forward(&mut self, id: MessageId) -> Option<()> {
+        let source = source(&self.shared.lock(), id)?;
+        self.own.push_back(moved_draft(id, source)?);
+        Some(())
+    }
+
+    /// Whether the only good copy of a live message lies beyond the durable end of a segment.
+    pub(crate) fn lies_in_tail(&self, id: MessageId, open_ends: &[(u32, u32)]) -> bool {
+        let state = self.shared.lock();
+        let Some(place) = state.ledger.get(id).map(|live| live.place) else {
+            return false;
+        };
+        let mut ends = open_ends.iter();
+        ends.any(|&(number, end)| number == place.segment && place.offset >= end)
+    }
+
+    /// A record that repeats the state of a live message.
+    pub(crate) fn repeat_state(&mut self, id: MessageId) {
+        let state = self.shared.lock();
+        let live = state.ledger.get(id).map(|live| live.state.to_vec());
+        drop(state);
+        let draft = live.map(|state| state_draft(id, state, None));
+        self.own.extend(draft);
+    }
+
+    /// A record that ends a message, or repeats its end.
+    pub(crate) fn repeat_end(&mut self, id: MessageId) {
+        self.own.push_back(done_draft(id, None));
+    }
+}
+
+fn source(state: &State, id: MessageId) -> Option<Source> {
+    let live = state.ledger.get(id)?;
+    let segment = state.ledger.segments.get(&live.place.segment)?;
+    Some(Source {
+        file: Arc::clone(&segment.file),
+        header: live.header,
+        place: live.place,
+        n_recipients: live.n_recipients,
+        state: live.state.clone(),
+    })
+}
+
+fn moved_draft(id: MessageId, source: Source) -> Option<Draft> {
+    let mut meta = vec![0; source.header.meta_len as usize];
+    let mut content = vec![0; usize::try_from(source.header.inline_len()).ok()?];
+    let at = u64::from(source.place.offset) + record::LEN as u64;
+    read_exact(&*source.file, at, &mut meta)?;
+    read_exact(&*source.file, at + meta.len() as u64, &mut content)?;
+    let inline = source.header.file == 0;
+    if crc32c(&meta) != source.header.meta_crc
+        || (inline && crc32c(&content) != source.header.content_crc)
+    {
+        return None;
+    }
+    let parts = MessageMeta::decode(source.header.kind, &meta)?;
+    let meta = MessageMeta {
+        message: parts.message,
+        state: &source.state,
+        original: None,
+    }
+    .encode();
+    let header = RecordHeader {
+        kind: Kind::Moved,
+        meta_len: u32::try_from(meta.len()).ok()?,
+        meta_crc: crc32c(&meta),
+        id,
+        ..source.header
+    };
+    Some(Draft {
+        header,
+        meta,
+        content,
+        effect: Effect::Moved {
+            n_recipients: source.n_recipients,
+            state: source.state,
+        },
+    })
+}
+
+fn read_exact(file: &dyn DiskFile, at: u64, buffer: &mut [u8]) -> Option<()> {
+    (file.read_at(at, buffer).ok()? == buffer.len()).then_some(())
+}

@@ -1,0 +1,186 @@
+//! Segments on their way from sealed to free, and what is written about them.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::compose::keys_draft;
+use super::segments::segment_name;
+use super::{Engine, Step};
+use crate::format::keys::encode_snapshot;
+use crate::format::segment::{SegmentHeader, SegmentState};
+use crate::ledger::Segment;
+
+/// The name of the summary of a segment.
+pub(crate) fn summary_name(number: u32) -> String {
+    format!("seg-{number:08x}.sum")
+}
+
+/// What stands in the way of retiring a segment.
+enum Obstacle {
+    /// Nothing.
+    None,
+    /// It is needed, and will be looked at when it is not.
+    Needed,
+    /// The keys in it must be written elsewhere.
+    Keys,
+    /// Somebody reads in it.
+    Reader,
+}
+
+impl Engine {
+    /// One bounded piece of housekeeping.
+    pub(super) fn tidy(&mut self) -> Step {
+        let news = self.shared.lock().ledger.take_idle();
+        self.idle.extend(news);
+        self.idle.sort_unstable();
+        self.idle.dedup();
+        if self.retire_one() || self.prepare_step() || self.delete_surplus() {
+            return Step::More;
+        }
+        self.choose_victim();
+        if self.victim.is_some() {
+            Step::More
+        } else {
+            Step::Idle
+        }
+    }
+
+    /// Retires the first segment that can be; whether there was one.
+    fn retire_one(&mut self) -> bool {
+        let mut at = 0;
+        while let Some(&number) = self.idle.get(at) {
+            match self.obstacle(number) {
+                Obstacle::None => {
+                    self.idle.remove(at);
+                    self.retire(number);
+                    return true;
+                }
+                Obstacle::Needed => {
+                    self.idle.remove(at);
+                }
+                Obstacle::Keys if self.own_pause > 0 => at += 1,
+                Obstacle::Keys => return self.write_keys(),
+                Obstacle::Reader => at += 1,
+            }
+        }
+        false
+    }
+
+    fn obstacle(&self, number: u32) -> Obstacle {
+        let state = self.shared.lock();
+        let Some(segment) = state.ledger.segments.get(&number) else {
+            return Obstacle::Needed;
+        };
+        let at_rest = segment.failed || matches!(segment.header.state, SegmentState::Sealed(_));
+        if !at_rest || segment.keep || !segment.is_needless() || number == self.active.number {
+            return Obstacle::Needed;
+        }
+        if state.ledger.needs_snapshot(number) {
+            return Obstacle::Keys;
+        }
+        if Arc::strong_count(&segment.file) > 1 {
+            return Obstacle::Reader;
+        }
+        Obstacle::None
+    }
+
+    /// Puts a snapshot of the keys in front of the next batch. It has to be the very next: keys
+    /// that are accepted in between would not be in it.
+    pub(crate) fn write_keys(&mut self) -> bool {
+        let snapshot = encode_snapshot(&self.shared.lock().ledger.keys.snapshot());
+        self.own.push_front(keys_draft(snapshot));
+        true
+    }
+
+    /// Makes a needless segment free, durably; one that cannot be is deleted.
+    fn retire(&mut self, number: u32) {
+        if self.victim == Some(number) {
+            self.victim = None;
+        }
+        let (file, old, failed, next_id) = {
+            let state = self.shared.lock();
+            let Some(segment) = state.ledger.segments.get(&number) else {
+                return;
+            };
+            let file = Arc::clone(&segment.file);
+            (file, segment.header, segment.failed, state.next_id)
+        };
+        let header = SegmentHeader {
+            generation: self.generation,
+            counter: old.counter + 1,
+            state: SegmentState::Free,
+            next_id,
+            first_sequence: 0,
+            ..old
+        };
+        self.generation += 1;
+        // One of another size, left from other options, is not used again.
+        let fits = old.len == self.shared.options.segment_len;
+        let freed = !failed
+            && fits
+            && super::segments::commit_header(&*file, &self.shared.identity, &header).is_ok();
+        if !freed && self.delete(number).is_err() {
+            // It stays in the way until the next opening.
+            return;
+        }
+        let mut state = self.shared.lock();
+        state.stats.n_syncs += 1;
+        state.ledger.retired(number);
+        if freed {
+            let segment = Segment::new(file, header);
+            state.ledger.segments.insert(number, segment);
+            self.free.push_back(number);
+        }
+        drop(state);
+        self.summaries.retain(|(of, _)| *of != number);
+        // One that stays is of another generation, and ignored.
+        let _ = self.shared.disk.remove(&summary_name(number));
+    }
+
+    fn delete(&self, number: u32) -> io::Result<()> {
+        self.shared.disk.remove(&segment_name(number))?;
+        self.shared.disk.sync_dir("")
+    }
+
+    fn delete_surplus(&mut self) -> bool {
+        if !self.has_surplus() {
+            return false;
+        }
+        let Some(number) = self.free.pop_back() else {
+            return false;
+        };
+        let deleted = self.delete(number).is_ok();
+        if deleted {
+            self.shared.lock().ledger.retired(number);
+        }
+        deleted
+    }
+
+    /// Seals at their durable ends the segments that were not sealed when the spool was opened.
+    pub(crate) fn settle(&mut self, open_ends: &[(u32, u32)]) {
+        for &(number, end) in open_ends {
+            if self.set_header(number, SegmentState::Sealed(end)).is_err() {
+                self.mark_failed(number);
+            }
+        }
+        let state = self.shared.lock();
+        let all = state.ledger.segments.iter();
+        let at_rest = all.filter(|(_, s)| !s.is_free()).map(|(&number, _)| number);
+        self.idle.extend(at_rest);
+    }
+
+    /// Writes the summaries of sealed segments that are still needed, but for the latest `keep`.
+    pub(super) fn write_summaries(&mut self, keep: usize) {
+        let n = self.summaries.len().saturating_sub(keep);
+        for (number, bytes) in self.summaries.drain(..n) {
+            // Derived data: without it, opening takes longer.
+            let _ = write_summary(&*self.shared.disk, number, &bytes);
+        }
+    }
+}
+
+/// Writes a summary; not durable on return.
+pub(crate) fn write_summary(disk: &dyn crate::Disk, number: u32, bytes: &[u8]) -> io::Result<()> {
+    let name = summary_name(number);
+    disk.create(&name)?.write_at(0, &[IoSlice::new(bytes)])
+}

@@ -1,0 +1,270 @@
+//! Segments on their way from made to active to sealed.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::compose::Room;
+use super::{Active, Engine};
+use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
+use crate::ledger::{Segment, TAIL};
+use crate::{CommitError, DiskFile};
+
+/// Free segments that are kept ready: one to roll to, and the reserve for outcomes.
+const FREE_KEPT: usize = 2;
+
+/// Octets of a new segment that are zeroed and synced in one step.
+const CHUNK: usize = 1 << 20;
+
+/// Steps between two tries at something that needs room, when there was none.
+pub(super) const PAUSE: u32 = 64;
+
+/// A segment that is being made, under a name that recovery removes.
+pub(super) struct Preparing {
+    number: u32,
+    file: Arc<dyn DiskFile>,
+    written: u64,
+    zeros: Vec<u8>,
+}
+
+/// The name of a segment.
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("seg-{number:08x}")
+}
+
+/// The name of a segment while it is made.
+pub(crate) fn new_segment_name(number: u32) -> String {
+    format!("new-{number:08x}")
+}
+
+/// Writes a header to its slot and commits it.
+pub(crate) fn commit_header(
+    file: &dyn DiskFile,
+    identity: &crate::format::Identity,
+    header: &SegmentHeader,
+) -> io::Result<()> {
+    let bytes = header.encode(identity);
+    file.write_at(header.slot_offset(), &[IoSlice::new(&bytes)])?;
+    file.sync()
+}
+
+impl Engine {
+    /// Octets left in the active segment.
+    pub(super) fn room(&self) -> u32 {
+        let len = self.shared.options.segment_len;
+        let len = self.active_len().unwrap_or(len);
+        len.saturating_sub(self.active.end)
+    }
+
+    fn active_len(&self) -> Option<u32> {
+        let state = self.shared.lock();
+        let segment = state.ledger.segments.get(&self.active.number)?;
+        Some(segment.header.len)
+    }
+
+    /// Rolls to a fresh segment, if what asks may have one.
+    pub(super) fn make_room(&mut self, room: Room) -> Result<(), CommitError> {
+        let needed = match room {
+            // One stays free as the reserve.
+            Room::Message => FREE_KEPT,
+            Room::Outcome => 1,
+        };
+        while self.free.len() < needed {
+            if self.prepare_pause > 0 || self.prepare_now().is_err() {
+                return Err(CommitError::Full);
+            }
+        }
+        self.seal_active();
+        self.roll().map_err(|_| CommitError::Full)
+    }
+
+    /// Activates a free segment, making one if there is none.
+    pub(super) fn roll(&mut self) -> io::Result<()> {
+        if self.free.is_empty() {
+            self.prepare_now()?;
+        }
+        self.activate_next()
+    }
+
+    /// Activates the first free segment whose header can be committed.
+    pub(super) fn activate_next(&mut self) -> io::Result<()> {
+        let mut error = io::Error::from(io::ErrorKind::StorageFull);
+        while let Some(number) = self.free.pop_front() {
+            match self.set_header(number, SegmentState::Active) {
+                Ok(()) => {
+                    self.active = Active::new(number);
+                    return Ok(());
+                }
+                Err(failed) => {
+                    self.mark_failed(number);
+                    error = failed;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    /// Says in the header of the active segment where it ends.
+    pub(super) fn seal_active(&mut self) {
+        let active = std::mem::replace(&mut self.active, Active::none());
+        if active.number == TAIL {
+            return;
+        }
+        let sealed = SegmentState::Sealed(active.end);
+        if self.set_header(active.number, sealed).is_err() {
+            // Everything in it is durable; only its header is not to be trusted any more.
+            self.mark_failed(active.number);
+            return;
+        }
+        self.idle.push(active.number);
+        if let Some(summary) = active.summary
+            && let Some(generation) = self.generation_of(active.number)
+        {
+            let identity = &self.shared.identity;
+            let bytes = summary.finish(identity, generation, active.end, self.sequence - 1);
+            self.summaries.push((active.number, bytes));
+        }
+        self.write_summaries(1);
+    }
+
+    /// Gives up the active segment after a failed write or sync.
+    pub(super) fn abandon_active(&mut self) {
+        let active = std::mem::replace(&mut self.active, Active::none());
+        self.mark_failed(active.number);
+    }
+
+    pub(super) fn mark_failed(&mut self, number: u32) {
+        if let Some(segment) = self.shared.lock().ledger.segments.get_mut(&number) {
+            segment.failed = true;
+            self.idle.push(number);
+        }
+    }
+
+    /// Changes the state in a segment's header, durably.
+    pub(super) fn set_header(&self, number: u32, to: SegmentState) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let next_id = state.next_id;
+        state.stats.n_syncs += 1;
+        let Some(segment) = state.ledger.segments.get(&number) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let file = Arc::clone(&segment.file);
+        let mut header = segment.header;
+        drop(state);
+        header.counter += 1;
+        header.next_id = next_id;
+        header.state = to;
+        if to == SegmentState::Active {
+            header.first_sequence = self.sequence;
+        }
+        commit_header(&*file, &self.shared.identity, &header)?;
+        if let Some(segment) = self.shared.lock().ledger.segments.get_mut(&number) {
+            segment.header = header;
+        }
+        Ok(())
+    }
+
+    fn generation_of(&self, number: u32) -> Option<u64> {
+        let state = self.shared.lock();
+        let segment = state.ledger.segments.get(&number)?;
+        Some(segment.header.generation)
+    }
+
+    /// One bounded step towards another free segment, if one is wanted.
+    pub(super) fn prepare_step(&mut self) -> bool {
+        if self.prepare_pause > 0 {
+            self.prepare_pause -= 1;
+            return false;
+        }
+        if self.preparing.is_none() && self.free.len() >= FREE_KEPT {
+            return false;
+        }
+        self.prepare_some().is_ok()
+    }
+
+    /// Makes a free segment at once.
+    pub(super) fn prepare_now(&mut self) -> io::Result<()> {
+        let before = self.free.len();
+        while self.free.len() == before {
+            self.prepare_some()?;
+        }
+        Ok(())
+    }
+
+    fn prepare_some(&mut self) -> io::Result<()> {
+        let number = self.preparing.as_ref().map_or(self.number, |p| p.number);
+        let result = self.prepare_chunk();
+        if result.is_err() {
+            self.preparing = None;
+            self.prepare_pause = PAUSE;
+            // Its octets are wanted elsewhere; what cannot be removed goes at the next opening.
+            let _ = self.shared.disk.remove(&new_segment_name(number));
+        }
+        result
+    }
+
+    fn prepare_chunk(&mut self) -> io::Result<()> {
+        let len = u64::from(self.shared.options.segment_len);
+        let Some(preparing) = &mut self.preparing else {
+            let number = self.number;
+            self.number += 1;
+            let file = self.shared.disk.create(&new_segment_name(number))?;
+            self.preparing = Some(Preparing {
+                number,
+                file,
+                written: 0,
+                zeros: vec![0; CHUNK.min(self.shared.options.segment_len as usize)],
+            });
+            return Ok(());
+        };
+        if preparing.written < len {
+            let zeros = &preparing.zeros;
+            let n = usize::try_from(len - preparing.written).unwrap_or(usize::MAX);
+            let slice = IoSlice::new(&zeros[..n.min(zeros.len())]);
+            preparing.file.write_at(preparing.written, &[slice])?;
+            preparing.file.sync()?;
+            preparing.written += slice.len() as u64;
+            return Ok(());
+        }
+        self.finish_preparing()
+    }
+
+    fn finish_preparing(&mut self) -> io::Result<()> {
+        let Some(Preparing { number, file, .. }) = self.preparing.take() else {
+            return Ok(());
+        };
+        let header = SegmentHeader {
+            number,
+            generation: self.generation,
+            counter: 1,
+            len: self.shared.options.segment_len,
+            state: SegmentState::Free,
+            next_id: self.shared.lock().next_id,
+            first_sequence: 0,
+        };
+        self.generation += 1;
+        commit_header(&*file, &self.shared.identity, &header)?;
+        let disk = &self.shared.disk;
+        disk.rename(&new_segment_name(number), &segment_name(number))?;
+        disk.sync_dir("")?;
+        let segment = Segment::new(file, header);
+        self.shared.lock().ledger.segments.insert(number, segment);
+        self.free.push_back(number);
+        Ok(())
+    }
+
+    /// Segments that hold records, but for the active one.
+    pub(super) fn n_sealed(&self) -> usize {
+        let n = self.shared.lock().ledger.segments.len();
+        n.saturating_sub(self.free.len() + 1)
+    }
+
+    /// Whether more segments are free than it pays to keep.
+    pub(super) fn has_surplus(&self) -> bool {
+        let live = self.shared.lock().ledger.live_bytes();
+        let len = u64::from(self.shared.options.segment_len);
+        let n = self.n_sealed() + self.free.len() + 1;
+        self.free.len() > FREE_KEPT && n as u64 * len > 2 * live + 4 * len
+    }
+}
+
+const _: () = assert!(crate::limits::SEGMENT_LEN_MIN > 2 * FIRST_BATCH);

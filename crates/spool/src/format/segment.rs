@@ -1,0 +1,103 @@
+//! The header of a segment: two slots, of which the newer good one counts.
+
+use super::codec::Decoder;
+use super::{BLOCK, Identity, VERSION};
+
+const MAGIC: &[u8; 8] = b"PSTNSEG1";
+
+/// Where the first batch begins, behind the two slots.
+pub(crate) const FIRST_BATCH: u32 = 2 * BLOCK;
+
+/// Octets of an encoded header.
+pub(crate) const LEN: usize = 84;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentState {
+    /// No batch in it counts.
+    Free,
+    /// May hold a batch that is not durable, at its end.
+    Active,
+    /// Its durable batches end here; nothing is written to it any more.
+    Sealed(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) number: u32,
+    pub(crate) generation: u64,
+    /// How many times the header was written; says which slot is the newer one.
+    pub(crate) counter: u64,
+    pub(crate) len: u32,
+    pub(crate) state: SegmentState,
+    pub(crate) next_id: u64,
+    pub(crate) first_sequence: u64,
+}
+
+impl SegmentHeader {
+    /// Where this header goes: not where the one before it lies.
+    pub(crate) const fn slot_offset(&self) -> u64 {
+        (self.counter % 2) * BLOCK as u64
+    }
+
+    pub(crate) fn encode(&self, identity: &Identity) -> [u8; LEN] {
+        let (state, end) = match self.state {
+            SegmentState::Free => (0u32, 0),
+            SegmentState::Active => (1, 0),
+            SegmentState::Sealed(end) => (2, end),
+        };
+        let mut out = [0; LEN];
+        out[..8].copy_from_slice(MAGIC);
+        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[12..16].copy_from_slice(&self.number.to_le_bytes());
+        out[16..32].copy_from_slice(&identity.id.to_bytes());
+        out[32..40].copy_from_slice(&self.generation.to_le_bytes());
+        out[40..48].copy_from_slice(&self.counter.to_le_bytes());
+        out[48..52].copy_from_slice(&self.len.to_le_bytes());
+        out[52..56].copy_from_slice(&state.to_le_bytes());
+        out[56..60].copy_from_slice(&end.to_le_bytes());
+        out[64..72].copy_from_slice(&self.next_id.to_le_bytes());
+        out[72..80].copy_from_slice(&self.first_sequence.to_le_bytes());
+        let crc = identity.crc_of(&out[..80]);
+        out[80..].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads both slots from the first two blocks of a segment.
+    pub(crate) fn decode(identity: &Identity, blocks: &[u8]) -> Option<Self> {
+        let slot = |n: usize| {
+            let at = n * BLOCK as usize;
+            Self::decode_slot(identity, blocks.get(at..at + LEN)?)
+        };
+        match (slot(0), slot(1)) {
+            (Some(a), Some(b)) => Some(if a.counter > b.counter { a } else { b }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn decode_slot(identity: &Identity, bytes: &[u8]) -> Option<Self> {
+        let mut d = Decoder(bytes);
+        if d.bytes(8)? != MAGIC || identity.crc_of(&bytes[..80]).to_le_bytes() != bytes[80..] {
+            return None;
+        }
+        d.u32()?;
+        let number = d.u32()?;
+        d.bytes(16)?;
+        let (generation, counter, len) = (d.u64()?, d.u64()?, d.u32()?);
+        let state = match (d.u32()?, d.u32()?) {
+            (0, _) => SegmentState::Free,
+            (1, _) => SegmentState::Active,
+            (2, end) if end <= len && end >= FIRST_BATCH => SegmentState::Sealed(end),
+            _ => return None,
+        };
+        d.u32()?;
+        Some(Self {
+            number,
+            generation,
+            counter,
+            len,
+            state,
+            next_id: d.u64()?,
+            first_sequence: d.u64()?,
+        })
+    }
+}

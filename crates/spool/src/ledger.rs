@@ -1,0 +1,407 @@
+//! What is live, what is dead, and what each segment is still needed for.
+//!
+//! Pure bookkeeping, the same for replay at opening and for running: it is told of records as they
+//! become durable, in the order of the log. Invariants 3 and 5 of `docs/spool-format.md` rest on
+//! it: a segment counts as needless only when nothing in it, live or dead, is needed.
+
+mod keys;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mail::{HandoffKey, MessageId, SpoolId};
+
+pub(crate) use keys::KeyTable;
+
+use crate::DiskFile;
+use crate::format::record::{self, RecordHeader};
+use crate::format::segment::{SegmentHeader, SegmentState};
+
+/// Stands for the end of a segment that is not known to be durable, while recovery has not copied
+/// forward what lies there.
+pub(crate) const TAIL: u32 = u32::MAX;
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+}
+
+/// A live message. There may be millions: about 100 octets each, and the state.
+pub(crate) struct Live {
+    pub(crate) place: Place,
+    pub(crate) header: RecordHeader,
+    pub(crate) n_recipients: u32,
+    /// The segment and the length of the latest state record, unless the state came with the
+    /// record of the message.
+    state_record: Option<(u32, u32)>,
+    /// The durable state, encoded; empty when nothing happened since it was accepted.
+    pub(crate) state: Box<[u8]>,
+    /// Segments with older copies of the message.
+    older: Vec<u32>,
+}
+
+/// A dead message that a copy in some segment could bring back.
+struct Tomb {
+    /// Segments with copies, but for the one that holds the end.
+    holders: Vec<u32>,
+    /// The segment that holds the end.
+    end: u32,
+}
+
+/// One segment: its file, its header, and what is needed in it.
+pub(crate) struct Segment {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) header: SegmentHeader,
+    /// Messages with a copy here, and those that ended or changed here: where to look when the
+    /// segment is emptied or retired.
+    copies: Vec<MessageId>,
+    states: Vec<MessageId>,
+    ends: Vec<MessageId>,
+    /// How far the lists, one behind the other, were gone through to empty the segment.
+    cursor: usize,
+    /// Live messages, live states and pins here.
+    n_live: u32,
+    n_pins: u32,
+    pub(crate) live_bytes: u64,
+    /// The highest number of each sender and epoch with a key here.
+    keys: HashMap<(SpoolId, u64), u64>,
+    /// A sync failed: its header is not written any more, it is deleted when needless.
+    pub(crate) failed: bool,
+    /// Holds octets that are damaged and not in quarantine, or could not be moved.
+    pub(crate) keep: bool,
+}
+
+/// The books of one spool.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    live: HashMap<MessageId, Live>,
+    tombs: HashMap<MessageId, Tomb>,
+    pub(crate) segments: BTreeMap<u32, Segment>,
+    pub(crate) keys: KeyTable,
+    /// The segment that holds the latest snapshot of the keys.
+    snapshot: Option<u32>,
+    live_bytes: u64,
+    content_file_bytes: u64,
+    /// Segments that became needless; whether they still are has to be asked.
+    idle: Vec<u32>,
+}
+
+impl Segment {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, header: SegmentHeader) -> Self {
+        Self {
+            file,
+            header,
+            copies: Vec::new(),
+            states: Vec::new(),
+            ends: Vec::new(),
+            cursor: 0,
+            n_live: 0,
+            n_pins: 0,
+            live_bytes: 0,
+            keys: HashMap::new(),
+            failed: false,
+            keep: false,
+        }
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        self.header.state == SegmentState::Free && !self.failed
+    }
+
+    pub(crate) const fn is_needless(&self) -> bool {
+        self.n_live == 0 && self.n_pins == 0
+    }
+
+    /// What it would cost to empty it.
+    pub(crate) const fn weight(&self) -> u64 {
+        self.live_bytes + self.n_pins as u64 * record::LEN as u64
+    }
+}
+
+impl Ledger {
+    pub(crate) fn get(&self, id: MessageId) -> Option<&Live> {
+        self.live.get(&id)
+    }
+
+    /// Whether it is live, or dead with copies that could bring it back.
+    pub(crate) fn knows(&self, id: MessageId) -> bool {
+        self.live.contains_key(&id) || self.tombs.contains_key(&id)
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = (MessageId, &Live)> {
+        self.live.iter().map(|(&id, live)| (id, live))
+    }
+
+    pub(crate) fn n_live(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) const fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    pub(crate) const fn content_file_bytes(&self) -> u64 {
+        self.content_file_bytes
+    }
+
+    /// A record with a message is durable at `place`. `state` replaces the one known unless empty.
+    pub(crate) fn accepted(
+        &mut self,
+        id: MessageId,
+        place: Place,
+        header: RecordHeader,
+        n_recipients: u32,
+        state: Box<[u8]>,
+    ) {
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.copies.push(id);
+        }
+        if let Some(tomb) = self.tombs.get_mut(&id) {
+            // Dead is for ever: the copy only adds to what its end must outlive.
+            if tomb.end != place.segment {
+                insert(&mut tomb.holders, place.segment);
+            }
+            return;
+        }
+        let mut new = Live {
+            place,
+            header,
+            n_recipients,
+            state_record: None,
+            state,
+            older: Vec::new(),
+        };
+        if let Some(old) = self.live.remove(&id) {
+            self.uncount(&old);
+            new.older = old.older;
+            insert(&mut new.older, old.place.segment);
+            new.older.retain(|&segment| segment != place.segment);
+            if new.state.is_empty() {
+                new.state = old.state;
+                new.state_record = old.state_record;
+            }
+        }
+        self.count(&new);
+        self.live.insert(id, new);
+    }
+
+    /// A state record of `len` octets is durable.
+    pub(crate) fn state(&mut self, id: MessageId, segment: u32, state: Box<[u8]>) {
+        let len = record::LEN as u32 + u32::try_from(state.len()).unwrap_or(u32::MAX);
+        self.set_state(id, segment, len, state);
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.states.push(id);
+        }
+    }
+
+    fn set_state(&mut self, id: MessageId, segment: u32, len: u32, state: Box<[u8]>) {
+        let Some(mut live) = self.live.remove(&id) else {
+            return;
+        };
+        self.uncount(&live);
+        live.state_record = Some((segment, len));
+        live.state = state;
+        self.count(&live);
+        self.live.insert(id, live);
+    }
+
+    /// The end of a message is durable. Returns its content file, which may go now.
+    pub(crate) fn done(&mut self, id: MessageId, segment: u32) -> Option<u64> {
+        let mut file = None;
+        let holders = if let Some(live) = self.live.remove(&id) {
+            self.uncount(&live);
+            file = Some(live.header.file).filter(|&number| number != 0);
+            let mut holders = live.older;
+            insert(&mut holders, live.place.segment);
+            holders
+        } else if let Some(tomb) = self.tombs.remove(&id) {
+            self.unpin(tomb.end);
+            tomb.holders
+        } else {
+            return None;
+        };
+        let holders: Vec<u32> = holders.into_iter().filter(|&h| h != segment).collect();
+        if !holders.is_empty() {
+            if let Some(segment) = self.segments.get_mut(&segment) {
+                segment.n_pins += 1;
+                segment.ends.push(id);
+            }
+            let tomb = Tomb {
+                holders,
+                end: segment,
+            };
+            self.tombs.insert(id, tomb);
+        }
+        file
+    }
+
+    /// A key came with a record in `segment`.
+    pub(crate) fn key_in(&mut self, key: &HandoffKey, segment: u32) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            let highest = segment.keys.entry((key.sender, key.epoch)).or_default();
+            *highest = key.number.max(*highest);
+        }
+    }
+
+    /// A snapshot of the keys is durable: no other segment is needed for a key before it.
+    pub(crate) fn snapshot_in(&mut self, segment: u32) {
+        self.snapshot = Some(segment);
+        self.segments.values_mut().for_each(|s| s.keys.clear());
+    }
+
+    /// Segments that became needless since the last call, and may have become needed again.
+    pub(crate) fn take_idle(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.idle)
+    }
+
+    /// Whether the keys must be written anew before `segment` may go.
+    pub(crate) fn needs_snapshot(&self, number: u32) -> bool {
+        let Some(segment) = self.segments.get(&number) else {
+            return false;
+        };
+        (self.snapshot == Some(number) && self.keys.len() > 0)
+            || segment
+                .keys
+                .iter()
+                .any(|(&(sender, epoch), &highest)| self.keys.needs(sender, epoch, highest))
+    }
+
+    /// A segment was retired or deleted durably: none of its copies can come back.
+    pub(crate) fn retired(&mut self, number: u32) -> Option<Segment> {
+        let mut segment = self.segments.remove(&number)?;
+        debug_assert!(segment.is_needless());
+        for id in segment.copies.drain(..) {
+            if let Some(live) = self.live.get_mut(&id) {
+                live.older.retain(|&holder| holder != number);
+            } else if let Some(tomb) = self.tombs.get_mut(&id) {
+                tomb.holders.retain(|&holder| holder != number);
+                if tomb.holders.is_empty() {
+                    let end = tomb.end;
+                    self.tombs.remove(&id);
+                    self.unpin(end);
+                }
+            }
+        }
+        if self.snapshot == Some(number) {
+            self.snapshot = None;
+        }
+        Some(segment)
+    }
+
+    /// The next thing that is needed in a sealed segment, from where the last call stopped;
+    /// `None` at the end, and the next call begins anew.
+    pub(crate) fn next_needed(&mut self, number: u32) -> Option<Needed> {
+        let segment = self.segments.get_mut(&number)?;
+        loop {
+            let at = segment.cursor;
+            segment.cursor += 1;
+            let (n_copies, n_states) = (segment.copies.len(), segment.states.len());
+            let needed = if let Some(&id) = segment.copies.get(at) {
+                let place = self.live.get(&id).map(|live| live.place.segment);
+                (place == Some(number)).then_some(Needed::Copy(id))
+            } else if let Some(&id) = segment.states.get(at - n_copies) {
+                let record = self.live.get(&id).and_then(|live| live.state_record);
+                record
+                    .is_some_and(|(at, _)| at == number)
+                    .then_some(Needed::State(id))
+            } else if let Some(&id) = segment.ends.get(at - n_copies - n_states) {
+                let end = self.tombs.get(&id).map(|tomb| tomb.end);
+                (end == Some(number)).then_some(Needed::End(id))
+            } else {
+                segment.cursor = 0;
+                return None;
+            };
+            if needed.is_some() {
+                return needed;
+            }
+        }
+    }
+
+    /// Messages whose state lies in a tail that is not known to be durable.
+    pub(crate) fn states_in_tail(&self) -> Vec<MessageId> {
+        let in_tail = |live: &Live| live.state_record.is_some_and(|(at, _)| at == TAIL);
+        ids(self
+            .live
+            .iter()
+            .filter(|(_, live)| in_tail(live))
+            .map(|(id, _)| *id))
+    }
+
+    /// Dead messages whose end lies in a tail that is not known to be durable.
+    pub(crate) fn ends_in_tail(&self) -> Vec<MessageId> {
+        ids(self
+            .tombs
+            .iter()
+            .filter(|(_, tomb)| tomb.end == TAIL)
+            .map(|(id, _)| *id))
+    }
+
+    fn unpin(&mut self, segment: u32) {
+        if let Some(account) = self.segments.get_mut(&segment) {
+            account.n_pins -= 1;
+            if account.is_needless() {
+                self.idle.push(segment);
+            }
+        }
+    }
+
+    fn count(&mut self, live: &Live) {
+        let content_file = live.header.content_len - live.header.inline_len();
+        self.content_file_bytes += content_file;
+        for (segment, len) in live.records() {
+            self.live_bytes += len;
+            if let Some(segment) = self.segments.get_mut(&segment) {
+                segment.n_live += 1;
+                segment.live_bytes += len;
+            }
+        }
+    }
+
+    fn uncount(&mut self, live: &Live) {
+        let content_file = live.header.content_len - live.header.inline_len();
+        self.content_file_bytes -= content_file;
+        for (segment, len) in live.records() {
+            self.live_bytes -= len;
+            if let Some(account) = self.segments.get_mut(&segment) {
+                account.n_live -= 1;
+                account.live_bytes -= len;
+                if account.is_needless() {
+                    self.idle.push(segment);
+                }
+            }
+        }
+    }
+}
+
+impl Live {
+    fn records(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
+        let own = (self.place.segment, self.header.record_len());
+        let state = self.state_record.map(|(at, len)| (at, u64::from(len)));
+        std::iter::once(own).chain(state)
+    }
+}
+
+/// Something that a segment is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// The message itself.
+    Copy(MessageId),
+    /// The end of a message that another segment could bring back.
+    End(MessageId),
+    /// The state of a message.
+    State(MessageId),
+}
+
+fn insert(set: &mut Vec<u32>, value: u32) {
+    if !set.contains(&value) {
+        set.push(value);
+    }
+}
+
+fn ids(of: impl Iterator<Item = MessageId>) -> Vec<MessageId> {
+    let mut ids: Vec<_> = of.collect();
+    ids.sort_unstable();
+    ids
+}

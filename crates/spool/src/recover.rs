@@ -1,0 +1,361 @@
+//! Opening: from what is on disk to a running engine.
+//!
+//! # Failure
+//! What cannot be read is copied to the quarantine directory and noted, and the rest is used. A
+//! crash during recovery repeats it: old records stay until the new ones are durable.
+
+mod files;
+mod messages;
+mod quarantine;
+mod replay;
+mod scan;
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use mail::{MessageId, SpoolId};
+
+pub(crate) use messages::Messages;
+
+use crate::content::{self, file_name};
+use crate::engine::{Engine, Start, commit_header, segment_name, summary_name, write_summary};
+use crate::format::Identity;
+use crate::format::segment::{SegmentHeader, SegmentState};
+use crate::format::summary::{Summary, SummaryWriter};
+use crate::format::superblock::Superblock;
+use crate::ledger::{Place, Segment};
+use crate::limits::{SEGMENT_LEN_MAX, SEGMENT_LEN_MIN};
+use crate::shared::Shared;
+use crate::{Disk, Note, OpenError, Options};
+use files::NamedError as _;
+use replay::Replay;
+use scan::{Found, Scan};
+
+/// What recovery leaves.
+pub(crate) struct Recovered {
+    pub(crate) engine: Engine,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Opens the spool in `disk`, or makes one.
+pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered, OpenError> {
+    let len = options.segment_len;
+    if !(SEGMENT_LEN_MIN..=SEGMENT_LEN_MAX).contains(&len)
+        || !len.is_multiple_of(crate::format::BLOCK)
+    {
+        return Err(OpenError::Options);
+    }
+    let lock = disk.lock("lock").map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked,
+        _ => OpenError::io("lock", "lock", error),
+    })?;
+    let names = disk.list("").named("list", ".")?;
+    let superblocks = files::read_superblocks(&*disk, &names)?;
+    let base = superblocks.current(&options);
+    files::make_directories(&*disk)?;
+    let mut recovery = Recovery {
+        disk,
+        identity: base.identity,
+        replay: Replay::default(),
+        notes: Vec::new(),
+        sequence: 0,
+        generation: 0,
+        number: 0,
+        open_ends: Vec::new(),
+    };
+    recovery.replay.next_id = base.first_id;
+    recovery.remove_unfinished(&names);
+    recovery.read_segments(&names)?;
+    recovery.finish(base, options, lock)
+}
+
+struct Recovery {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    replay: Replay,
+    notes: Vec<Note>,
+    /// The highest that were seen.
+    sequence: u64,
+    generation: u64,
+    number: u32,
+    /// Segments that are not sealed, and where what is durable in them ends.
+    open_ends: Vec<(u32, u32)>,
+}
+
+impl Recovery {
+    /// Files that were being made when it ended.
+    fn remove_unfinished(&self, names: &[String]) {
+        for name in names {
+            if name.starts_with("new-") || name.ends_with(".new") {
+                // What cannot be removed is in nobody's way.
+                let _ = self.disk.remove(name);
+            }
+        }
+    }
+
+    fn read_segments(&mut self, names: &[String]) -> Result<(), OpenError> {
+        let mut order: Vec<SegmentHeader> = Vec::new();
+        for name in names {
+            let Some(number) = files::segment_number(name) else {
+                continue;
+            };
+            self.number = self.number.max(number + 1);
+            let file = self.disk.open(name).named("open", name)?;
+            let header = files::read_header(&self.identity, &*file).named("read", name)?;
+            match header.filter(|header| header.number == number) {
+                Some(header) => {
+                    self.generation = self.generation.max(header.generation + 1);
+                    self.replay.next_id = self.replay.next_id.max(header.next_id);
+                    order.push(header);
+                    let segment = Segment::new(file, header);
+                    self.replay.ledger.segments.insert(number, segment);
+                }
+                None => {
+                    let note = quarantine::move_file(&*self.disk, name);
+                    self.notes.push(note);
+                }
+            }
+        }
+        order.sort_unstable_by_key(|header| header.first_sequence);
+        for header in order {
+            match header.state {
+                SegmentState::Free => {}
+                SegmentState::Active => self.scan(header)?,
+                SegmentState::Sealed(end) => {
+                    if !self.read_summary(&header, end) {
+                        self.scan(header)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays a sealed segment from its summary; `false` when there is no good one.
+    fn read_summary(&mut self, header: &SegmentHeader, end: u32) -> bool {
+        let Some(bytes) = files::read_all(&*self.disk, &summary_name(header.number)) else {
+            return false;
+        };
+        let Some(summary) = Summary::open(&self.identity, header.generation, end, &bytes) else {
+            return false;
+        };
+        self.sequence = self.sequence.max(summary.last_sequence() + 1);
+        for record in summary {
+            let place = Place {
+                segment: header.number,
+                offset: record.offset,
+            };
+            self.replay
+                .record(place, &record.header, record.meta, false);
+        }
+        true
+    }
+
+    fn scan(&mut self, header: SegmentHeader) -> Result<(), OpenError> {
+        let number = header.number;
+        let Some(segment) = self.replay.ledger.segments.get(&number) else {
+            return Ok(());
+        };
+        let file = Arc::clone(&segment.file);
+        let replay = &mut self.replay;
+        let mut summary = SummaryWriter::new();
+        let mut sink = |record: scan::FoundRecord<'_>| {
+            let place = Place {
+                segment: number,
+                offset: record.offset,
+            };
+            if !record.in_tail {
+                summary.add(record.offset, &record.raw, record.meta);
+            }
+            replay.record(place, &record.header, record.meta, record.in_tail)
+        };
+        let found = Scan::new(&self.identity, &*file, header)
+            .run(&mut sink)
+            .named("read", &segment_name(number))?;
+        self.replay.next_id = self.replay.next_id.max(found.next_id);
+        if found.sequence > 0 {
+            self.sequence = self.sequence.max(found.sequence + 1);
+        }
+        self.sequence = self.sequence.max(header.first_sequence + 1);
+        self.note_found(number, &found);
+        match header.state {
+            SegmentState::Active => self.open_ends.push((number, found.durable)),
+            SegmentState::Sealed(end) if found.damage.is_empty() => {
+                let bytes = summary.finish(&self.identity, header.generation, end, found.sequence);
+                // Derived data: without it, the next opening takes longer.
+                let _ = write_summary(&*self.disk, number, &bytes);
+            }
+            SegmentState::Sealed(_) | SegmentState::Free => {}
+        }
+        Ok(())
+    }
+
+    /// Puts what could not be read into quarantine.
+    fn note_found(&mut self, number: u32, found: &Found) {
+        for &range in &found.damage {
+            let note = Note::Damage {
+                file: segment_name(number),
+                offset: range.start.into(),
+                quarantine: self.quarantine(number, range),
+            };
+            self.notes.push(note);
+        }
+        for &range in &found.torn {
+            let note = Note::Torn {
+                file: segment_name(number),
+                offset: range.start.into(),
+                quarantine: self.quarantine(number, range),
+            };
+            self.notes.push(note);
+        }
+    }
+
+    /// Copies a part of a segment; the segment is kept for ever where that fails.
+    fn quarantine(&mut self, number: u32, range: scan::Range) -> Option<String> {
+        let segment = self.replay.ledger.segments.get_mut(&number)?;
+        let copied = quarantine::copy(&*self.disk, &*segment.file, &segment.header, range);
+        segment.keep |= copied.is_none();
+        copied
+    }
+
+    fn finish(
+        mut self,
+        base: Superblock,
+        options: Options,
+        lock: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Result<Recovered, OpenError> {
+        let lost = self.check_contents()?;
+        if self
+            .notes
+            .iter()
+            .any(|note| matches!(note, Note::Damage { .. }))
+        {
+            // Ids that stood in what could not be read are not used again.
+            self.replay.next_id += 1 << 32;
+        }
+        let superblock = Superblock {
+            first_id: self.replay.next_id.max(1),
+            ..base
+        };
+        files::commit_superblocks(&*self.disk, &superblock)?;
+        let free = self.refresh_free();
+        let in_tail = std::mem::take(&mut self.replay.in_tail);
+        let ledger = std::mem::take(&mut self.replay.ledger);
+        let states = ledger.states_in_tail();
+        let ends = ledger.ends_in_tail();
+        let has_keys = ledger.keys.len() > 0;
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&self.disk),
+            self.identity,
+            superblock.epoch,
+            options,
+            ledger,
+            superblock.first_id,
+        ));
+        let start = Start {
+            shared,
+            lock,
+            free,
+            sequence: self.sequence.max(1),
+            generation: self.generation.max(1),
+            number: self.number,
+        };
+        let mut engine = Engine::start(start).named("write", "segments")?;
+        if has_keys {
+            engine.write_keys();
+        }
+        for id in in_tail {
+            self.carry_forward(&mut engine, id);
+        }
+        states.iter().for_each(|&id| engine.repeat_state(id));
+        ends.iter().for_each(|&id| engine.repeat_end(id));
+        lost.iter().for_each(|&id| engine.repeat_end(id));
+        if !engine.commit_own() {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(OpenError::io("write", "segments", full));
+        }
+        engine.settle(&self.open_ends);
+        Ok(Recovered {
+            engine,
+            notes: self.notes,
+        })
+    }
+
+    /// Copies forward a message that lies in a tail, unless it is dead.
+    fn carry_forward(&mut self, engine: &mut Engine, id: MessageId) {
+        if engine.lies_in_tail(id, &self.open_ends) && engine.move_forward(id).is_none() {
+            // It was read whole a moment ago.
+            self.notes.push(Note::Damage {
+                file: format!("message {id}"),
+                offset: 0,
+                quarantine: None,
+            });
+        }
+    }
+
+    /// Writes the headers of free segments again: what a killed process wrote may be in the page
+    /// cache only, and a segment that comes back to life would bring its dead with it.
+    fn refresh_free(&mut self) -> VecDeque<u32> {
+        let mut free = VecDeque::new();
+        for (&number, segment) in &mut self.replay.ledger.segments {
+            if segment.header.state != SegmentState::Free {
+                continue;
+            }
+            segment.header.counter += 1;
+            match commit_header(&*segment.file, &self.identity, &segment.header) {
+                Ok(()) => free.push_back(number),
+                Err(_) => segment.failed = true,
+            }
+        }
+        free
+    }
+
+    /// Removes contents that no message has; returns the messages whose content is gone.
+    fn check_contents(&mut self) -> Result<Vec<MessageId>, OpenError> {
+        let names = self.disk.list(content::DIR).named("list", content::DIR)?;
+        let present: HashSet<String> = names
+            .into_iter()
+            .map(|name| format!("{}/{name}", content::DIR))
+            .collect();
+        let mut wanted = HashSet::new();
+        let mut lost = Vec::new();
+        for (id, live) in self.replay.ledger.live() {
+            if live.header.file == 0 {
+                continue;
+            }
+            let name = file_name(live.header.file);
+            if !present.contains(&name) {
+                lost.push((id, name.clone(), live.place, live.header.record_len()));
+            }
+            wanted.insert(name);
+        }
+        lost.sort_unstable_by_key(|&(id, ..)| id);
+        for (_, file, place, len) in &lost {
+            let range = scan::Range::new(place.offset, *len);
+            let quarantine = self.quarantine(place.segment, range);
+            self.notes.push(Note::Damage {
+                file: file.clone(),
+                offset: 0,
+                quarantine,
+            });
+        }
+        let mut strays: Vec<&String> = present.difference(&wanted).collect();
+        strays.sort_unstable();
+        for name in strays {
+            // What cannot be removed is found again at the next opening.
+            let _ = self.disk.remove(name);
+            self.notes.push(Note::StrayContent { file: name.clone() });
+        }
+        Ok(lost.into_iter().map(|(id, ..)| id).collect())
+    }
+}
+
+/// A new spool's identity.
+fn new_identity(entropy: &[u8; 32]) -> Identity {
+    let half = |from: usize| std::array::from_fn(|i| entropy[from + i]);
+    Identity {
+        id: SpoolId::from_bytes(half(0)),
+        secret: half(16),
+    }
+}

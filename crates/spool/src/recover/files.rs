@@ -1,0 +1,156 @@
+//! Superblocks, directories and names.
+
+use std::io::{self, IoSlice};
+
+use crate::format::segment::SegmentHeader;
+use crate::format::superblock::{self, Read, Superblock};
+use crate::format::{BLOCK, Identity, VERSION};
+use crate::{Disk, DiskFile, OpenError, Options, content};
+
+use super::{new_identity, quarantine};
+
+const MAIN: &str = "superblock";
+const COPY: &str = "superblock.copy";
+
+/// Says where an error came from.
+pub(super) trait NamedError<T> {
+    fn named(self, action: &'static str, name: &str) -> Result<T, OpenError>;
+}
+
+impl<T> NamedError<T> for io::Result<T> {
+    fn named(self, action: &'static str, name: &str) -> Result<T, OpenError> {
+        self.map_err(|error| OpenError::io(action, name, error))
+    }
+}
+
+/// What the superblocks say.
+pub(super) enum Superblocks {
+    /// There is no spool yet.
+    None,
+    Found {
+        superblock: Superblock,
+        /// Only the copy was good, which may be one epoch behind.
+        main_lost: bool,
+    },
+}
+
+pub(super) fn read_superblocks(
+    disk: &dyn Disk,
+    names: &[String],
+) -> Result<Superblocks, OpenError> {
+    let main = read_superblock(disk, names, MAIN)?;
+    let copy = read_superblock(disk, names, COPY)?;
+    let (superblock, main_lost) = match (main, copy) {
+        (Some(main), Some(copy)) if copy.epoch > main.epoch => (copy, false),
+        (Some(main), _) => (main, false),
+        (None, Some(copy)) => (copy, true),
+        (None, None) => {
+            // Segments without a superblock are a spool whose identity is lost; none is made over
+            // it.
+            let used = names.iter().any(|name| segment_number(name).is_some());
+            return if used {
+                Err(OpenError::NoSuperblock)
+            } else {
+                Ok(Superblocks::None)
+            };
+        }
+    };
+    Ok(Superblocks::Found {
+        superblock,
+        main_lost,
+    })
+}
+
+fn read_superblock(
+    disk: &dyn Disk,
+    names: &[String],
+    name: &str,
+) -> Result<Option<Superblock>, OpenError> {
+    if !names.iter().any(|n| n == name) {
+        return Ok(None);
+    }
+    let mut bytes = [0; superblock::LEN];
+    let file = disk.open(name).named("open", name)?;
+    let n = file.read_at(0, &mut bytes).named("read", name)?;
+    match Superblock::decode(&bytes[..n]) {
+        Read::Bad => Ok(None),
+        Read::Good(superblock) => Ok(Some(superblock)),
+        Read::Newer(found) => Err(OpenError::NewerFormat {
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
+impl Superblocks {
+    /// The superblock of this opening.
+    pub(super) fn current(&self, options: &Options) -> Superblock {
+        match self {
+            Self::None => Superblock {
+                identity: new_identity(&options.entropy),
+                epoch: 1,
+                first_id: 1,
+            },
+            Self::Found {
+                superblock,
+                main_lost,
+            } => Superblock {
+                epoch: superblock.epoch + 1 + u64::from(*main_lost),
+                ..*superblock
+            },
+        }
+    }
+}
+
+/// Replaces both superblocks, durably, the first before the copy.
+pub(super) fn commit_superblocks(
+    disk: &dyn Disk,
+    superblock: &Superblock,
+) -> Result<(), OpenError> {
+    for name in [MAIN, COPY] {
+        let new = format!("{name}.new");
+        let file = disk.create(&new).named("create", &new)?;
+        file.write_at(0, &[IoSlice::new(&superblock.encode())])
+            .named("write", &new)?;
+        file.sync().named("sync", &new)?;
+        disk.rename(&new, name).named("rename", &new)?;
+        disk.sync_dir("").named("sync", ".")?;
+    }
+    Ok(())
+}
+
+pub(super) fn make_directories(disk: &dyn Disk) -> Result<(), OpenError> {
+    for dir in [content::DIR, quarantine::DIR] {
+        disk.create_dir(dir).named("create", dir)?;
+    }
+    disk.sync_dir("").named("sync", ".")
+}
+
+/// The number of a segment, if this is the name of one.
+pub(super) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("seg-").filter(|d| d.len() == 8)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// The header of a segment, if it has a good one and is as long as that says.
+pub(super) fn read_header(
+    identity: &Identity,
+    file: &dyn DiskFile,
+) -> io::Result<Option<SegmentHeader>> {
+    let mut blocks = vec![0; 2 * BLOCK as usize];
+    let n = file.read_at(0, &mut blocks)?;
+    let len = file.len()?;
+    let header = SegmentHeader::decode(identity, &blocks[..n]);
+    Ok(header.filter(|header| u64::from(header.len) == len))
+}
+
+/// All of a file, if it can be read.
+pub(super) fn read_all(disk: &dyn Disk, name: &str) -> Option<Vec<u8>> {
+    let file = disk.open(name).ok()?;
+    let len = usize::try_from(file.len().ok()?).ok()?;
+    if len > crate::limits::SEGMENT_LEN_MAX as usize {
+        return None;
+    }
+    let mut bytes = vec![0; len];
+    (file.read_at(0, &mut bytes).ok()? == len).then_some(bytes)
+}

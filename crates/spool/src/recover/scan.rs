@@ -1,0 +1,324 @@
+//! Reading a segment batch by batch, where there is no summary.
+
+use std::io;
+
+use crate::DiskFile;
+use crate::format::batch::{self, BatchHeader};
+use crate::format::record::{self, ALIGN, RecordHeader};
+use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
+use crate::format::{BLOCK, Crc, Identity, Position, align, crc32c};
+
+/// Octets that are read at once: contents are mostly shorter, so that reading on is quicker than
+/// seeking.
+const WINDOW: usize = 256 << 10;
+
+/// Octets from `start` up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Range {
+    pub(super) fn new(start: u32, len: u64) -> Self {
+        let end = start.saturating_add(narrow(len));
+        Self { start, end }
+    }
+}
+
+/// What a segment turned out to hold, besides its records.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Where what is durable ends.
+    pub(super) durable: u32,
+    /// Damaged octets below that.
+    pub(super) damage: Vec<Range>,
+    /// What had not been written whole, above.
+    pub(super) torn: Vec<Range>,
+    pub(super) sequence: u64,
+    pub(super) next_id: u64,
+}
+
+/// A record as it was found.
+pub(super) struct FoundRecord<'a> {
+    pub(super) offset: u32,
+    pub(super) raw: [u8; record::LEN],
+    pub(super) header: RecordHeader,
+    pub(super) meta: &'a [u8],
+    /// It lies in a batch that is not known to be durable.
+    pub(super) in_tail: bool,
+}
+
+/// Whether the record made sense to whom it was given.
+pub(super) type Sink<'s> = dyn FnMut(FoundRecord<'_>) -> bool + 's;
+
+pub(super) struct Scan<'a> {
+    identity: &'a Identity,
+    header: SegmentHeader,
+    window: Window<'a>,
+    found: Found,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(
+        identity: &'a Identity,
+        file: &'a dyn DiskFile,
+        header: SegmentHeader,
+    ) -> Self {
+        Self {
+            identity,
+            header,
+            window: Window::new(file),
+            found: Found::default(),
+        }
+    }
+
+    /// Gives every record to `sink`, in order.
+    pub(super) fn run(mut self, sink: &mut Sink<'_>) -> io::Result<Found> {
+        let (batches, gaps) = self.batches()?;
+        let durable = match self.header.state {
+            SegmentState::Sealed(end) => end,
+            SegmentState::Active | SegmentState::Free => batches
+                .iter()
+                .map(|(_, batch)| batch.durable)
+                .fold(FIRST_BATCH, u32::max),
+        };
+        self.found.durable = durable;
+        for gap in gaps {
+            if gap.start < durable {
+                self.found.damage.push(gap);
+            } else {
+                self.found.torn.push(gap);
+            }
+        }
+        for (offset, batch) in batches {
+            self.found.sequence = self.found.sequence.max(batch.sequence);
+            self.found.next_id = self.found.next_id.max(batch.next_id);
+            let end = offset + batch.len;
+            if end <= durable {
+                self.durable_batch(offset, &batch, sink)?;
+            } else if !self.tail_batch(offset, &batch, sink)? {
+                break;
+            }
+        }
+        Ok(self.found)
+    }
+
+    /// All batches, and what lies between those that do not follow each other.
+    fn batches(&mut self) -> io::Result<(Vec<(u32, BatchHeader)>, Vec<Range>)> {
+        let mut batches: Vec<(u32, BatchHeader)> = Vec::new();
+        let mut gaps = Vec::new();
+        let end = match self.header.state {
+            SegmentState::Sealed(end) => end,
+            SegmentState::Active | SegmentState::Free => self.header.len,
+        };
+        let mut expected = FIRST_BATCH;
+        let mut offset = FIRST_BATCH;
+        while offset < end {
+            let Some(batch) = self.batch_at(offset, end)? else {
+                offset += BLOCK;
+                continue;
+            };
+            if offset != expected {
+                gaps.push(Range {
+                    start: expected,
+                    end: offset,
+                });
+            }
+            batches.push((offset, batch));
+            offset += padded(batch.len);
+            expected = offset;
+        }
+        if let SegmentState::Sealed(end) = self.header.state
+            && expected < end
+        {
+            gaps.push(Range {
+                start: expected,
+                end,
+            });
+        }
+        Ok((batches, gaps))
+    }
+
+    fn batch_at(&mut self, offset: u32, end: u32) -> io::Result<Option<BatchHeader>> {
+        let bytes = self.window.get(offset, batch::LEN)?;
+        let batch = BatchHeader::decode(self.identity, at(&self.header, offset), bytes);
+        let room = u64::from(end - offset);
+        Ok(batch.filter(|batch| align(u64::from(batch.len), u64::from(BLOCK)) <= room))
+    }
+
+    /// A batch that is durable: what is bad in it is damage, and the rest is read on.
+    fn durable_batch(
+        &mut self,
+        offset: u32,
+        batch: &BatchHeader,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<()> {
+        let end = offset + batch.len;
+        let mut next = offset + batch::LEN as u32;
+        let mut bad: Option<u32> = None;
+        while next < end {
+            let record = self.record_at(next, end)?;
+            if record.is_some()
+                && let Some(start) = bad.take()
+            {
+                self.found.damage.push(Range { start, end: next });
+            }
+            match record {
+                None => {
+                    bad = bad.or(Some(next));
+                    next += ALIGN as u32;
+                }
+                Some((raw, header)) => {
+                    let len = narrow(header.record_len());
+                    if !self.give(next, raw, header, false, sink)? {
+                        self.found.damage.push(Range {
+                            start: next,
+                            end: next + len,
+                        });
+                    }
+                    next += len;
+                }
+            }
+        }
+        if let Some(start) = bad {
+            self.found.damage.push(Range { start, end });
+        }
+        Ok(())
+    }
+
+    /// A batch that may have been written in part: its records up to the first bad one count.
+    /// Whether all of it was good.
+    fn tail_batch(
+        &mut self,
+        offset: u32,
+        batch: &BatchHeader,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<bool> {
+        let end = offset + batch.len;
+        let mut next = offset + batch::LEN as u32;
+        while next < end {
+            let mut good = false;
+            if let Some((raw, header)) = self.record_at(next, end)? {
+                good = self.content_is_good(next, &header)?
+                    && self.give(next, raw, header, true, sink)?;
+                if good {
+                    next += narrow(header.record_len());
+                }
+            }
+            if !good {
+                self.found.torn.push(Range { start: next, end });
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn record_at(
+        &mut self,
+        offset: u32,
+        end: u32,
+    ) -> io::Result<Option<([u8; record::LEN], RecordHeader)>> {
+        if (end - offset) < record::LEN as u32 {
+            return Ok(None);
+        }
+        let bytes = self.window.get(offset, record::LEN)?;
+        let Ok(raw) = bytes.try_into() else {
+            return Ok(None);
+        };
+        let header = RecordHeader::decode(self.identity, at(&self.header, offset), bytes);
+        let room = u64::from(end - offset);
+        Ok(header
+            .filter(|header| header.record_len() <= align(room, ALIGN))
+            .map(|header| (raw, header)))
+    }
+
+    fn give(
+        &mut self,
+        offset: u32,
+        raw: [u8; record::LEN],
+        header: RecordHeader,
+        in_tail: bool,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<bool> {
+        let at = offset + record::LEN as u32;
+        let meta = self.window.get(at, header.meta_len as usize)?;
+        if meta.len() < header.meta_len as usize || crc32c(meta) != header.meta_crc {
+            return Ok(false);
+        }
+        Ok(sink(FoundRecord {
+            offset,
+            raw,
+            header,
+            meta,
+            in_tail,
+        }))
+    }
+
+    fn content_is_good(&mut self, offset: u32, header: &RecordHeader) -> io::Result<bool> {
+        if header.file != 0 {
+            return Ok(true);
+        }
+        let mut at = offset + record::LEN as u32 + header.meta_len;
+        let end = at + narrow(header.content_len);
+        let mut crc = Crc::new();
+        while at < end {
+            let want = (end - at).min(WINDOW as u32);
+            let bytes = self.window.get(at, want as usize)?;
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            crc.update(bytes);
+            at += narrow(bytes.len() as u64);
+        }
+        Ok(crc.value() == header.content_crc)
+    }
+}
+
+const fn at(header: &SegmentHeader, offset: u32) -> Position {
+    Position {
+        generation: header.generation,
+        offset,
+    }
+}
+
+fn padded(len: u32) -> u32 {
+    narrow(align(u64::from(len), u64::from(BLOCK)))
+}
+
+fn narrow(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A part of a file, read ahead.
+struct Window<'a> {
+    file: &'a dyn DiskFile,
+    start: u64,
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl<'a> Window<'a> {
+    const fn new(file: &'a dyn DiskFile) -> Self {
+        Self {
+            file,
+            start: 0,
+            bytes: Vec::new(),
+            filled: 0,
+        }
+    }
+
+    /// `len` octets from `offset` on; fewer where the file ends.
+    fn get(&mut self, offset: u32, len: usize) -> io::Result<&[u8]> {
+        let offset = u64::from(offset);
+        let held = self.start..self.start + self.filled as u64;
+        if !(held.contains(&offset) && offset + len as u64 <= held.end) {
+            self.bytes.resize(WINDOW.max(len), 0);
+            self.filled = self.file.read_at(offset, &mut self.bytes)?;
+            self.start = offset;
+        }
+        let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        let to = (from + len).min(self.filled);
+        Ok(self.bytes.get(from..to).unwrap_or_default())
+    }
+}

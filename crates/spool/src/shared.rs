@@ -1,0 +1,211 @@
+//! What the handles and the committer of one spool share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use mail::MessageId;
+
+use crate::commit::Completer;
+use crate::format::Identity;
+use crate::format::record::RecordHeader;
+use crate::ledger::Ledger;
+use crate::{AcceptedKey, CommitError, Disk, DurableContent, Options, Progress, Stats};
+
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) identity: Identity,
+    pub(crate) epoch: u64,
+    pub(crate) options: Options,
+    state: Mutex<State>,
+    /// Signalled when there is something for the committer.
+    pub(crate) wake: Condvar,
+}
+
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) requests: VecDeque<Request>,
+    /// Whether something waits that may not wait for company.
+    pub(crate) urgent: bool,
+    pub(crate) phase: Phase,
+    pub(crate) next_id: u64,
+    pub(crate) next_file: u64,
+    pub(crate) stats: Stats,
+}
+
+/// Whether records are taken.
+#[derive(Clone)]
+pub(crate) enum Phase {
+    Open,
+    /// No more; what waits is still committed.
+    Closing,
+    Closed,
+    Failed(Arc<str>),
+}
+
+/// What a caller wants recorded.
+pub(crate) enum Request {
+    Accept(Draft),
+    Attempt(MessageId, Completer<()>),
+    Done(MessageId, Completer<()>),
+    /// The notification, and what it leaves of its original.
+    Notify {
+        original: MessageId,
+        progress: Option<Progress>,
+        notification: Draft,
+    },
+    Progress(MessageId, Progress, Completer<()>),
+}
+
+/// A record but for its place.
+pub(crate) struct Draft {
+    pub(crate) header: RecordHeader,
+    pub(crate) meta: Vec<u8>,
+    /// Empty where the content lies in a file.
+    pub(crate) content: Vec<u8>,
+    pub(crate) effect: Effect,
+}
+
+/// What becomes true when a record is durable.
+pub(crate) enum Effect {
+    Accepted(Acceptance),
+    Done(Option<Completer<()>>),
+    Keys,
+    Moved {
+        n_recipients: u32,
+        state: Box<[u8]>,
+    },
+    Notified {
+        acceptance: Acceptance,
+        original: MessageId,
+        /// Its new state; empty when it is done.
+        state: Box<[u8]>,
+    },
+    State(Option<Completer<()>>),
+}
+
+/// A message that is being accepted.
+pub(crate) struct Acceptance {
+    pub(crate) n_recipients: u32,
+    pub(crate) key: Option<AcceptedKey>,
+    pub(crate) content: Option<DurableContent>,
+    pub(crate) completer: Completer<MessageId>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        epoch: u64,
+        options: Options,
+        ledger: Ledger,
+        next_id: u64,
+    ) -> Self {
+        let state = State {
+            ledger,
+            requests: VecDeque::new(),
+            urgent: false,
+            phase: Phase::Open,
+            next_id,
+            next_file: 1,
+            stats: Stats::default(),
+        };
+        Self {
+            disk,
+            identity,
+            epoch,
+            options,
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic with the lock held is a broken invariant of the books. The committer then drops
+        // every completer, which fails every commit; readers may still read.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a request to the committer; a refusal resolves its commit.
+    pub(crate) fn push(&self, request: Request) {
+        let mut state = self.lock();
+        if let Some(error) = state.phase.error() {
+            return request.refuse(&mut state, &error);
+        }
+        if let Request::Accept(Draft {
+            effect: Effect::Accepted(acceptance),
+            ..
+        }) = &request
+            && let Some(key) = &acceptance.key
+            && let Err(error) = state.ledger.keys.claim(&key.key)
+        {
+            let (mut request, error) = (request, error);
+            request.forget_key();
+            return request.refuse(&mut state, &error);
+        }
+        let lazy = matches!(request, Request::Done(..) | Request::Progress(..));
+        let first = state.requests.is_empty();
+        let rouse = if lazy { first } else { !state.urgent };
+        state.urgent |= !lazy;
+        state.requests.push_back(request);
+        drop(state);
+        if rouse {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Phase {
+    /// Why nothing is taken, if so.
+    pub(crate) fn error(&self) -> Option<CommitError> {
+        match self {
+            Self::Open => None,
+            Self::Closing | Self::Closed => Some(CommitError::Closed),
+            Self::Failed(why) => Some(CommitError::Failed(Arc::clone(why))),
+        }
+    }
+}
+
+impl Request {
+    /// The key was never claimed.
+    fn forget_key(&mut self) {
+        if let Self::Accept(draft) = self
+            && let Effect::Accepted(acceptance) = &mut draft.effect
+        {
+            acceptance.key = None;
+        }
+    }
+
+    pub(crate) fn refuse(self, state: &mut State, error: &CommitError) {
+        match self {
+            Self::Accept(draft) => draft.effect.refuse(state, error),
+            Self::Notify { notification, .. } => notification.effect.refuse(state, error),
+            Self::Attempt(_, completer)
+            | Self::Done(_, completer)
+            | Self::Progress(_, _, completer) => completer.complete(Err(error.clone())),
+        }
+    }
+}
+
+impl Effect {
+    /// The record was not written, or nobody knows whether it was.
+    pub(crate) fn refuse(self, state: &mut State, error: &CommitError) {
+        match self {
+            Self::Accepted(acceptance) | Self::Notified { acceptance, .. } => {
+                if let Some(key) = &acceptance.key {
+                    state.ledger.keys.release(&key.key, error);
+                }
+                if let (Some(content), CommitError::Failed(_)) = (acceptance.content, error) {
+                    // The record that names the file may be on disk: recovery decides.
+                    content.keep();
+                }
+                acceptance.completer.complete(Err(error.clone()));
+            }
+            Self::Done(completer) | Self::State(completer) => {
+                if let Some(completer) = completer {
+                    completer.complete(Err(error.clone()));
+                }
+            }
+            Self::Keys | Self::Moved { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The whole spool, on the real disk and on the simulated one.
+
+mod fixture;
+mod real;

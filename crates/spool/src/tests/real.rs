@@ -1,0 +1,155 @@
+//! On the disk of the operating system, with the committer's thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mail::MessageId;
+
+use super::fixture::{content, deferral, key, keyed, message, open, stored};
+use crate::{CommitError, Content, Disk, Ending, KeyState, OpenError, RealDisk, Spool};
+
+/// A directory that goes when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> (Self, Arc<dyn Disk>) {
+        let path =
+            std::env::temp_dir().join(format!("postern-spool-{}-{name}", std::process::id()));
+        let disk = RealDisk::open(&path).expect("a directory");
+        (Self(path), Arc::new(disk))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not() {
+    let (_scratch, disk) = Scratch::new("orderly");
+    let (spool, recovery) = open(&disk);
+    assert!(stored(&recovery).is_empty() && recovery.notes.is_empty());
+    let accept = |n, len| spool.accept(message(n, 2), Content::Bytes(content(n, len)));
+    let promises: Vec<_> = (0..40).map(|n| accept(n, 3_000)).collect();
+    let ids: Vec<MessageId> = promises
+        .into_iter()
+        .map(|p| p.wait().expect("kept"))
+        .collect();
+    spool.done(ids[3]).wait().expect("recorded");
+    spool.attempt(ids[4]).wait().expect("recorded");
+    spool
+        .progress(ids[5], deferral(1, 1))
+        .wait()
+        .expect("recorded");
+    assert_eq!(spool.done(ids[3]).wait(), Err(CommitError::Unknown));
+    spool.close();
+    assert_eq!(spool.done(ids[0]).wait(), Err(CommitError::Closed));
+    drop((spool, recovery));
+
+    let (spool, recovery) = open(&disk);
+    let all = stored(&recovery);
+    assert_eq!(recovery.notes, []);
+    assert_eq!(spool.epoch(), 2);
+    assert_eq!(all.len(), 39);
+    assert!(all.iter().all(|stored| stored.id != ids[3]));
+    for found in &all {
+        let n = found.message.next_due.unix_ms();
+        let mut reader = spool.reader(found.id).expect("there");
+        if found.id == ids[5] {
+            assert_eq!(found.recipients[1].attempts, 1);
+            assert_eq!(found.message.handoff, Some(key(101)));
+            assert_eq!(found.unfinished, 0);
+        } else {
+            assert_eq!(found.message, message(n, 2));
+            assert_eq!(found.unfinished, if found.id == ids[4] { 2 } else { 1 });
+            assert_eq!(reader.read_all().expect("whole"), content(n, 3_000));
+        }
+    }
+    let id = spool.accept(message(99, 1), Content::Bytes(Vec::new()));
+    assert!(id.wait().expect("kept") > ids[39], "ids are not used again");
+}
+
+#[test]
+fn a_spool_belongs_to_one_process_at_a_time() {
+    let (_scratch, disk) = Scratch::new("lock");
+    let (spool, _recovery) = open(&disk);
+    let second = Spool::open(Arc::clone(&disk), super::fixture::options());
+    assert!(matches!(second, Err(OpenError::Locked)));
+    spool.close();
+    assert!(Spool::open(disk, super::fixture::options()).is_ok());
+}
+
+#[test]
+fn a_large_content_streams_to_a_file_and_goes_with_its_message() {
+    let (scratch, disk) = Scratch::new("large");
+    let (spool, recovery) = open(&disk);
+    let bytes = content(1, 300_000);
+    let mut file = spool.content_file().expect("a file");
+    for part in bytes.chunks(7_001) {
+        file.write(part).expect("written");
+    }
+    let durable = file.commit().expect("durable");
+    let id = spool.accept(message(1, 1), Content::File(durable));
+    let id = id.wait().expect("kept");
+    drop(spool.content_file().expect("a file that is given up"));
+    let files = || {
+        std::fs::read_dir(scratch.0.join("content"))
+            .expect("there")
+            .count()
+    };
+    assert_eq!(files(), 1);
+    let mut reader = spool.reader(id).expect("there");
+    assert_eq!(reader.read_all().expect("whole"), bytes);
+    spool.close();
+    drop((spool, recovery));
+    let (spool, recovery) = open(&disk);
+    assert_eq!(stored(&recovery)[0].content_len, 300_000);
+    spool.done(id).wait().expect("recorded");
+    spool.close();
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn a_handoff_is_accepted_once_and_remembered_until_it_is_settled() {
+    let (_scratch, disk) = Scratch::new("keys");
+    let (spool, recovery) = open(&disk);
+    let first = spool.accept(keyed(5, 3), Content::Bytes(content(5, 10)));
+    let again = spool.accept(keyed(5, 3), Content::Bytes(content(5, 10)));
+    assert_eq!(again.wait(), Err(CommitError::KeyKnown));
+    let id = first.wait().expect("kept");
+    spool.done(id).wait().expect("recorded");
+    spool.close();
+    drop((spool, recovery));
+    let (spool, _recovery) = open(&disk);
+    let KeyState::Accepted(set) = spool.lookup_key(&key(5)) else {
+        panic!("forgotten");
+    };
+    assert_eq!(set.len(), 3);
+    spool.forget_keys(key(5).sender, key(5).epoch, 6);
+    assert!(matches!(spool.lookup_key(&key(5)), KeyState::Unknown));
+}
+
+#[test]
+fn a_notification_and_the_end_of_its_original_are_one() {
+    let (_scratch, disk) = Scratch::new("notify");
+    let (spool, recovery) = open(&disk);
+    let id = spool.accept(message(1, 1), Content::Bytes(content(1, 10)));
+    let id = id.wait().expect("kept");
+    let notified = spool.notify(
+        id,
+        Ending::Done,
+        message(2, 1),
+        Content::Bytes(content(2, 20)),
+    );
+    let notification = notified.wait().expect("kept");
+    spool.close();
+    drop((spool, recovery));
+    let (spool, recovery) = open(&disk);
+    let all = stored(&recovery);
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].id, notification);
+    let read = spool.reader(notification).expect("there").read_all();
+    assert_eq!(read.expect("whole"), content(2, 20));
+}
