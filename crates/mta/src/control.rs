@@ -100,8 +100,6 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         tokio::task::spawn_local(serving);
     }
     leash.say(Up::Ready).await;
-    let text = format!("control started as process {}", std::process::id());
-    shared.log.borrow_mut().note(shared.now(), &text);
     let control = Control {
         shared,
         leash,
@@ -185,7 +183,7 @@ impl Control {
                 let said = self.prepare(reload);
                 self.leash.say(said).await;
             }
-            ControlOrder::Stop(_) => return true,
+            ControlOrder::Stop => return true,
             ControlOrder::SupervisorGone => {
                 self.is_orphan = true;
                 let text = "the supervisor is gone; waiting for the instances to stop".to_owned();
@@ -243,3 +241,6 @@ impl Control {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,10 @@ fn instance_lines(page: &mut Page, line: &Value, now_ms: u64) {
         words.push(format!("spool {}", words::size(number(&ok["spool_bytes"]))));
     }
     page.line(format!("{name:<12} {}", words.join(", ")));
-    for (what, key) in [("last minute", "last_minute"), ("since start", "total")] {
+    for (what, key) in [
+        ("last minute", "last_minute"),
+        ("since control started", "total"),
+    ] {
         page.line(format!(
             "{:<12} {what}: {}",
             "",
@@ -203,11 +206,11 @@ supervisor   pid 10
 control      pid 11, up 0 s, 2 restarts (last: signal 9)
 output       pid 12, up 1 min, generation 2, 1 connection, 2 messages queued (1 active), spool 2.0 KiB
              last minute: 1 accepted
-             since start: 7 accepted, 1 possible duplicates
+             since control started: 7 accepted, 1 possible duplicates
              handoff is off
 input        NOT ANSWERING, pid 13, not answering, silent for 12 s
              last minute: nothing
-             since start: nothing
+             since control started: nothing
 1 of 2 instances answer
 "
         );

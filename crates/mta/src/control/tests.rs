@@ -1,0 +1,250 @@
+//! Control's socket and log, with instances that are only the other ends of their channels.
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{LogFormat, Role};
+use crate::instance::requests::Channel;
+use crate::leash::InstanceChannels;
+use crate::observe::encoding::Batch;
+use crate::observe::samples;
+
+/// A scratch directory with the log in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("postern-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    fn shared(&self) -> Rc<Shared> {
+        let file = Some(self.0.join("postern.log"));
+        let settings = crate::config::Log {
+            file,
+            format: LogFormat::Text,
+            rotate_size: 1 << 20,
+            rotate_keep: 1,
+        };
+        Shared::new(Clock::start(), Log::new(own_name(), settings))
+    }
+
+    /// The log after everything that was sent has been written.
+    fn log(&self, shared: &Shared) -> String {
+        shared.drain();
+        shared.log.borrow_mut().flush(shared.now());
+        std::fs::read_to_string(self.0.join("postern.log")).expect("a log")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What an instance holds of its channels.
+struct Instance {
+    events: OwnedFd,
+    requests: OwnedFd,
+}
+
+fn channels(name: &str) -> (InstanceChannels, Instance) {
+    let (events, their_events) = crate::leash::pair().expect("a pair");
+    let (requests, their_requests) = crate::leash::pair().expect("a pair");
+    let name = name.parse().expect("a name");
+    (
+        InstanceChannels {
+            name,
+            role: Role::Input,
+            events,
+            requests,
+        },
+        Instance {
+            events: their_events,
+            requests: their_requests,
+        },
+    )
+}
+
+/// Answers every request like an instance with an empty queue.
+async fn answer_all(requests: OwnedFd) {
+    let channel = Channel::new(requests).expect("a channel");
+    let mut buffer = Vec::new();
+    while channel.receive(&mut buffer).await.is_ok() && !buffer.is_empty() {
+        let request: Value = serde_json::from_slice(&buffer).expect("JSON");
+        let id = &request["id"];
+        // An answer to a question of an earlier control comes first.
+        let stale = json!({"id": 1, "ok": {"stale": true}});
+        let rows = json!({"id": id, "more": true, "rows": [{"id": 1}]});
+        let last = json!({"id": id, "ok": {"verb": request["verb"], "by": request["args"]["by"]}});
+        for frame in [&stale, &rows, &last] {
+            channel.send(frame).await.expect("sent");
+        }
+    }
+}
+
+/// Runs `test` within what control runs within.
+fn within_control(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    LocalSet::new().block_on(&runtime, test);
+}
+
+/// What an operator's program is answered.
+async fn ask(shared: &Rc<Shared>, scratch: &Scratch, request: Value) -> Vec<Value> {
+    let path = scratch.0.join("control.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).expect("bound");
+    let (supervisor, _to_leash) = SupervisorEnd::new();
+    let serving = operators::serve(
+        listener.into(),
+        Rc::clone(shared),
+        supervisor,
+        operators::places(),
+    );
+    let serving = tokio::task::spawn_local(serving);
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = UnixStream::connect(path).expect("connected");
+        writeln!(stream, "{request}").expect("written");
+        let lines = BufReader::new(stream).lines();
+        lines
+            .map(|line| serde_json::from_str(&line.expect("read")).expect("JSON"))
+            .collect()
+    });
+    let answer = asking.await.expect("an answer");
+    serving.abort();
+    answer
+}
+
+fn of<'a>(lines: &'a [Value], instance: &str) -> Vec<&'a Value> {
+    lines
+        .iter()
+        .filter(|line| line["instance"] == instance)
+        .collect()
+}
+
+#[test]
+fn an_instance_that_is_silent_is_shown_as_such_and_the_others_are_shown() {
+    within_control(async {
+        let scratch = Scratch::new("silent");
+        let shared = scratch.shared();
+        let (input, input_end) = channels("input");
+        let (output, _silent) = channels("output");
+        shared.add(input).expect("added");
+        shared.add(output).expect("added");
+        tokio::task::spawn_local(answer_all(input_end.requests));
+        let started = std::time::Instant::now();
+        let lines = ask(&shared, &scratch, json!({"verb": "queue.list", "args": {}})).await;
+        assert!(started.elapsed() < Duration::from_secs(1));
+        let input = of(&lines, "input");
+        assert_eq!(input[0]["rows"], json!([{"id": 1}]));
+        assert_eq!(input[1]["ok"]["verb"], "queue.list");
+        assert_eq!(of(&lines, "output")[0]["no_answer"], true);
+        let end = lines.last().expect("an end");
+        assert_eq!((&end["asked"], &end["answered"]), (&json!(2), &json!(1)));
+    });
+}
+
+#[test]
+fn who_does_something_is_taken_from_the_kernel() {
+    within_control(async {
+        let scratch = Scratch::new("by");
+        let shared = scratch.shared();
+        let (input, input_end) = channels("input");
+        shared.add(input).expect("added");
+        tokio::task::spawn_local(answer_all(input_end.requests));
+        let request = json!({"verb": "queue.drop", "args": {"filter": ["to=*"], "by": "nobody"}});
+        let lines = ask(&shared, &scratch, request).await;
+        let uid = rustix::process::getuid().as_raw();
+        assert_eq!(of(&lines, "input")[1]["ok"]["by"], format!("uid {uid}"));
+    });
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_in_words() {
+    within_control(async {
+        let scratch = Scratch::new("refused");
+        let shared = scratch.shared();
+        let (input, _input_end) = channels("input");
+        shared.add(input).expect("added");
+        for (request, part) in [
+            (json!({"verb": "queue.bounce"}), "no such verb"),
+            (
+                json!({"verb": "queue.drop", "args": {"filter": ["12"]}}),
+                "INSTANCE/NUMBER",
+            ),
+            (
+                json!({"verb": "queue.list", "args": {"filter": ["form=x"]}}),
+                "`form=`",
+            ),
+            (
+                json!({"verb": "queue.list", "args": {"filter": ["instance=x"]}}),
+                "there are input",
+            ),
+            (
+                json!({"verb": "status", "args": {"instance": "x*"}}),
+                "there are input",
+            ),
+            (json!("nothing"), "no such verb"),
+        ] {
+            let lines = ask(&shared, &scratch, request.clone()).await;
+            let error = lines[0]["error"].as_str().expect("an error");
+            assert!(error.contains(part), "{request}: {error}");
+            assert_eq!(lines.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn events_are_logged_and_counted_and_hostile_octets_are_an_alarm() {
+    within_control(async {
+        let scratch = Scratch::new("events");
+        let shared = scratch.shared();
+        let (input, input_end) = channels("input");
+        shared.add(input).expect("added");
+        let mut batch = Batch::default();
+        samples::all().iter().for_each(|event| batch.push(event));
+        let flags = rustix::net::SendFlags::empty();
+        for datagram in [batch.take(7), b"garbage".to_vec()] {
+            rustix::net::send(&input_end.events, &datagram, flags).expect("sent");
+        }
+        let log = scratch.log(&shared);
+        assert_eq!(log.lines().count(), samples::all().len() + 2);
+        assert!(log.contains("control - alarm text=\"7 events of input were lost before these\""));
+        assert!(log.contains("control - alarm text=\"unreadable events from input: "));
+        let member = &shared.members()[0];
+        let delivered = crate::observe::counters::Count::Delivered;
+        assert_eq!(member.counters.borrow().total(delivered), 1);
+    });
+}
+
+#[test]
+fn an_answer_of_the_supervisor_finds_who_asked() {
+    within_control(async {
+        let (supervisor, mut to_leash) = SupervisorEnd::new();
+        let heard = RefCell::new(Vec::new());
+        let answering = async {
+            let frame = to_leash.recv().await.expect("a request");
+            let request: Value = serde_json::from_str(&frame).expect("JSON");
+            supervisor.take_answer("garbage");
+            supervisor.take_answer(&json!({"id": 999, "ok": "other"}).to_string());
+            supervisor.take_answer(&json!({"id": request["id"], "ok": "this"}).to_string());
+            heard.borrow_mut().push(request["verb"].clone());
+        };
+        let limit = Duration::from_secs(5);
+        let nothing = json!({});
+        let (answer, ()) = tokio::join!(supervisor.ask("stop", &nothing, limit), answering);
+        assert_eq!(answer.expect("an answer")["ok"], "this");
+        assert_eq!(*heard.borrow(), [json!("stop")]);
+    });
+}
