@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use mail::InstanceName;
 
@@ -95,8 +94,8 @@ pub(crate) enum ControlOrder {
     Commit,
     /// Read and check this; answer [`Up::Prepared`] or [`Up::Refused`].
     Prepare(ControlReload),
-    /// Write what is left of the log and exit, within this time: all instances are gone.
-    Stop(Duration),
+    /// Write what is left of the log and exit: all instances are gone.
+    Stop,
     /// The supervisor died: write the log until the instances have closed their channels.
     SupervisorGone,
     /// Log this.
@@ -128,7 +127,7 @@ impl ControlLeash {
                     config: bundle.config,
                     gone: bundle.gone,
                 }),
-                Ok(Some(Rest::Retire(limit) | Rest::Stop(limit))) => ControlOrder::Stop(limit),
+                Ok(Some(Rest::Retire(_) | Rest::Stop(_))) => ControlOrder::Stop,
                 Ok(Some(Rest::Tell(told))) => ControlOrder::Tell(told),
                 Ok(Some(Rest::Go(_) | Rest::Ping(_))) => continue,
                 Ok(None) | Err(_) => ControlOrder::SupervisorGone,

@@ -3,6 +3,8 @@
 //! A request is `{"id":7,"verb":"processes"}`; its answer `{"id":7,"ok":{…}}` or
 //! `{"id":7,"error":"…"}`.
 
+use std::time::Duration;
+
 use mail::Moment;
 use serde_json::{Value, json};
 
@@ -27,8 +29,7 @@ impl Watch<'_> {
             }
             Some("reload") => self.reload(Some(id), now),
             Some("stop") => {
-                let limit = self.config.stop_timeout.as_millis();
-                let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+                let limit = milliseconds(self.config.stop_timeout);
                 self.answer(&json!({"id": id, "ok": {"limit_ms": limit}}));
                 // A second stop is for the terminal of who runs the supervisor: it kills.
                 if self.stopping.is_none() {
@@ -88,8 +89,12 @@ impl Watch<'_> {
             "last_exit": member.last_exit,
             "pid": child.map(|child| child.pid),
             "started_unix_ms": child.map(|child| child.started_at.unix_ms()),
-            "not_answering_ms": silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+            "not_answering_ms": silent.map(milliseconds),
             "retiring_pids": member.retiring.iter().map(|child| child.pid).collect::<Vec<_>>(),
         })
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,3 +1,5 @@
+//! What the supervisor tells: every frame there and back, and what is no frame.
+
 use std::os::fd::AsFd;
 
 use super::*;

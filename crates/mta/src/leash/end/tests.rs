@@ -1,3 +1,5 @@
+//! A child's end: what is collected, answered and refused.
+
 use super::*;
 use crate::leash::document::Document;
 use crate::leash::pair;

@@ -1,3 +1,5 @@
+//! Frames and descriptors through a real pair of sockets.
+
 use super::*;
 
 fn fds(n: usize) -> Vec<OwnedFd> {

@@ -1,3 +1,5 @@
+//! Listeners on ports of the kernel's choice and socket files in a directory of their own.
+
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 

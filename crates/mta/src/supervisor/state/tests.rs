@@ -1,3 +1,5 @@
+//! The locks, taken twice by one process: they belong to open files, not to processes.
+
 use super::*;
 
 /// A directory that is removed when the test ends.
