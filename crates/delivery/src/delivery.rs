@@ -19,6 +19,7 @@ use spool::{Message, ReadError, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::route::Routes;
+use crate::sweep::SWEEP_INTERVAL;
 use crate::transport::Transport;
 
 /// The most messages whose envelope is kept in memory until their first attempt is over.
@@ -174,9 +175,14 @@ impl Delivery {
 
     /// Starts attempts when they are due, until [`Self::stop`].
     pub async fn run(self: Arc<Self>) {
+        let (mut swept_to, mut sweep_at) = (None, self.clock.now() + SWEEP_INTERVAL);
         loop {
             self.start_due();
-            let (timeout, stopping) = {
+            if self.clock.now() >= sweep_at {
+                swept_to = self.sweep(swept_to);
+                sweep_at = self.clock.now() + SWEEP_INTERVAL;
+            }
+            let (due, stopping) = {
                 let mut state = self.state();
                 state.armed_for = state.queue.poll_timeout();
                 (state.armed_for, state.stopping)
@@ -184,14 +190,12 @@ impl Delivery {
             if stopping {
                 return;
             }
-            let changed = self.changed.notified();
-            match timeout {
-                // What cannot begin now although it is due waits for an attempt to end.
-                Some(at) if at > self.clock.now() => tokio::select! {
-                    () = changed => {}
-                    () = self.clock.sleep_until(at) => {}
-                },
-                Some(_) | None => changed.await,
+            // What cannot begin now although it is due waits for an attempt to end, which begins
+            // it.
+            let due = due.filter(|at| *at > self.clock.now()).unwrap_or(sweep_at);
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.clock.sleep_until(due.min(sweep_at)) => {}
             }
         }
     }

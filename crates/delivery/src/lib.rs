@@ -10,6 +10,7 @@ mod delivery;
 mod notification;
 mod record;
 mod route;
+mod sweep;
 pub mod transport;
 mod view;
 
