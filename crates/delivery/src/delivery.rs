@@ -184,18 +184,17 @@ impl Delivery {
             }
             let (due, stopping) = {
                 let mut state = self.state();
-                state.armed_for = state.queue.poll_timeout();
+                state.armed_for = state.next_due();
                 (state.armed_for, state.stopping)
             };
             if stopping {
                 return;
             }
-            // What cannot begin now although it is due waits for an attempt to end, which begins
-            // it.
-            let due = due.filter(|at| *at > self.clock.now()).unwrap_or(sweep_at);
+            // A time that has passed by now is slept for not at all: nothing due is left lying.
+            let wake_at = due.map_or(sweep_at, |at| at.min(sweep_at));
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = self.clock.sleep_until(due.min(sweep_at)) => {}
+                () = self.clock.sleep_until(wake_at) => {}
             }
         }
     }
@@ -232,9 +231,8 @@ impl Delivery {
                 .map_or("", |view| view.name);
             tokio::spawn(Arc::clone(self).attempt(attempt, name.into()));
         }
-        let due = state.queue.poll_timeout();
-        let earlier = match (due, state.armed_for) {
-            (Some(due), Some(armed)) => due < armed && due > now,
+        let earlier = match (state.next_due(), state.armed_for) {
+            (Some(due), Some(armed)) => due < armed,
             (Some(_), None) => true,
             (None, _) => false,
         };
@@ -371,6 +369,14 @@ impl Delivery {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.timestamp()
+    }
+}
+
+impl State {
+    /// When the driver is needed: the queue's next due time. What could begin at once has begun, as
+    /// whoever changes the queue calls [`Delivery::start_due`]; it is no reason to wake up.
+    fn next_due(&self) -> Option<Moment> {
+        self.queue.poll_timeout().filter(|at| *at > Moment::START)
     }
 }
 
