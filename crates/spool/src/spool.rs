@@ -263,6 +263,16 @@ impl Spool {
         self.shared().lock().stats
     }
 
+    /// Why nothing is recorded any more, once that is so: storage failed, and the process must end
+    /// and recover. Cheap.
+    #[must_use]
+    pub fn failure(&self) -> Option<CommitError> {
+        match self.shared().lock().phase.error() {
+            Some(failed @ CommitError::Failed(_)) => Some(failed),
+            Some(_) | None => None,
+        }
+    }
+
     /// Commits what waits, stops the committer and gives up the lock. Blocks. Later calls of any
     /// clone fail with [`CommitError::Closed`].
     pub fn close(&self) {

@@ -35,6 +35,10 @@ use crate::role::Composition;
 
 /// How long a new process waits for an earlier one to give up the spool.
 const SPOOL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether the spool still takes records.
+const SPOOL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an instance whose spool failed may take to tell its clients.
+const FAILED_LIMIT: Duration = Duration::from_secs(2);
 /// How long an instance goes on without a supervisor to finish what is in flight.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
 
@@ -166,10 +170,10 @@ async fn run(
         running.doors.spawn(running.hall.clone().listen(listen, fd));
     }
     reins.ready().await;
-    running.obey(&mut reins).await;
+    let ended = running.obey(&mut reins).await;
     sink.flush();
     drop(bootstrap.lock);
-    Ok(())
+    ended
 }
 
 fn own_part<'a>(config: &'a Config, name: &InstanceName) -> Result<&'a InstanceConfig, String> {
@@ -366,9 +370,24 @@ impl Running {
         self.doors.spawn(self.hall.clone().receive(peer, fd));
     }
 
-    async fn obey(&mut self, reins: &mut Reins) {
+    /// Carries out the supervisor's orders until the end. An error when the spool failed: then the
+    /// process must end, and a new one recover what was acknowledged.
+    async fn obey(&mut self, reins: &mut Reins) -> Result<(), String> {
+        let mut check = tokio::time::interval(SPOOL_CHECK_INTERVAL);
         loop {
-            match reins.next().await {
+            let order = tokio::select! {
+                order = reins.next() => order,
+                _ = check.tick() => {
+                    if let Some(failure) = self.instance.spool.failure() {
+                        let text = format!("the spool cannot be written ({failure}); starting anew");
+                        self.instance.tell(What::Alarm { text: text.clone().into() });
+                        self.stop(FAILED_LIMIT, Edges::Cut).await;
+                        return Err(text);
+                    }
+                    continue;
+                }
+            };
+            match order {
                 Order::Abandon => self.prepared = None,
                 Order::Commit => {
                     self.commit();
@@ -378,10 +397,17 @@ impl Running {
                     Ok(()) => reins.prepared().await,
                     Err(why) => reins.refused(&why).await,
                 },
-                Order::Retire(limit) => return self.stop(limit, Edges::Cut).await,
-                Order::Stop(limit) => return self.stop(limit, Edges::UntilClosed).await,
+                Order::Retire(limit) => {
+                    self.stop(limit, Edges::Cut).await;
+                    return Ok(());
+                }
+                Order::Stop(limit) => {
+                    self.stop(limit, Edges::UntilClosed).await;
+                    return Ok(());
+                }
                 Order::SupervisorGone => {
-                    return self.stop(ORPHAN_LIMIT, Edges::UntilClosed).await;
+                    self.stop(ORPHAN_LIMIT, Edges::UntilClosed).await;
+                    return Ok(());
                 }
             }
         }
