@@ -32,7 +32,11 @@ const DELIMITER: char = '+';
 
 /// How the machine speaks to clients.
 pub(crate) fn world(config: &Config, own: &InstanceConfig, xforward: Offer) -> Settings {
-    let starttls = if own.tls.is_some() { Starttls::Offered } else { Starttls::NotOffered };
+    let starttls = if own.tls.is_some() {
+        Starttls::Offered
+    } else {
+        Starttls::NotOffered
+    };
     Settings {
         hostname: config.hostname.clone(),
         dialect: Dialect::Smtp,
@@ -128,11 +132,16 @@ pub(crate) fn routes(
     clock: Clock,
     next: Option<&Arc<Next>>,
 ) -> Routes {
-    let mut routes: Vec<_> = own.routes.iter().map(|r| route(config, own, clock, r)).collect();
+    let mut routes: Vec<_> = own
+        .routes
+        .iter()
+        .map(|r| route(config, own, clock, r))
+        .collect();
     let onward = match (&own.next, next) {
-        (Some(NextConfig::Instance(_)), Some(next)) => {
-            Some(Transport::Handoff(Handoff::new(Arc::clone(next), own.name.clone())))
-        }
+        (Some(NextConfig::Instance(_)), Some(next)) => Some(Transport::Handoff(Handoff::new(
+            Arc::clone(next),
+            own.name.clone(),
+        ))),
         (Some(NextConfig::Smtp(host)), _) => Some(relay(config, own, clock, host)),
         (Some(NextConfig::Instance(_)) | None, _) => None,
     };
@@ -155,7 +164,11 @@ pub(crate) fn routes(
 
 /// Only the routes that stand in the configuration of this instance.
 pub(crate) fn own_routes(config: &Config, own: &InstanceConfig, clock: Clock) -> Routes {
-    let routes = own.routes.iter().map(|r| route(config, own, clock, r)).collect();
+    let routes = own
+        .routes
+        .iter()
+        .map(|r| route(config, own, clock, r))
+        .collect();
     Routes::new(routes, Some(DELIMITER), &config.hostname)
 }
 
@@ -167,7 +180,10 @@ fn route(
 ) -> delivery::Route {
     delivery::Route {
         matches: from.matches.iter().map(matching).collect(),
-        users: from.users.as_ref().map(|users| users.iter().cloned().collect()),
+        users: from
+            .users
+            .as_ref()
+            .map(|users| users.iter().cloned().collect()),
         open_to: match from.open_to {
             config::OpenTo::Anyone => OpenTo::Anyone,
             config::OpenTo::Ours => OpenTo::Ours,
@@ -189,7 +205,9 @@ fn maildir(template: &str) -> Transport {
     match Maildir::new(template, Some(DELIMITER)) {
         Ok(maildir) => Transport::Maildir(maildir),
         // The configuration was checked by the same rules: this keeps mail all the same.
-        Err(e) => Transport::Hold { why: format!("{template}: {e}").into() },
+        Err(e) => Transport::Hold {
+            why: format!("{template}: {e}").into(),
+        },
     }
 }
 
@@ -221,12 +239,19 @@ fn relay(config: &Config, own: &InstanceConfig, clock: Clock, to: &config::HostP
 
 /// When a message is late, and when it is given up.
 pub(crate) const fn lifetime(own: &InstanceConfig) -> Lifetime {
-    Lifetime { expire_after: own.queue.expiry, warn_after: own.queue.delay_warning }
+    Lifetime {
+        expire_after: own.queue.expiry,
+        warn_after: own.queue.delay_warning,
+    }
 }
 
 /// By which door clients come in that the configuration does not name.
 pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entry {
-    Entry { origin: composition.origin.clone(), local: composition.local, tls }
+    Entry {
+        origin: composition.origin.clone(),
+        local: composition.local,
+        tls,
+    }
 }
 
 /// Reads the certificate, or makes one where the configuration says so. Blocks.
@@ -241,8 +266,12 @@ pub(crate) fn acceptor(tls: &Tls, hostname: &str) -> Result<TlsAcceptor, String>
             .map_err(|e| place(&tls.certificate, &e))?;
     }
     let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| place(path, &e));
-    let pair = PemPair { certificate: read(&tls.certificate)?, key: read(&tls.key)? };
-    pair.acceptor().map_err(|e| format!("{}: {e}", tls.certificate.display()))
+    let pair = PemPair {
+        certificate: read(&tls.certificate)?,
+        key: read(&tls.key)?,
+    };
+    pair.acceptor()
+        .map_err(|e| format!("{}: {e}", tls.certificate.display()))
 }
 
 fn place(path: &Path, error: &io::Error) -> String {
@@ -254,7 +283,12 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
         std::fs::create_dir_all(dir)?;
     }
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     io::Write::write_all(&mut file, text.as_bytes())
 }
 
@@ -263,11 +297,13 @@ pub(crate) struct Answering(pub(crate) Arc<Routes>);
 
 impl Recipients for Answering {
     fn standing(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Standing> {
-        self.0.matches(recipient).then(|| match self.0.standing(recipient) {
-            delivery::Standing::Elsewhere => Standing::Elsewhere,
-            delivery::Standing::Ours => Standing::Ours,
-            delivery::Standing::Refused(reply) => Standing::Refused(reply),
-        })
+        self.0
+            .matches(recipient)
+            .then(|| match self.0.standing(recipient) {
+                delivery::Standing::Elsewhere => Standing::Elsewhere,
+                delivery::Standing::Ours => Standing::Ours,
+                delivery::Standing::Refused(reply) => Standing::Refused(reply),
+            })
     }
 }
 

@@ -114,7 +114,9 @@ impl Hall {
                 (ListenSecurity::ImplicitTls, Some(tls)) => {
                     let limit = settings.limits.tls_timeout;
                     let shaking = tokio::time::timeout(limit, net::tls::accept(tls, stream));
-                    let Ok(Ok(stream)) = shaking.await else { return };
+                    let Ok(Ok(stream)) = shaking.await else {
+                        return;
+                    };
                     let session = Session::new(settings, Security::Tls, clock.now());
                     Connection::new(stream, session, clock)
                 }
@@ -138,8 +140,11 @@ impl Hall {
             };
             let Some(stream) = stream? else { return Ok(()) };
             let sessions = self.sessions.borrow().clone();
-            let session =
-                Session::new(Arc::clone(&sessions.edge), Security::Plain, self.clock.now());
+            let session = Session::new(
+                Arc::clone(&sessions.edge),
+                Security::Plain,
+                self.clock.now(),
+            );
             let connection = Connection::new(stream, session, self.clock);
             let (peer, cutting) = (peer.clone(), self.cutting.clone());
             let counted = Counted::new(&self.n_edges);

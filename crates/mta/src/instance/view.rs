@@ -48,7 +48,11 @@ impl QueueView for View {
     }
 
     fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
-        self.delivery.page(after, limit).into_iter().map(row).collect()
+        self.delivery
+            .page(after, limit)
+            .into_iter()
+            .map(row)
+            .collect()
     }
 
     async fn steer(
@@ -89,4 +93,3 @@ fn row(from: delivery::QueueRow) -> QueueRow {
         recipients: recipients.collect(),
     }
 }
-
