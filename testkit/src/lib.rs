@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What tests of the whole program need: scratch directories, free ports, the program itself as
+//! real processes, dialogues of SMTP that read as transcripts, and other people's programs.
+//!
+//! # Guarantees
+//! Everything is bounded in time: what does not happen within its limit fails the test and says
+//! what was waited for. What is started here is ended here, by its process id, also when a test
+//! panics.
+//!
+//! # Limits
+//! For tests alone: everything here blocks, and fails by panicking.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that is skipped or fails says why"
+)]
+
+pub mod dialogue;
+pub mod maildir;
+pub mod peer;
+pub mod port;
+pub mod postern;
+pub mod postfix;
+pub mod run;
+pub mod scratch;
+pub mod wait;
+
+pub use dialogue::Dialogue;
+pub use postern::Postern;
+pub use scratch::Scratch;
