@@ -24,6 +24,33 @@ pub(crate) enum Value<'a> {
     Truth(bool),
 }
 
+/// The fields in the order in which they are shown, whatever the event.
+pub(crate) const ORDER: [&str; 23] = [
+    "id",
+    "phase",
+    "notification",
+    "next",
+    "from",
+    "to",
+    "n_recipients",
+    "size",
+    "origin",
+    "uid",
+    "identity",
+    "spooled",
+    "message_id",
+    "transport",
+    "attempts",
+    "age_ms",
+    "state",
+    "next_due",
+    "reply",
+    "by",
+    "reason",
+    "via",
+    "text",
+];
+
 /// The name of what happened.
 pub(crate) const fn name(what: &What) -> &'static str {
     match what {

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use mail::TraceId;
 
+use super::fields;
+
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -79,7 +81,7 @@ impl Line {
             Some(id) => Some(TraceId::from_str(id.as_str()?).ok()?),
             None => None,
         };
-        let fields = object
+        let mut fields: Vec<_> = object
             .iter()
             .filter(|(key, _)| !matches!(key.as_str(), "at" | "event" | "instance" | "trace"))
             .map(|(key, value)| {
@@ -87,7 +89,11 @@ impl Line {
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned);
                 (key.clone(), text)
-            });
+            })
+            .collect();
+        // Objects of JSON have no order; people want the one that they know.
+        let place = |key: &str| fields::ORDER.iter().position(|known| *known == key);
+        fields.sort_by_key(|(key, _)| place(key).unwrap_or(fields::ORDER.len()));
         let at = text("at").filter(|at| is_time(at))?;
         let (instance, event) = (text("instance")?, text("event")?);
         Some(Self {
@@ -95,7 +101,7 @@ impl Line {
             instance,
             trace,
             event,
-            fields: fields.collect(),
+            fields,
         })
     }
 }
@@ -156,7 +162,7 @@ fn take_escape(text: &str) -> Option<(char, &str)> {
 mod tests {
     use mail::event::Event;
 
-    use super::super::fields::{self, Value};
+    use super::super::fields::Value;
     use super::super::render::{Format, Renderer};
     use super::super::samples;
     use super::*;
@@ -193,16 +199,10 @@ mod tests {
     #[test]
     fn a_line_reads_back_as_the_event_that_it_was_made_from() {
         for event in samples::all() {
-            let mut expected = expected(&event);
-            assert_eq!(
-                Line::parse(&render(Format::Text, &event)).as_ref(),
-                Some(&expected)
-            );
-            let mut json = Line::parse(&render(Format::Json, &event)).expect("a line");
-            // Objects of JSON have no order.
-            expected.fields.sort();
-            json.fields.sort();
-            assert_eq!(json, expected);
+            let expected = Some(expected(&event));
+            for format in [Format::Json, Format::Text] {
+                assert_eq!(Line::parse(&render(format, &event)), expected);
+            }
         }
     }
 

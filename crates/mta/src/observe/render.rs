@@ -3,14 +3,17 @@
 //! Text is `time instance trace event key=value …`; a value that is more than plain ASCII without
 //! spaces stands in quotes, with `\"`, `\\` and `\u{…}` in it. `super::line` reads both forms.
 //!
+//! Every message costs a few lines, so what every line has is written without the formatting
+//! machinery, and the second of the last line is kept.
+//!
 //! # Guarantees
 //! Whatever an event holds, a line is one line, its fields are those of the event, and a terminal
 //! shows it without being steered.
 
-use std::fmt::{self, Write};
+use std::fmt::{Display, Write};
 
-use mail::InstanceName;
 use mail::event::Event;
+use mail::{InstanceName, Timestamp, TraceId};
 
 use super::fields::{self, Value};
 use super::neutral::{push_escaped, push_json_escaped};
@@ -27,6 +30,7 @@ pub(crate) enum Format {
 /// Writes lines, and keeps what it needs for it.
 #[derive(Debug, Default)]
 pub(crate) struct Renderer {
+    times: Times,
     value: String,
 }
 
@@ -39,60 +43,133 @@ impl Renderer {
         event: &Event,
         out: &mut String,
     ) {
-        // Writing to a `String` cannot fail; the parts that are written here do not either.
-        let _infallible = match format {
-            Format::Json => Self::json(instance, event, out),
+        match format {
+            Format::Json => self.json(instance, event, out),
             Format::Text => self.text(instance, event, out),
-        };
+        }
     }
 
-    fn text(&mut self, instance: &InstanceName, event: &Event, out: &mut String) -> fmt::Result {
-        write!(out, "{} {instance} ", event.at.rfc3339())?;
+    fn text(&mut self, instance: &InstanceName, event: &Event, out: &mut String) {
+        self.times.push(out, event.at);
+        out.push(' ');
+        out.push_str(instance.as_str());
+        out.push(' ');
         match event.trace {
-            Some(trace) => write!(out, "{trace}")?,
+            Some(trace) => push_trace(out, trace),
             None => out.push('-'),
         }
-        write!(out, " {}", fields::name(&event.what))?;
-        let mut result = Ok(());
+        out.push(' ');
+        out.push_str(fields::name(&event.what));
         fields::each(event, &mut |key, value| {
-            self.value.clear();
-            let written = write_text_value(&mut self.value, value);
-            result = result.and(written).and_then(|()| write!(out, " {key}="));
-            push_text_value(out, &self.value);
+            out.push(' ');
+            out.push_str(key);
+            out.push('=');
+            self.push_text_value(out, value);
         });
         out.push('\n');
-        result
     }
 
-    fn json(instance: &InstanceName, event: &Event, out: &mut String) -> fmt::Result {
-        write!(
-            out,
-            "{{\"at\":\"{}\",\"instance\":\"{instance}\"",
-            event.at.rfc3339()
-        )?;
-        if let Some(trace) = event.trace {
-            write!(out, ",\"trace\":\"{trace}\"")?;
+    fn push_text_value(&mut self, out: &mut String, value: Value<'_>) {
+        match value {
+            Value::Address(address) if is_plain(address) => {
+                out.push('<');
+                out.push_str(address);
+                out.push('>');
+            }
+            Value::Address("") => out.push_str("<>"),
+            Value::Address(address) => {
+                out.push_str("\"<");
+                push_quoted(out, address);
+                out.push_str(">\"");
+            }
+            Value::Number(number) => push_number(out, number),
+            Value::Shown(shown) => push_text(out, self.shown(shown)),
+            Value::Text(text) => push_text(out, text),
+            Value::Time(at) => self.times.push(out, at),
+            Value::Truth(truth) => out.push_str(if truth { "true" } else { "false" }),
         }
-        write!(out, ",\"event\":\"{}\"", fields::name(&event.what))?;
-        let mut result = Ok(());
+    }
+
+    fn json(&mut self, instance: &InstanceName, event: &Event, out: &mut String) {
+        out.push_str("{\"at\":\"");
+        self.times.push(out, event.at);
+        out.push_str("\",\"instance\":\"");
+        out.push_str(instance.as_str());
+        if let Some(trace) = event.trace {
+            out.push_str("\",\"trace\":\"");
+            push_trace(out, trace);
+        }
+        out.push_str("\",\"event\":\"");
+        out.push_str(fields::name(&event.what));
+        out.push('"');
         fields::each(event, &mut |key, value| {
-            let written = write!(out, ",\"{key}\":").and_then(|()| write_json_value(out, value));
-            result = result.and(written);
+            out.push_str(",\"");
+            out.push_str(key);
+            out.push_str("\":");
+            self.push_json_value(out, value);
         });
         out.push_str("}\n");
-        result
+    }
+
+    fn push_json_value(&mut self, out: &mut String, value: Value<'_>) {
+        match value {
+            Value::Address(text) | Value::Text(text) => push_json_string(out, text),
+            Value::Number(number) => push_number(out, number),
+            Value::Shown(shown) => push_json_string(out, self.shown(shown)),
+            Value::Time(at) => {
+                out.push('"');
+                self.times.push(out, at);
+                out.push('"');
+            }
+            Value::Truth(truth) => out.push_str(if truth { "true" } else { "false" }),
+        }
+    }
+
+    fn shown(&mut self, shown: &dyn Display) -> &str {
+        self.value.clear();
+        let _infallible = write!(self.value, "{shown}");
+        &self.value
     }
 }
 
-fn write_text_value(out: &mut String, value: Value<'_>) -> fmt::Result {
-    match value {
-        Value::Address(address) => write!(out, "<{address}>"),
-        Value::Number(number) => write!(out, "{number}"),
-        Value::Shown(shown) => write!(out, "{shown}"),
-        Value::Text(text) => out.write_str(text),
-        Value::Time(at) => write!(out, "{}", at.rfc3339()),
-        Value::Truth(truth) => write!(out, "{truth}"),
+/// Writes times, most of which fall into the second of the one before.
+#[derive(Debug, Default)]
+struct Times {
+    second: u64,
+    /// `2026-11-23T23:50:00.`, or nothing before the first.
+    text: String,
+}
+
+impl Times {
+    fn push(&mut self, out: &mut String, at: Timestamp) {
+        if self.text.is_empty() || self.second != at.unix_seconds() {
+            self.second = at.unix_seconds();
+            self.text = at.rfc3339().to_string();
+            self.text.truncate(self.text.len() - "000Z".len());
+        }
+        out.push_str(&self.text);
+        let ms = at.unix_ms() % 1000;
+        for digit in [ms / 100, ms / 10 % 10, ms % 10] {
+            push_digit(out, digit);
+        }
+        out.push('Z');
     }
+}
+
+fn push_digit(out: &mut String, digit: u64) {
+    out.push(char::from(b'0' + (digit % 10) as u8));
+}
+
+fn push_number(out: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(out, number / 10);
+    }
+    push_digit(out, number % 10);
+}
+
+fn push_trace(out: &mut String, trace: TraceId) {
+    let text = trace.to_text();
+    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// Whether a value stands without quotes: nothing in it can be taken for anything else.
@@ -101,12 +178,27 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(plain)
 }
 
-fn push_text_value(out: &mut String, value: &str) {
+/// Whether a text stands in quotes as it is.
+fn needs_no_escape(text: &str) -> bool {
+    text.bytes()
+        .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\'))
+}
+
+fn push_text(out: &mut String, value: &str) {
     if is_plain(value) {
+        out.push_str(value);
+    } else {
+        out.push('"');
+        push_quoted(out, value);
+        out.push('"');
+    }
+}
+
+fn push_quoted(out: &mut String, value: &str) {
+    if needs_no_escape(value) {
         out.push_str(value);
         return;
     }
-    out.push('"');
     for c in value.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -114,40 +206,22 @@ fn push_text_value(out: &mut String, value: &str) {
             _ => push_escaped(out, c),
         }
     }
-    out.push('"');
 }
 
-fn write_json_value(out: &mut String, value: Value<'_>) -> fmt::Result {
-    match value {
-        Value::Number(number) => return write!(out, "{number}"),
-        Value::Truth(truth) => return write!(out, "{truth}"),
-        Value::Address(_) | Value::Shown(_) | Value::Text(_) | Value::Time(_) => out.push('"'),
-    }
-    let mut string = JsonString(out);
-    match value {
-        Value::Address(text) | Value::Text(text) => string.write_str(text)?,
-        Value::Shown(shown) => write!(string, "{shown}")?,
-        Value::Time(at) => write!(string, "{}", at.rfc3339())?,
-        Value::Number(_) | Value::Truth(_) => {}
-    }
+fn push_json_string(out: &mut String, text: &str) {
     out.push('"');
-    Ok(())
-}
-
-/// Escapes what is written to it as the inside of a JSON string.
-struct JsonString<'a>(&'a mut String);
-
-impl Write for JsonString<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
+    if needs_no_escape(text) {
+        out.push_str(text);
+    } else {
         for c in text.chars() {
             match c {
-                '"' => self.0.push_str("\\\""),
-                '\\' => self.0.push_str("\\\\"),
-                _ => push_json_escaped(self.0, c),
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                _ => push_json_escaped(out, c),
             }
         }
-        Ok(())
     }
+    out.push('"');
 }
 
 #[cfg(test)]
