@@ -112,7 +112,6 @@ impl<T> Commit<T> {
 
     /// The result, if there is one by now.
     #[cfg(test)]
-    #[expect(dead_code, reason = "for the tests on the simulated disk")]
     pub(crate) fn try_take(&self) -> Option<Result<T, CommitError>> {
         self.0.lock().result.take()
     }

@@ -74,7 +74,7 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// Those of the operating system.
-    fn len(&self) -> io::Result<u64>;
+    fn file_len(&self) -> io::Result<u64>;
 
     /// Reads at `offset` until `buffer` is full or the file ends; returns how much.
     ///

@@ -189,7 +189,7 @@ impl Ledger {
 
     /// A state record of `len` octets is durable.
     pub(crate) fn state(&mut self, id: MessageId, segment: u32, state: Box<[u8]>) {
-        let len = record::LEN as u32 + u32::try_from(state.len()).unwrap_or(u32::MAX);
+        let len = record::HEADER_LEN + u32::try_from(state.len()).unwrap_or(u32::MAX);
         self.set_state(id, segment, len, state);
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.states.push(id);

@@ -26,6 +26,7 @@ mod message;
 mod open;
 mod recover;
 mod shared;
+pub mod simulated;
 mod spool;
 
 pub use commit::{Commit, CommitError};

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const SEGMENT_LEN_DEFAULT: u32 = 64 << 20;
 
 /// The smallest segment, in octets; small ones are for tests.
-pub const SEGMENT_LEN_MIN: u32 = 64 << 10;
+pub const SEGMENT_LEN_MIN: u32 = 32 << 10;
 
 /// The largest segment, in octets: offsets within one are stored as 32 bits.
 pub const SEGMENT_LEN_MAX: u32 = 1 << 30;

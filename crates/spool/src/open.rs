@@ -52,7 +52,7 @@ pub enum OpenError {
     #[error("the spool's superblock is damaged or gone; restore it from a backup")]
     NoSuperblock,
     /// The options make no sense.
-    #[error("segment_len must be a multiple of 4096 from 64 KiB to 1 GiB")]
+    #[error("segment_len must be a multiple of 4096 from 32 KiB to 1 GiB")]
     Options,
     /// The operating system refused something.
     #[error("cannot {action} {name}")]

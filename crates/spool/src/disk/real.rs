@@ -124,7 +124,7 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for RealFile {
-    fn len(&self) -> io::Result<u64> {
+    fn file_len(&self) -> io::Result<u64> {
         let len = rustix::fs::fstat(&self.0)?.st_size;
         u64::try_from(len).map_err(|_| Errno::INVAL.into())
     }

@@ -30,6 +30,7 @@ impl Engine {
         let mut state = self.shared.lock();
         state.stats.n_batches += 1;
         state.stats.n_syncs += 1;
+        state.stats.bytes_written += u64::from(written.batch.padded_len());
         state.stats.n_records += written.records.len() as u64;
         for (draft, (offset, _)) in written.batch.into_drafts().zip(written.records) {
             let place = Place { segment, offset };

@@ -62,7 +62,7 @@ impl Batch {
         self.drafts.into_iter()
     }
 
-    fn padded_len(&self) -> u32 {
+    pub(super) fn padded_len(&self) -> u32 {
         narrow(align(self.len, u64::from(BLOCK)))
     }
 

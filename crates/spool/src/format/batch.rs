@@ -6,7 +6,10 @@ use super::{Identity, Position};
 const MAGIC: &[u8; 4] = b"PBAT";
 
 /// Octets of an encoded header.
-pub(crate) const LEN: usize = 40;
+pub(crate) const LEN: usize = HEADER_LEN as usize;
+
+/// The same, as lengths within a segment are counted.
+pub(crate) const HEADER_LEN: u32 = 40;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchHeader {

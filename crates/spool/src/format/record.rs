@@ -9,7 +9,10 @@ use crate::limits::META_LEN_MAX;
 const MAGIC: &[u8; 2] = b"PR";
 
 /// Octets of an encoded header.
-pub(crate) const LEN: usize = 48;
+pub(crate) const LEN: usize = HEADER_LEN as usize;
+
+/// The same, as lengths within a segment are counted.
+pub(crate) const HEADER_LEN: u32 = 48;
 
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: u64 = 8;

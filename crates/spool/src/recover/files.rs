@@ -139,7 +139,7 @@ pub(super) fn read_header(
 ) -> io::Result<Option<SegmentHeader>> {
     let mut blocks = vec![0; 2 * BLOCK as usize];
     let n = file.read_at(0, &mut blocks)?;
-    let len = file.len()?;
+    let len = file.file_len()?;
     let header = SegmentHeader::decode(identity, &blocks[..n]);
     Ok(header.filter(|header| u64::from(header.len) == len))
 }
@@ -147,7 +147,7 @@ pub(super) fn read_header(
 /// All of a file, if it can be read.
 pub(super) fn read_all(disk: &dyn Disk, name: &str) -> Option<Vec<u8>> {
     let file = disk.open(name).ok()?;
-    let len = usize::try_from(file.len().ok()?).ok()?;
+    let len = usize::try_from(file.file_len().ok()?).ok()?;
     if len > crate::limits::SEGMENT_LEN_MAX as usize {
         return None;
     }

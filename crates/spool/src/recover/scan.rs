@@ -52,6 +52,9 @@ pub(super) struct FoundRecord<'a> {
 /// Whether the record made sense to whom it was given.
 pub(super) type Sink<'s> = dyn FnMut(FoundRecord<'_>) -> bool + 's;
 
+/// Batches with their offsets.
+type Batches = Vec<(u32, BatchHeader)>;
+
 pub(super) struct Scan<'a> {
     identity: &'a Identity,
     header: SegmentHeader,
@@ -105,8 +108,8 @@ impl<'a> Scan<'a> {
     }
 
     /// All batches, and what lies between those that do not follow each other.
-    fn batches(&mut self) -> io::Result<(Vec<(u32, BatchHeader)>, Vec<Range>)> {
-        let mut batches: Vec<(u32, BatchHeader)> = Vec::new();
+    fn batches(&mut self) -> io::Result<(Batches, Vec<Range>)> {
+        let mut batches = Batches::new();
         let mut gaps = Vec::new();
         let end = match self.header.state {
             SegmentState::Sealed(end) => end,
@@ -155,7 +158,7 @@ impl<'a> Scan<'a> {
         sink: &mut Sink<'_>,
     ) -> io::Result<()> {
         let end = offset + batch.len;
-        let mut next = offset + batch::LEN as u32;
+        let mut next = offset + batch::HEADER_LEN;
         let mut bad: Option<u32> = None;
         while next < end {
             let record = self.record_at(next, end)?;
@@ -167,7 +170,7 @@ impl<'a> Scan<'a> {
             match record {
                 None => {
                     bad = bad.or(Some(next));
-                    next += ALIGN as u32;
+                    next += narrow(ALIGN);
                 }
                 Some((raw, header)) => {
                     let len = narrow(header.record_len());
@@ -196,7 +199,7 @@ impl<'a> Scan<'a> {
         sink: &mut Sink<'_>,
     ) -> io::Result<bool> {
         let end = offset + batch.len;
-        let mut next = offset + batch::LEN as u32;
+        let mut next = offset + batch::HEADER_LEN;
         while next < end {
             let mut good = false;
             if let Some((raw, header)) = self.record_at(next, end)? {
@@ -219,7 +222,7 @@ impl<'a> Scan<'a> {
         offset: u32,
         end: u32,
     ) -> io::Result<Option<([u8; record::LEN], RecordHeader)>> {
-        if (end - offset) < record::LEN as u32 {
+        if (end - offset) < record::HEADER_LEN {
             return Ok(None);
         }
         let bytes = self.window.get(offset, record::LEN)?;
@@ -241,7 +244,7 @@ impl<'a> Scan<'a> {
         in_tail: bool,
         sink: &mut Sink<'_>,
     ) -> io::Result<bool> {
-        let at = offset + record::LEN as u32;
+        let at = offset + record::HEADER_LEN;
         let meta = self.window.get(at, header.meta_len as usize)?;
         if meta.len() < header.meta_len as usize || crc32c(meta) != header.meta_crc {
             return Ok(false);
@@ -259,11 +262,11 @@ impl<'a> Scan<'a> {
         if header.file != 0 {
             return Ok(true);
         }
-        let mut at = offset + record::LEN as u32 + header.meta_len;
+        let mut at = offset + record::HEADER_LEN + header.meta_len;
         let end = at + narrow(header.content_len);
         let mut crc = Crc::new();
         while at < end {
-            let want = (end - at).min(WINDOW as u32);
+            let want = (end - at).min(narrow(WINDOW as u64));
             let bytes = self.window.get(at, want as usize)?;
             if bytes.is_empty() {
                 return Ok(false);

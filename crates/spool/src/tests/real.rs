@@ -83,7 +83,7 @@ fn a_spool_belongs_to_one_process_at_a_time() {
 
 #[test]
 fn a_large_content_streams_to_a_file_and_goes_with_its_message() {
-    let (scratch, disk) = Scratch::new("large");
+    let (_scratch, disk) = Scratch::new("large");
     let (spool, recovery) = open(&disk);
     let bytes = content(1, 300_000);
     let mut file = spool.content_file().expect("a file");
@@ -94,11 +94,7 @@ fn a_large_content_streams_to_a_file_and_goes_with_its_message() {
     let id = spool.accept(message(1, 1), Content::File(durable));
     let id = id.wait().expect("kept");
     drop(spool.content_file().expect("a file that is given up"));
-    let files = || {
-        std::fs::read_dir(scratch.0.join("content"))
-            .expect("there")
-            .count()
-    };
+    let files = || disk.list("content").expect("there").len();
     assert_eq!(files(), 1);
     let mut reader = spool.reader(id).expect("there");
     assert_eq!(reader.read_all().expect("whole"), bytes);

@@ -1,0 +1,398 @@
+//! A disk in memory that can lose power, fail and be full; for tests.
+//!
+//! It keeps apart what was written and what is durable: a sync of a file makes its octets durable,
+//! a sync of a directory the names in it, and nothing else does. Everything that changes
+//! something is an *operation* and counted, so that a test can stop the world after each.
+//!
+//! # Guarantees
+//! Deterministic: the same calls and the same seed leave the same disk.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Disk, DiskFile};
+
+/// What a loss of power leaves of what was not durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerCut {
+    /// All of it, as a kill of the process alone would.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// The names, without the octets.
+    NamesKept,
+    /// The octets, without the names.
+    NamesLost,
+    /// Of each write any blocks, of the names any changes: lost, reordered and torn.
+    Torn {
+        /// The size of a block in octets: 512 or 4,096.
+        block: usize,
+        /// What decides.
+        seed: u64,
+    },
+}
+
+/// What is to go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// This operation fails and changes nothing; a sync that fails forgets what it should have
+    /// made durable, as the page cache of an operating system does.
+    FailAt(u64),
+    /// This operation and all later ones fail so.
+    FailFrom(u64),
+    /// From this operation on, files cannot grow.
+    FullFrom(u64),
+    /// The power is cut after this operation.
+    PowerOffAfter(u64),
+}
+
+/// A simulated disk; clones are the same disk.
+#[derive(Clone, Default)]
+pub struct SimulatedDisk(Arc<Mutex<World>>);
+
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    node: usize,
+}
+
+struct Lock(SimulatedDisk);
+
+#[derive(Default)]
+struct World {
+    nodes: Vec<Node>,
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    /// Changes of names that are not durable.
+    changes: Vec<Change>,
+    n_operations: u64,
+    fault: Option<Fault>,
+    locked: bool,
+}
+
+#[derive(Clone, Default)]
+struct Node {
+    written: Vec<u8>,
+    durable: Vec<u8>,
+    /// Writes since the last sync.
+    unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Put(String, usize),
+    Remove(String),
+    Rename(String, String),
+}
+
+impl SimulatedDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From here on, operations count from 1, and this goes wrong.
+    pub fn set_fault(&self, fault: Fault) {
+        let mut world = self.lock_world();
+        world.n_operations = 0;
+        world.fault = Some(fault);
+    }
+
+    /// How many operations there were.
+    #[must_use]
+    pub fn n_operations(&self) -> u64 {
+        self.lock_world().n_operations
+    }
+
+    /// What is found when the power is back.
+    #[must_use]
+    pub fn after(&self, cut: PowerCut) -> Self {
+        let world = self.lock_world();
+        let mut random = Random(match cut {
+            PowerCut::Torn { seed, .. } => seed | 1,
+            _ => 1,
+        });
+        let names = match cut {
+            PowerCut::Kept | PowerCut::NamesKept => world.names.clone(),
+            PowerCut::Lost | PowerCut::NamesLost => world.durable_names.clone(),
+            PowerCut::Torn { .. } => {
+                let mut names = world.durable_names.clone();
+                for change in world.changes.iter().filter(|_| random.coin()) {
+                    change.apply(&mut names);
+                }
+                names
+            }
+        };
+        let nodes = world.nodes.iter().map(|node| {
+            let left = match cut {
+                PowerCut::Kept | PowerCut::NamesLost => node.written.clone(),
+                PowerCut::Lost | PowerCut::NamesKept => node.durable.clone(),
+                PowerCut::Torn { block, .. } => node.torn(block, &mut random),
+            };
+            Node {
+                durable: left.clone(),
+                written: left,
+                unsynced: Vec::new(),
+            }
+        });
+        Self(Arc::new(Mutex::new(World {
+            nodes: nodes.collect(),
+            durable_names: names.clone(),
+            names,
+            ..World::default()
+        })))
+    }
+
+    /// The octets of a file as they are written, if there is one.
+    #[must_use]
+    pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
+        let world = self.lock_world();
+        let node = world.names.get(name)?;
+        Some(world.nodes[*node].written.clone())
+    }
+
+    /// Puts a file there, durably; for damage.
+    pub fn put(&self, name: &str, contents: Vec<u8>) {
+        let mut world = self.lock_world();
+        let node = world.nodes.len();
+        world.nodes.push(Node {
+            written: contents.clone(),
+            durable: contents,
+            unsynced: Vec::new(),
+        });
+        world.names.insert(name.to_owned(), node);
+        world.durable_names.insert(name.to_owned(), node);
+    }
+
+    fn lock_world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    /// Counts an operation; fails if it is to fail.
+    fn operate(&mut self) -> io::Result<()> {
+        self.n_operations += 1;
+        let n = self.n_operations;
+        let fails = match self.fault {
+            Some(Fault::FailAt(at)) => n == at,
+            Some(Fault::FailFrom(from)) => n >= from,
+            Some(Fault::PowerOffAfter(last)) => n > last,
+            Some(Fault::FullFrom(_) | Fault::None) | None => false,
+        };
+        if fails {
+            return Err(io::Error::other("simulated failure"));
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self.fault, Some(Fault::FullFrom(from)) if self.n_operations >= from)
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    fn node(&self, name: &str) -> io::Result<usize> {
+        let node = self.names.get(name).copied();
+        node.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Self::Put(name, node) => {
+                names.insert(name.clone(), *node);
+            }
+            Self::Remove(name) => {
+                names.remove(name);
+            }
+            Self::Rename(from, to) => {
+                if let Some(node) = names.remove(from) {
+                    names.insert(to.clone(), node);
+                }
+            }
+        }
+    }
+
+    fn is_in(&self, dir: &str) -> bool {
+        match self {
+            Self::Put(name, _) | Self::Remove(name) => dir_of(name) == dir,
+            Self::Rename(_, to) => dir_of(to) == dir,
+        }
+    }
+}
+
+impl Node {
+    fn torn(&self, block: usize, random: &mut Random) -> Vec<u8> {
+        let mut left = self.durable.clone();
+        for (offset, bytes) in &self.unsynced {
+            let mut at = 0;
+            while at < bytes.len() {
+                let block_end = ((offset + at) / block + 1) * block - offset;
+                let end = block_end.min(bytes.len());
+                if random.coin() {
+                    put(&mut left, offset + at, &bytes[at..end]);
+                }
+                at = end;
+            }
+        }
+        left
+    }
+}
+
+fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if file.len() < end {
+        file.resize(end, 0);
+    }
+    file[offset..end].copy_from_slice(bytes);
+}
+
+fn dir_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+fn small(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+impl Disk for SimulatedDisk {
+    fn lock(&self, _name: &str) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let mut world = self.lock_world();
+        if std::mem::replace(&mut world.locked, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Lock(self.clone())))
+    }
+
+    fn create_dir(&self, _name: &str) -> io::Result<()> {
+        // Directories are there: what is tested is what is in them.
+        self.lock_world().operate()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut world = self.lock_world();
+        world.operate()?;
+        let node = world.nodes.len();
+        world.nodes.push(Node::default());
+        world.change(Change::Put(name.to_owned(), node));
+        let disk = self.clone();
+        Ok(Arc::new(SimulatedFile { disk, node }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let node = self.lock_world().node(name)?;
+        let disk = self.clone();
+        Ok(Arc::new(SimulatedFile { disk, node }))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let world = self.lock_world();
+        let names = world.names.keys().filter(|name| dir_of(name) == dir);
+        let last = |name: &String| name.rsplit('/').next().unwrap_or_default().to_owned();
+        Ok(names.map(last).collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut world = self.lock_world();
+        world.operate()?;
+        world.node(from)?;
+        world.change(Change::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut world = self.lock_world();
+        world.operate()?;
+        world.node(name)?;
+        world.change(Change::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        let mut world = self.lock_world();
+        world.operate()?;
+        let changes = std::mem::take(&mut world.changes);
+        for change in changes {
+            if change.is_in(dir) {
+                change.apply(&mut world.durable_names);
+            } else {
+                world.changes.push(change);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn file_len(&self) -> io::Result<u64> {
+        let world = self.disk.lock_world();
+        Ok(world.nodes[self.node].written.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let world = self.disk.lock_world();
+        let written = &world.nodes[self.node].written;
+        let rest = written.get(small(offset)..).unwrap_or_default();
+        let n = rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut world = self.disk.lock_world();
+        world.operate()?;
+        let mut bytes = Vec::new();
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let offset = small(offset);
+        let full = world.is_full();
+        let node = &mut world.nodes[self.node];
+        if full && offset + bytes.len() > node.written.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        put(&mut node.written, offset, &bytes);
+        node.unsynced.push((offset, bytes));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.disk.lock_world();
+        let result = world.operate();
+        let power_is_on = !matches!(world.fault, Some(Fault::PowerOffAfter(_)));
+        let node = &mut world.nodes[self.node];
+        if result.is_ok() {
+            for (offset, bytes) in node.unsynced.drain(..) {
+                put(&mut node.durable, offset, &bytes);
+            }
+        } else if power_is_on {
+            node.unsynced.clear();
+        }
+        result
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.lock_world().locked = false;
+    }
+}
+
+/// A generator of coins that needs no more than to be the same each time.
+struct Random(u64);
+
+impl Random {
+    fn coin(&mut self) -> bool {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 & 0x100 != 0
+    }
+}
