@@ -1,7 +1,7 @@
 //! The only crate that opens sockets, reads the clock and does TLS.
 //!
 //! Owns the tokio driver for the machines of `smtp` ([`Connection`]), listeners, TLS with
-//! certificates, the clock and the source of randomness.
+//! certificates, the owners of local connections, the clock and the source of randomness.
 //!
 //! # Guarantees
 //! Knows neither the meaning of a verdict nor the spool: it moves bytes and time.
@@ -14,6 +14,7 @@ mod connection;
 mod entropy;
 mod listener;
 mod machine;
+mod owner;
 mod stream;
 pub mod tls;
 
@@ -22,4 +23,5 @@ pub use connection::{ClientConnection, Connection, ServerConnection};
 pub use entropy::Entropy;
 pub use listener::{Listener, Peer};
 pub use machine::Machine;
+pub use owner::{OwnerError, peer_uid};
 pub use stream::Stream;
