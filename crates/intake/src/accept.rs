@@ -16,12 +16,14 @@ use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for
 use mail::event::{Event, Sink, What};
 
 use mail::reply::table::{self, Row};
-use mail::{HandoffKey, Header, InstanceName, Mailbox, MessageId, Origin, Reply, ReplyClass};
+use mail::{HandoffKey, InstanceName, MessageId, Reply, ReplyClass};
 use net::{Clock, Entropy};
+use policy::Checks;
 use spool::{AcceptedKey, CommitError, ContentFile, Message, Spool};
 
+use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
-use crate::recipients::{Recipients, Standing, ask_next, question};
+use crate::recipients::{Recipients, question};
 use crate::transaction::Transaction;
 
 /// Who carries a recipient's copy on.
@@ -67,6 +69,8 @@ pub struct Intake {
     pub spool: Spool,
     /// Where messages go.
     pub onward: Onward,
+    /// What is asked about each recipient.
+    pub checks: Checks,
     /// Where events go.
     pub events: Arc<dyn Sink>,
     /// Who delivers what entered the spool.
@@ -78,26 +82,6 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Where a recipient stands, and whether a route of this instance's own takes it.
-    pub(crate) async fn standing(&self, recipient: &Mailbox, origin: &Origin) -> (Standing, Way) {
-        match &self.onward {
-            Onward::Here(recipients) => {
-                let standing = recipients.standing(recipient, origin);
-                (
-                    standing.unwrap_or_else(|| Standing::Refused(table::NO_SUCH_DOMAIN.reply())),
-                    Way::Own,
-                )
-            }
-            Onward::Next { next, own } => {
-                let own = own.as_ref().and_then(|own| own.standing(recipient, origin));
-                match own {
-                    Some(standing) => (standing, Way::Own),
-                    None => (ask_next(next, recipient, origin).await, Way::Next),
-                }
-            }
-        }
-    }
-
     /// Makes a client's message durable, or says why not.
     pub(crate) async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
         match &self.onward {
@@ -114,13 +98,9 @@ impl Intake {
         mut transaction: Transaction,
         via: &str,
     ) -> Reply {
-        let Some(body) = transaction.body.take() else {
-            return table::BAD_SEQUENCE.reply();
-        };
-        let message_id = message_id(body.beginning());
-        let content = match body.finish().await {
-            Ok(content) => content,
-            Err(e) => return self.storage_failed(&e),
+        let (content, message_id) = match self.gather(&mut transaction).await {
+            Ok(gathered) => gathered,
+            Err(reply) => return reply,
         };
         let key = next.draw_key();
         let mut provenance = transaction.provenance.clone();
@@ -197,17 +177,29 @@ impl Intake {
         handoff: Option<HandoffKey>,
         via: &str,
     ) -> Reply {
-        let Some(body) = transaction.body.take() else {
-            return table::BAD_SEQUENCE.reply();
-        };
-        let message_id = message_id(body.beginning());
-        match body.finish().await {
-            Ok(content) => {
+        match self.gather(&mut transaction).await {
+            Ok((content, message_id)) => {
                 self.keep_content(transaction, content, handoff, message_id, via)
                     .await
             }
-            Err(e) => self.storage_failed(&e),
+            Err(reply) => reply,
         }
+    }
+
+    /// Takes the whole content out of a transaction, and the Message-ID that it shows.
+    async fn gather(
+        &self,
+        transaction: &mut Transaction,
+    ) -> Result<(Gathered, Option<Box<str>>), Reply> {
+        let body = transaction
+            .body
+            .take()
+            .ok_or_else(|| table::BAD_SEQUENCE.reply())?;
+        let (content, header) = body.finish().await.map_err(|e| self.storage_failed(&e))?;
+        if header.n_received > RECEIVED_MAX {
+            return Err(table::LOOP.reply());
+        }
+        Ok((content, header.message_id))
     }
 
     async fn keep_content(
@@ -328,11 +320,6 @@ impl Intake {
 
 fn accepted(transaction: &Transaction) -> Reply {
     table::ACCEPTED.with_text(&format!("accepted as {}", transaction.provenance.trace))
-}
-
-/// The Message-ID of a content that begins so.
-fn message_id(beginning: &[u8]) -> Option<Box<str>> {
-    Header::scan(beginning).message_id.text().map(Into::into)
 }
 
 /// A complete content that is not yet on stable storage.

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use mail::Header;
 use spool::{ContentFile, Spool};
 
 use crate::accept::{FileSource, Gathered};
@@ -11,6 +12,10 @@ use crate::accept::{FileSource, Gathered};
 /// Content up to this many octets is kept in memory, where one write makes it durable with its
 /// record; fifty such messages at a time are no memory.
 pub const CONTENT_IN_MEMORY_MAX: usize = 256 * 1024;
+/// The most Received fields that a message may have, the one added here included; with more it goes
+/// round in circles between hosts. RFC 5321 §6.3 wants at least 100: long chains of forwarding and
+/// scanning are real, and each turn of a circle costs less than a message that is lost.
+pub const RECEIVED_MAX: u32 = 100;
 /// Octets that are gathered before they are written to the file of a large content.
 const FILE_PIECE_LEN: usize = 128 * 1024;
 
@@ -18,7 +23,28 @@ const FILE_PIECE_LEN: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Body {
     gathered: Vec<u8>,
-    file: Option<ContentFile>,
+    /// Once it is too much for memory: where it is, and what was seen before it went there.
+    file: Option<(ContentFile, Seen)>,
+}
+
+/// What its header section shows of a content. Of a large one only the part that memory held is
+/// looked at: a loop adds its fields at the top.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// How many Received fields there are.
+    pub(crate) n_received: u32,
+    /// The Message-ID, where there is one.
+    pub(crate) message_id: Option<Box<str>>,
+}
+
+impl Seen {
+    fn of(beginning: &[u8]) -> Self {
+        let header = Header::scan(beginning);
+        Self {
+            n_received: header.n_received,
+            message_id: header.message_id.text().map(Into::into),
+        }
+    }
 }
 
 impl Body {
@@ -52,39 +78,33 @@ impl Body {
         if self.gathered.len() <= bound {
             return Ok(());
         }
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => spool.content_file()?,
+        let (file, seen) = match self.file.take() {
+            Some(there) => there,
+            None => (spool.content_file()?, Seen::of(&self.gathered)),
         };
-        self.write_to(file).await
+        self.file = Some((self.write_to(file).await?, seen));
+        Ok(())
     }
 
-    /// The first octets, for a look at the header section.
-    pub(crate) fn beginning(&self) -> &[u8] {
-        // Only what never left memory; a large message's header is looked at before it goes.
-        if self.file.is_some() {
-            &[]
-        } else {
-            &self.gathered
-        }
-    }
-
-    /// The complete content.
+    /// The complete content, and what its header section shows.
     ///
     /// # Errors
     /// When the rest of a large content cannot be written.
-    pub(crate) async fn finish(mut self) -> io::Result<Gathered> {
-        if let Some(file) = self.file.take() {
-            self.write_to(file).await?;
+    pub(crate) async fn finish(mut self) -> io::Result<(Gathered, Seen)> {
+        match self.file.take() {
+            Some((file, seen)) => {
+                let file = self.write_to(file).await?;
+                Ok((Gathered::File(Arc::new(FileSource(file))), seen))
+            }
+            None => {
+                let seen = Seen::of(&self.gathered);
+                Ok((Gathered::Bytes(self.gathered), seen))
+            }
         }
-        Ok(match self.file {
-            Some(file) => Gathered::File(Arc::new(FileSource(file))),
-            None => Gathered::Bytes(self.gathered),
-        })
     }
 
     /// Writing may block under a busy disk, so it does not happen on the runtime's thread.
-    async fn write_to(&mut self, mut file: ContentFile) -> io::Result<()> {
+    async fn write_to(&mut self, mut file: ContentFile) -> io::Result<ContentFile> {
         let mut piece = std::mem::take(&mut self.gathered);
         let writing = tokio::task::spawn_blocking(move || {
             file.write(&piece)?;
@@ -92,8 +112,7 @@ impl Body {
             Ok::<_, io::Error>((file, piece))
         });
         let (file, piece) = writing.await.map_err(io::Error::other)??;
-        self.file = Some(file);
         self.gathered = piece;
-        Ok(())
+        Ok(file)
     }
 }

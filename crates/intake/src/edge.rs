@@ -13,13 +13,14 @@ use handoff::{Mode, Parameters, VISITED_MAX};
 use mail::reply::table;
 use mail::{InstanceName, Origin, Reply, SpoolId};
 use net::ServerConnection;
+use policy::Standing;
 use smtp::server::{Committed, Event, MailCommand, RcptCommand};
 use spool::{IndexSet, KeyState};
 use tokio::sync::watch;
 
 use crate::accept::Intake;
 use crate::body::Body;
-use crate::recipients::{Standing, parse_question};
+use crate::recipients::parse_question;
 use crate::transaction::{Handed, Transaction};
 
 /// The instance at the other end of an edge, as the supervisor says.
@@ -201,17 +202,9 @@ impl EdgeSession {
         let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
         let origin = transaction.provenance.origin.clone();
         // A repeated handoff is answered from its record, whatever the routes say by now.
-        let standing = if known {
-            Standing::Ours
-        } else {
-            self.intake.standing(&address, &origin).await.0
-        };
-        let verdict = match standing {
-            Standing::Ours => Ok(()),
-            Standing::Elsewhere if origin.is_ours() => Ok(()),
-            Standing::Elsewhere => Err(table::RELAY_DENIED.reply()),
-            Standing::NoAnswer => Err(table::NEXT_UNAVAILABLE.reply()),
-            Standing::Refused(reply) => Err(reply),
+        let verdict = match known {
+            true => Ok(()),
+            false => self.intake.judge(&address, &origin).await.map(|_| ()),
         };
         let handed = transaction
             .handed
@@ -233,7 +226,7 @@ impl EdgeSession {
         let Some((address, origin)) = parse_question(argument) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        match self.intake.standing(&address, &origin).await.0 {
+        match self.intake.standing(&address, &origin).await {
             Standing::Elsewhere => table::WILL_FORWARD.reply(),
             Standing::NoAnswer => table::NEXT_UNAVAILABLE.reply(),
             Standing::Ours => table::RECIPIENT_OK.reply(),

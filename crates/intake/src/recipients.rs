@@ -3,20 +3,8 @@
 use std::sync::Arc;
 
 use handoff::Next;
-use mail::{Mailbox, Origin, Reply};
-
-/// What is known about a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A route leads out of this system.
-    Elsewhere,
-    /// Nobody can say now.
-    NoAnswer,
-    /// A mailbox or alias of ours, or a domain we take mail for.
-    Ours,
-    /// No such user, no such domain, or refused by a route.
-    Refused(Reply),
-}
+use mail::{Mailbox, Origin};
+use policy::Standing;
 
 /// Answers for an instance that delivers.
 pub trait Recipients: Send + Sync {

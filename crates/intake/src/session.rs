@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use mail::event::{Event as Log, What};
-use mail::reply::table;
-use mail::{Client, Mailbox, Origin, Provenance, Reply, ReversePath, Security};
+use mail::reply::table::{self, Row};
+use mail::{Client, Mailbox, Origin, Provenance, Reply, ReversePath, Security, TraceId};
 use net::tls::TlsAcceptor;
-use net::{Peer, ServerConnection};
+use net::{OwnerError, Peer, ServerConnection};
 use smtp::server::{
     CloseReason, Committed, Event, Hello, MailCommand, RcptCommand, XforwardAttributes,
 };
@@ -17,7 +17,6 @@ use tokio::sync::watch;
 
 use crate::accept::{Intake, Way};
 use crate::body::Body;
-use crate::recipients::Standing;
 use crate::trace_field::received;
 use crate::transaction::Transaction;
 
@@ -35,7 +34,7 @@ pub struct Entry {
 /// Whether mail of local programs has their uid for its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalPrograms {
-    /// It has.
+    /// It has, over a local socket or loopback; who is no local program brings no mail here.
     ByUid,
     /// It has the origin of the door, as all mail there.
     LikeAll,
@@ -61,6 +60,7 @@ pub async fn serve(
         connection,
         visitor,
         intake,
+        origin: None,
         transaction: None,
         forwarded: None,
     };
@@ -71,6 +71,8 @@ struct Session {
     connection: ServerConnection,
     visitor: Visitor,
     intake: Arc<Intake>,
+    /// Whose mail the client brings, or why it may bring none; known from the first MAIL on.
+    origin: Option<Result<Origin, &'static Row>>,
     transaction: Option<Transaction>,
     forwarded: Option<Box<XforwardAttributes>>,
 }
@@ -154,9 +156,17 @@ impl Session {
     fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
         let arrived = self.connection.clock().timestamp();
         self.forwarded = command.xforward.take();
+        let origin = match self.origin() {
+            Ok(origin) => origin,
+            Err(row) => {
+                let reply = row.reply();
+                self.note_refused(None, Phase::Mail(command.sender), &reply);
+                return Err(reply);
+            }
+        };
         let provenance = Provenance {
             trace: self.intake.entropy.trace_id(arrived),
-            origin: self.origin(),
+            origin,
             arrived,
             client: Some(self.client()),
             visited: Vec::new(),
@@ -166,10 +176,28 @@ impl Session {
         Ok(())
     }
 
-    fn origin(&self) -> Origin {
+    fn origin(&mut self) -> Result<Origin, &'static Row> {
+        if let Some(known) = &self.origin {
+            return known.clone();
+        }
+        let found = self.find_origin();
+        self.origin = Some(found.clone());
+        found
+    }
+
+    fn find_origin(&self) -> Result<Origin, &'static Row> {
         match (self.visitor.entry.local, self.visitor.peer) {
-            (LocalPrograms::ByUid, Peer::Local { uid, .. }) => Origin::Local { uid },
-            (LocalPrograms::ByUid | LocalPrograms::LikeAll, _) => self.visitor.entry.origin.clone(),
+            (LocalPrograms::LikeAll, _) => Ok(self.visitor.entry.origin.clone()),
+            (LocalPrograms::ByUid, Peer::Local { uid, .. }) => Ok(Origin::Local { uid }),
+            (LocalPrograms::ByUid, Peer::Tcp(_)) => match net::peer_uid(self.connection.stream()) {
+                Ok(uid) => Ok(Origin::Local { uid }),
+                Err(OwnerError::NotLoopback) => Err(&table::NOT_ALLOWED),
+                Err(e) => {
+                    let via = self.via();
+                    self.intake.alarm(&format!("whose program is {via}? {e}"));
+                    Err(&table::TRY_AGAIN)
+                }
+            },
         }
     }
 
@@ -202,10 +230,9 @@ impl Session {
         let address = command.recipient.clone().at_domain(&self.intake.hostname);
         let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
         let origin = &transaction.provenance.origin;
-        let (standing, way) = self.intake.standing(&address, origin).await;
-        transaction.takes_own_route |= way == Way::Own;
-        match judge(standing, origin) {
-            Ok(()) => {
+        match self.intake.judge(&address, origin).await {
+            Ok(way) => {
+                transaction.takes_own_route |= way == Way::Own;
                 transaction.add(address, command);
                 Ok(())
             }
@@ -214,7 +241,7 @@ impl Session {
                     transaction.provenance.trace,
                     transaction.envelope.sender.clone(),
                 );
-                self.note_refused(trace, Phase::Rcpt(from, address), &reply);
+                self.note_refused(Some(trace), Phase::Rcpt(from, address), &reply);
                 Err(reply)
             }
         }
@@ -263,7 +290,7 @@ impl Session {
         );
         let reply = self.intake.accept(transaction, self.via()).await;
         if !reply.is_positive() {
-            self.note_refused(trace, Phase::Data(from), &reply);
+            self.note_refused(Some(trace), Phase::Data(from), &reply);
         }
         Committed::All(reply)
     }
@@ -280,14 +307,15 @@ impl Session {
         }
     }
 
-    fn note_refused(&self, trace: mail::TraceId, phase: Phase, reply: &Reply) {
+    fn note_refused(&self, trace: Option<TraceId>, phase: Phase, reply: &Reply) {
         let (phase, from, to) = match phase {
             Phase::Data(from) => ("data", from, None),
+            Phase::Mail(from) => ("mail", from, None),
             Phase::Rcpt(from, to) => ("rcpt", from, Some(to)),
         };
         self.intake.events.emit(Log {
             at: self.connection.clock().timestamp(),
-            trace: Some(trace),
+            trace,
             what: What::Refused {
                 phase,
                 from: Some(from),
@@ -311,19 +339,8 @@ impl Session {
 
 enum Phase {
     Data(ReversePath),
+    Mail(ReversePath),
     Rcpt(ReversePath, Mailbox),
-}
-
-/// Relay control: what lies elsewhere is only for senders of ours.
-fn judge(standing: Standing, origin: &Origin) -> Result<(), Reply> {
-    match standing {
-        Standing::Elsewhere if !origin.is_ours() => Err(table::RELAY_DENIED.reply()),
-        Standing::Elsewhere | Standing::Ours => Ok(()),
-        // A program of ours must not lose its mail because the next instance rests.
-        Standing::NoAnswer if origin.is_ours() => Ok(()),
-        Standing::NoAnswer => Err(table::NEXT_UNAVAILABLE.reply()),
-        Standing::Refused(reply) => Err(reply),
-    }
 }
 
 /// What a trusted peer says about the client behind it stands for what we see of the peer.

@@ -77,3 +77,13 @@ impl Checks {
         self.0.iter().copied().filter(asked)
     }
 }
+
+impl Default for Checks {
+    /// What an instance asks without being told: every check, enforced.
+    fn default() -> Self {
+        Self::new([Configured {
+            check: Check::RecipientValidity,
+            mode: Mode::Enforce,
+        }])
+    }
+}

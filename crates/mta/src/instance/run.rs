@@ -284,6 +284,7 @@ impl Instance {
             entropy: Arc::clone(&self.entropy),
             spool: self.spool.clone(),
             onward,
+            checks: policy::Checks::default(),
             events: Arc::clone(&self.events),
             queued: Arc::new(Queueing(Arc::clone(&self.delivery))),
             gate: Arc::clone(&self.gate),
