@@ -1,6 +1,8 @@
 //! The whole spool, on the real disk and on the simulated one.
 
+mod behaviour;
 mod crash;
-mod fixture;
+mod damage;
+pub(crate) mod fixture;
 mod model;
 mod real;

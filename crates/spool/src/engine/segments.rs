@@ -36,15 +36,19 @@ pub(crate) fn new_segment_name(number: u32) -> String {
     format!("new-{number:08x}")
 }
 
-/// Writes a header to its slot and commits it.
+/// Commits a header, to one slot and then to the other: a write that is torn leaves the header
+/// before, and later damage to one slot leaves this one.
 pub(crate) fn commit_header(
     file: &dyn DiskFile,
     identity: &crate::format::Identity,
     header: &SegmentHeader,
 ) -> io::Result<()> {
     let bytes = header.encode(identity);
-    file.write_at(header.slot_offset(), &[IoSlice::new(&bytes)])?;
-    file.sync()
+    for offset in header.slot_offsets() {
+        file.write_at(offset, &[IoSlice::new(&bytes)])?;
+        file.sync()?;
+    }
+    Ok(())
 }
 
 impl Engine {

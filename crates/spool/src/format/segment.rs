@@ -1,4 +1,4 @@
-//! The header of a segment: two slots, of which the newer good one counts.
+//! The header of a segment, in two slots, of which the newer good one counts.
 
 use super::codec::Decoder;
 use super::{BLOCK, Identity, VERSION};
@@ -34,9 +34,15 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// Where this header goes: not where the one before it lies.
-    pub(crate) const fn slot_offset(&self) -> u64 {
-        (self.counter % 2) * BLOCK as u64
+    /// Where this header goes, in this order. The first is not where the one before it went
+    /// first, so that of two slots that differ the older one is overwritten.
+    pub(crate) fn slot_offsets(&self) -> [u64; 2] {
+        let block = u64::from(BLOCK);
+        if self.counter.is_multiple_of(2) {
+            [0, block]
+        } else {
+            [block, 0]
+        }
     }
 
     pub(crate) fn encode(&self, identity: &Identity) -> [u8; LEN] {

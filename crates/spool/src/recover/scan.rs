@@ -52,8 +52,19 @@ pub(super) struct FoundRecord<'a> {
 /// Whether the record made sense to whom it was given.
 pub(super) type Sink<'s> = dyn FnMut(FoundRecord<'_>) -> bool + 's;
 
-/// Batches with their offsets.
-type Batches = Vec<(u32, BatchHeader)>;
+/// A part of a segment that holds records.
+struct Extent {
+    range: Range,
+    /// `None` where the header is lost.
+    batch: Option<BatchHeader>,
+}
+
+impl Extent {
+    const fn gap(start: u32, end: u32) -> Self {
+        let range = Range { start, end };
+        Self { range, batch: None }
+    }
+}
 
 pub(super) struct Scan<'a> {
     identity: &'a Identity,
@@ -78,39 +89,35 @@ impl<'a> Scan<'a> {
 
     /// Gives every record to `sink`, in order.
     pub(super) fn run(mut self, sink: &mut Sink<'_>) -> io::Result<Found> {
-        let (batches, gaps) = self.batches()?;
+        let extents = self.extents()?;
         let durable = match self.header.state {
             SegmentState::Sealed(end) => end,
-            SegmentState::Active | SegmentState::Free => batches
+            SegmentState::Active | SegmentState::Free => extents
                 .iter()
-                .map(|(_, batch)| batch.durable)
+                .filter_map(|extent| Some(extent.batch?.durable))
                 .fold(FIRST_BATCH, u32::max),
         };
         self.found.durable = durable;
-        for gap in gaps {
-            if gap.start < durable {
-                self.found.damage.push(gap);
-            } else {
-                self.found.torn.push(gap);
+        for Extent { range, batch } in extents {
+            if let Some(batch) = batch {
+                self.found.sequence = self.found.sequence.max(batch.sequence);
+                self.found.next_id = self.found.next_id.max(batch.next_id);
             }
-        }
-        for (offset, batch) in batches {
-            self.found.sequence = self.found.sequence.max(batch.sequence);
-            self.found.next_id = self.found.next_id.max(batch.next_id);
-            let end = offset + batch.len;
-            if end <= durable {
-                self.durable_batch(offset, &batch, sink)?;
-            } else if !self.tail_batch(offset, &batch, sink)? {
+            if range.end <= durable {
+                self.durable_records(range, sink)?;
+            } else if batch.is_none() {
+                self.found.torn.push(range);
+            } else if !self.tail_records(range, sink)? {
                 break;
             }
         }
         Ok(self.found)
     }
 
-    /// All batches, and what lies between those that do not follow each other.
-    fn batches(&mut self) -> io::Result<(Batches, Vec<Range>)> {
-        let mut batches = Batches::new();
-        let mut gaps = Vec::new();
+    /// Where records lie: those of all batches, and what lies between two that do not follow each
+    /// other, where a batch has lost its header.
+    fn extents(&mut self) -> io::Result<Vec<Extent>> {
+        let mut extents = Vec::new();
         let end = match self.header.state {
             SegmentState::Sealed(end) => end,
             SegmentState::Active | SegmentState::Free => self.header.len,
@@ -123,24 +130,24 @@ impl<'a> Scan<'a> {
                 continue;
             };
             if offset != expected {
-                gaps.push(Range {
-                    start: expected,
-                    end: offset,
-                });
+                extents.push(Extent::gap(expected, offset));
             }
-            batches.push((offset, batch));
+            extents.push(Extent {
+                range: Range {
+                    start: offset + batch::HEADER_LEN,
+                    end: offset + batch.len,
+                },
+                batch: Some(batch),
+            });
             offset += padded(batch.len);
             expected = offset;
         }
         if let SegmentState::Sealed(end) = self.header.state
             && expected < end
         {
-            gaps.push(Range {
-                start: expected,
-                end,
-            });
+            extents.push(Extent::gap(expected, end));
         }
-        Ok((batches, gaps))
+        Ok(extents)
     }
 
     fn batch_at(&mut self, offset: u32, end: u32) -> io::Result<Option<BatchHeader>> {
@@ -150,39 +157,27 @@ impl<'a> Scan<'a> {
         Ok(batch.filter(|batch| align(u64::from(batch.len), u64::from(BLOCK)) <= room))
     }
 
-    /// A batch that is durable: what is bad in it is damage, and the rest is read on.
-    fn durable_batch(
-        &mut self,
-        offset: u32,
-        batch: &BatchHeader,
-        sink: &mut Sink<'_>,
-    ) -> io::Result<()> {
-        let end = offset + batch.len;
-        let mut next = offset + batch::HEADER_LEN;
+    /// Records that are durable: what is bad between them is damage, and the rest is read on.
+    fn durable_records(&mut self, range: Range, sink: &mut Sink<'_>) -> io::Result<()> {
+        let end = range.end;
+        let mut next = range.start;
         let mut bad: Option<u32> = None;
         while next < end {
-            let record = self.record_at(next, end)?;
-            if record.is_some()
-                && let Some(start) = bad.take()
-            {
+            let Some((raw, header)) = self.record_at(next, end)? else {
+                if bad.is_some() || !self.is_padding(next)? {
+                    bad = bad.or(Some(next));
+                }
+                next += narrow(ALIGN);
+                continue;
+            };
+            if let Some(start) = bad.take() {
                 self.found.damage.push(Range { start, end: next });
             }
-            match record {
-                None => {
-                    bad = bad.or(Some(next));
-                    next += narrow(ALIGN);
-                }
-                Some((raw, header)) => {
-                    let len = narrow(header.record_len());
-                    if !self.give(next, raw, header, false, sink)? {
-                        self.found.damage.push(Range {
-                            start: next,
-                            end: next + len,
-                        });
-                    }
-                    next += len;
-                }
+            let record = Range::new(next, header.record_len());
+            if !self.give(next, raw, header, false, sink)? {
+                self.found.damage.push(record);
             }
+            next = record.end;
         }
         if let Some(start) = bad {
             self.found.damage.push(Range { start, end });
@@ -190,16 +185,21 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// A batch that may have been written in part: its records up to the first bad one count.
-    /// Whether all of it was good.
-    fn tail_batch(
-        &mut self,
-        offset: u32,
-        batch: &BatchHeader,
-        sink: &mut Sink<'_>,
-    ) -> io::Result<bool> {
-        let end = offset + batch.len;
-        let mut next = offset + batch::HEADER_LEN;
+    /// Whether nothing was written at `offset`, as behind the last record of a batch.
+    fn is_padding(&mut self, offset: u32) -> io::Result<bool> {
+        let len = usize::try_from(ALIGN).unwrap_or(usize::MAX);
+        Ok(self
+            .window
+            .get(offset, len)?
+            .iter()
+            .all(|&octet| octet == 0))
+    }
+
+    /// Records of a batch that may have been written in part: those up to the first bad one
+    /// count. Whether all were good.
+    fn tail_records(&mut self, range: Range, sink: &mut Sink<'_>) -> io::Result<bool> {
+        let end = range.end;
+        let mut next = range.start;
         while next < end {
             let mut good = false;
             if let Some((raw, header)) = self.record_at(next, end)? {
@@ -316,7 +316,9 @@ impl<'a> Window<'a> {
         let offset = u64::from(offset);
         let held = self.start..self.start + self.filled as u64;
         if !(held.contains(&offset) && offset + len as u64 <= held.end) {
-            self.bytes.resize(WINDOW.max(len), 0);
+            if self.bytes.len() < WINDOW.max(len) {
+                self.bytes = vec![0; WINDOW.max(len)];
+            }
             self.filled = self.file.read_at(offset, &mut self.bytes)?;
             self.start = offset;
         }

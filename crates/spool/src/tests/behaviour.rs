@@ -1,0 +1,215 @@
+//! What a spool does while it runs, step by step.
+
+use std::sync::Arc;
+
+use mail::MessageId;
+
+use super::fixture::{content, deferral, key, keyed, message, options, stored};
+use super::model::open;
+use crate::engine::{Engine, Step};
+use crate::simulated::{Fault, PowerCut, SimulatedDisk};
+use crate::{Commit, CommitError, Content, Ending, KeyState, OpenError, ReadError, Spool};
+
+fn settle(engine: &mut Engine) {
+    while engine.step() == Step::More {}
+}
+
+fn accept(spool: &Spool, n: u64, len: usize) -> Commit<MessageId> {
+    spool.accept(message(n, 1), Content::Bytes(content(n, len)))
+}
+
+/// Accepts and commits.
+fn accepted(spool: &Spool, engine: &mut Engine, n: u64, len: usize) -> MessageId {
+    let promise = accept(spool, n, len);
+    settle(engine);
+    promise.wait().expect("kept")
+}
+
+#[test]
+fn what_waits_together_shares_one_batch_and_one_sync() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let promises: Vec<_> = (0..10).map(|n| accept(&spool, n, 500)).collect();
+    let before = spool.stats();
+    engine.step();
+    let after = spool.stats();
+    assert_eq!(after.n_batches - before.n_batches, 1);
+    assert_eq!(after.n_syncs - before.n_syncs, 1);
+    assert!(promises.into_iter().all(|promise| promise.wait().is_ok()));
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_durable() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let promise = accept(&spool, 1, 100);
+    assert_eq!(promise.try_take(), None);
+    disk.set_fault(Fault::FailFrom(1));
+    settle(&mut engine);
+    assert!(matches!(promise.wait(), Err(CommitError::Failed(_))));
+    let later = accept(&spool, 2, 100);
+    assert!(matches!(later.wait(), Err(CommitError::Failed(_))));
+}
+
+#[test]
+fn after_a_failed_sync_the_records_are_durable_elsewhere_before_they_are_acknowledged() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let promise = accept(&spool, 1, 100);
+    // The first operation is the write of the batch, the second its sync.
+    disk.set_fault(Fault::FailAt(2));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let (spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    assert_eq!(stored(&recovery)[0].id, id);
+    let read = spool.reader(id).expect("there").read_all();
+    assert_eq!(read.expect("whole"), content(1, 100));
+}
+
+#[test]
+fn two_changes_of_one_message_in_one_batch_build_on_each_other() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let promise = spool.accept(message(1, 2), Content::Bytes(Vec::new()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let first = spool.progress(id, deferral(0, 1));
+    let second = spool.progress(id, deferral(1, 2));
+    let attempt = spool.attempt(id);
+    let done = spool.done(id);
+    let late = spool.progress(id, deferral(0, 3));
+    engine.step();
+    first.wait().expect("recorded");
+    second.wait().expect("recorded");
+    attempt.wait().expect("recorded");
+    done.wait().expect("recorded");
+    assert_eq!(late.wait(), Err(CommitError::Unknown));
+    assert!(matches!(spool.message(id), Err(ReadError::Unknown(_))));
+}
+
+#[test]
+fn a_notification_can_leave_other_recipients_of_its_original() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let id = accepted(&spool, &mut engine, 1, 10);
+    let ending = Ending::Progress(deferral(0, 4));
+    let promise = spool.notify(id, ending, message(2, 1), Content::Bytes(Vec::new()));
+    settle(&mut engine);
+    promise.wait().expect("kept");
+    let (_spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    let all = stored(&recovery);
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0].recipients[0].attempts, 4);
+}
+
+#[test]
+fn a_reader_keeps_what_it_reads_while_the_segment_could_be_recycled() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let id = accepted(&spool, &mut engine, 1, 5_000);
+    let mut reader = spool.reader(id).expect("there");
+    let mut last = id;
+    for n in 2..60 {
+        let next = accepted(&spool, &mut engine, n, 5_000);
+        let done = spool.done(last);
+        settle(&mut engine);
+        done.wait().expect("recorded");
+        last = next;
+    }
+    assert_eq!(reader.read_all().expect("whole"), content(1, 5_000));
+}
+
+#[test]
+fn a_message_that_waits_for_ever_moves_on_and_segments_stay_few() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let stays = accepted(&spool, &mut engine, 0, 3_000);
+    for n in 1..200 {
+        let id = accepted(&spool, &mut engine, n, 3_000);
+        let done = spool.done(id);
+        settle(&mut engine);
+        done.wait().expect("recorded");
+        let usage = spool.usage();
+        let bound = 2 * usage.live_bytes + 4 * u64::from(options().segment_len);
+        assert!(usage.segment_bytes <= bound, "{usage:?} after {n}");
+    }
+    let read = spool.reader(stays).expect("there").read_all();
+    assert_eq!(read.expect("whole"), content(0, 3_000));
+    let (_spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    assert_eq!(stored(&recovery).len(), 1);
+}
+
+#[test]
+fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    settle(&mut engine);
+    disk.set_fault(Fault::FullFrom(0));
+    let mut kept = Vec::new();
+    let full = loop {
+        let promise = accept(&spool, kept.len() as u64, 4_000);
+        settle(&mut engine);
+        match promise.wait() {
+            Ok(id) => kept.push(id),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 100, "the disk is never full");
+    };
+    assert_eq!(full, CommitError::Full);
+    for &id in &kept {
+        let attempt = spool.attempt(id);
+        settle(&mut engine);
+        attempt.wait().expect("recorded");
+        let done = spool.done(id);
+        settle(&mut engine);
+        done.wait().expect("recorded");
+    }
+    accepted(&spool, &mut engine, 500, 4_000);
+}
+
+#[test]
+fn a_second_handoff_of_a_key_waits_for_the_first() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let first = spool.accept(keyed(1, 3), Content::Bytes(Vec::new()));
+    let KeyState::Pending(waiting) = spool.lookup_key(&key(1)) else {
+        panic!("not pending");
+    };
+    settle(&mut engine);
+    first.wait().expect("kept");
+    waiting.wait().expect("accepted");
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Accepted(_)));
+    spool.forget_epochs(key(1).sender, &[key(1).epoch]);
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Accepted(_)));
+    spool.forget_epochs(key(1).sender, &[99]);
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Unknown));
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let disk = SimulatedDisk::new();
+    drop(open(&disk).expect("opens"));
+    let mut superblock = disk.contents("superblock").expect("there");
+    superblock[8] = 2;
+    let crc = crate::format::crc32c(&superblock[..64]).to_le_bytes();
+    superblock[64..].copy_from_slice(&crc);
+    disk.put("superblock", superblock);
+    disk.set_fault(Fault::FailFrom(1));
+    let refused = Spool::open(Arc::new(disk.clone()), options());
+    assert!(matches!(
+        refused,
+        Err(OpenError::NewerFormat { found: 2, known: 1 })
+    ));
+}
+
+#[test]
+fn a_lost_superblock_is_made_good_by_its_copy_and_no_epoch_comes_twice() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let id = accepted(&spool, &mut engine, 1, 10);
+    drop((spool, engine));
+    disk.put("superblock", vec![0; 68]);
+    let (spool, recovery, engine) = open(&disk).expect("opens");
+    assert_eq!(spool.epoch(), 3);
+    assert_eq!(stored(&recovery)[0].id, id);
+    drop((spool, recovery, engine));
+    disk.put("superblock", Vec::new());
+    disk.put("superblock.copy", Vec::new());
+    assert!(matches!(open(&disk), Err(OpenError::NoSuperblock)));
+}
