@@ -1,0 +1,167 @@
+//! Handoffs: a front and the next instance, and a receiver that a test plays the sender to.
+
+use std::sync::Arc;
+
+use handoff::{Mode, Parameters};
+use intake::Claims;
+use mail::event::What;
+use mail::{HandoffKey, Origin, Provenance, SpoolId, Timestamp, TraceId};
+
+use crate::world::Instance;
+
+const SENDER: SpoolId = SpoolId::from_bytes([7; 16]);
+const EPOCHS: &str = "VRFY epochs=07070707070707070707070707070707:1";
+
+/// A MAIL command of a handoff.
+fn mail(origin: Origin, key: u64, mode: Mode) -> String {
+    let arrived = Timestamp::from_unix_ms(1_795_477_800_000);
+    let parameters = Parameters {
+        provenance: Provenance {
+            trace: TraceId::new(arrived, 1),
+            origin,
+            arrived,
+            client: None,
+            visited: vec!["front".parse().unwrap()],
+            about: None,
+        },
+        key: Some(HandoffKey {
+            sender: SENDER,
+            epoch: 1,
+            number: key,
+        }),
+        lowest_unsettled: 1,
+        mode,
+    };
+    let xtext = parameters.to_text().replace('+', "+2B").replace('=', "+3D");
+    format!("MAIL FROM:<a@x.org> XPOSTERN={xtext}")
+}
+
+#[tokio::test]
+async fn a_message_is_at_the_next_instance_before_it_is_acknowledged() {
+    let (front, end) = Instance::front("front", "output");
+    let output = Arc::new(Instance::last("output"));
+    Arc::clone(&output).serve_edge(end);
+    let mut client = front.client(Origin::Outside).await;
+    client
+        .play(
+            "MAIL FROM:<c@c.example> => 250
+             RCPT TO:<nobody@x.org> => 550 5.1.1
+             RCPT TO:<far@y.org> => 550 5.7.1
+             RCPT TO:<alice@x.org> => 250
+             RCPT TO:<bob@x.org> => 250",
+        )
+        .await;
+    client
+        .data("Message-ID: <m@c.example>\r\n\r\n", "250")
+        .await;
+    assert!(front.stored().is_empty(), "nothing is stored twice");
+    let [message] = &output.stored()[..] else {
+        panic!("one message");
+    };
+    assert_eq!(message.provenance.origin, Origin::Outside);
+    assert_eq!(message.provenance.visited[0].as_str(), "front");
+    let client = message.provenance.client.as_ref().unwrap();
+    assert_eq!(client.address, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(message.envelope.recipients.len(), 2);
+    let handed = |what: &What| matches!(what, What::HandedOff { spooled: false, .. });
+    assert!(front.told().iter().any(handed));
+}
+
+#[tokio::test]
+async fn while_the_next_instance_is_away_ours_are_kept_and_the_world_is_told_to_wait() {
+    let (front, _nobody_serves_it) = Instance::front("front", "output");
+    let mut outside = front.client(Origin::Outside).await;
+    outside
+        .play("MAIL FROM:<> => 250\nRCPT TO:<alice@x.org> => 451 4.4.1")
+        .await;
+    let mut ours = front.client(Origin::Local { uid: 7 }).await;
+    ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<far@y.org> => 250")
+        .await;
+    ours.data("\r\n", "250").await;
+    let [message] = &front.stored()[..] else {
+        panic!("one message");
+    };
+    assert!(message.handoff.is_some(), "handed on under this key");
+}
+
+#[tokio::test]
+async fn a_repeated_handoff_is_answered_from_its_record() {
+    let output = Instance::last("output");
+    let mut front = output.instance(Claims::World).await;
+    front.say(EPOCHS, "250").await;
+    for _ in 0..2 {
+        front.say(&mail(Origin::Outside, 1, Mode::All), "250").await;
+        front
+            .play("RCPT TO:<alice@x.org> => 250\nRCPT TO:<bob@x.org> => 250")
+            .await;
+        front.chunk("\r\n").await;
+        front.hears("250").await;
+        front.hears("250").await;
+    }
+    assert_eq!(output.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn all_or_none_are_stored_of_the_worlds_mail_and_each_of_ours() {
+    let output = Instance::last("output");
+    let mut front = output.instance(Claims::Any).await;
+    front.say(EPOCHS, "250").await;
+    let ours = Origin::Local { uid: 7 };
+    for (key, origin, mode, expected, n_stored) in [
+        (1, Origin::Outside, Mode::All, "451", 0),
+        (2, ours, Mode::Each, "250", 1),
+    ] {
+        front.say(&mail(origin, key, mode), "250").await;
+        front
+            .play("RCPT TO:<nobody@x.org> => 550\nRCPT TO:<alice@x.org> => 250")
+            .await;
+        front.chunk("\r\n").await;
+        front.hears(expected).await;
+        assert_eq!(output.stored().len(), n_stored);
+    }
+    let key = output.stored()[0].key.clone().unwrap();
+    assert!(
+        key.accepted.contains(1) && !key.accepted.contains(0),
+        "indexes count the refused"
+    );
+}
+
+#[tokio::test]
+async fn relay_control_is_asked_again_behind_the_front() {
+    let output = Instance::last("output");
+    let mut front = output.instance(Claims::World).await;
+    front.say(EPOCHS, "250").await;
+    front.say(&mail(Origin::Outside, 1, Mode::All), "250").await;
+    front.say("RCPT TO:<far@y.org>", "550 5.7.1").await;
+}
+
+#[tokio::test]
+async fn an_instance_claims_no_origin_that_it_cannot_know() {
+    let output = Instance::last("output");
+    let mut front = output.instance(Claims::World).await;
+    front.say(EPOCHS, "250").await;
+    front
+        .say(&mail(Origin::Local { uid: 0 }, 1, Mode::Each), "550 5.7.1")
+        .await;
+    assert!(output.alarmed("claimed the origin"));
+}
+
+#[tokio::test]
+async fn a_message_comes_to_an_instance_once() {
+    let front = Instance::last("front");
+    let mut other = front.instance(Claims::Any).await;
+    other.say(EPOCHS, "250").await;
+    other
+        .say(&mail(Origin::Outside, 1, Mode::All), "554 5.4.6")
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_before_the_list_of_epochs_breaks_the_protocol() {
+    let output = Instance::last("output");
+    let mut front = output.instance(Claims::World).await;
+    front
+        .say(&mail(Origin::Outside, 1, Mode::All), "501 5.5.4")
+        .await;
+    assert!(output.alarmed("before the list of epochs"));
+}

@@ -1,0 +1,7 @@
+//! Whole sessions of clients and of other instances, in one process.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod clients;
+mod handoffs;
+mod world;

@@ -1,0 +1,323 @@
+//! Instances without processes: their sessions over socket pairs, their spools on simulated disks.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as Pair;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
+use intake::{
+    Claims, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward, Queued, Recipients, Standing,
+    Visitor, serve, serve_edge,
+};
+use mail::event::{Event, Sink, What};
+use mail::reply::table;
+use mail::{InstanceName, Mailbox, MessageId, Origin, Security};
+use net::{Clock, Connection, Entropy, Peer, Stream};
+use policy::Checks;
+use smtp::server::{BareNewlines, Dialect, Extensions, Limits, Offer, Session, Settings, Starttls};
+use spool::simulated::SimulatedDisk;
+use spool::{Message, Options, Spool};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+
+/// No step of a test takes longer, or it fails.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// An instance.
+pub(crate) struct Instance {
+    pub(crate) intake: Arc<Intake>,
+    noted: Arc<Noted>,
+    stop: watch::Sender<bool>,
+}
+
+/// What an instance told and stored.
+#[derive(Default)]
+struct Noted {
+    events: Mutex<Vec<Event>>,
+    stored: Mutex<Vec<Message>>,
+}
+
+impl Sink for Noted {
+    fn emit(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+impl Queued for Noted {
+    fn queued(&self, _: MessageId, message: Message, _: u64) {
+        self.stored.lock().unwrap().push(message);
+    }
+}
+
+/// Recipients whose standing is in their names.
+struct ByName;
+
+impl Recipients for ByName {
+    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
+        match recipient.to_string().as_str() {
+            "alice@x.org" | "bob@x.org" => Some(Standing::Ours),
+            "far@y.org" => Some(Standing::Elsewhere),
+            "mute@x.org" => Some(Standing::NoAnswer),
+            "nobody@x.org" => Some(Standing::Refused(table::NO_SUCH_USER.reply())),
+            _ => None,
+        }
+    }
+}
+
+impl Instance {
+    /// One that delivers.
+    pub(crate) fn last(name: &str) -> Self {
+        Self::new(name, |_, _| Onward::Here(Arc::new(ByName)))
+    }
+
+    /// One that hands on to `next`, and the end of the edge that `next` is to serve.
+    pub(crate) fn front(name: &str, next: &str) -> (Self, OwnedFd) {
+        let (own_end, other_end) = Pair::pair().unwrap();
+        let front = Self::new(name, |spool, clock| {
+            let settings = handoff::Settings {
+                own_name: name.parse().unwrap(),
+                next_name: next.parse().unwrap(),
+                patience: Duration::from_millis(500),
+                connections_max: 4,
+                lifetimes: Lifetimes {
+                    fresh: Duration::from_secs(60),
+                    stale: Duration::from_secs(60),
+                },
+                client: Arc::new(smtp::client::Settings {
+                    dialect: smtp::client::Dialect::Edge,
+                    hello_name: name.into(),
+                    timeouts: smtp::client::Timeouts::LEAST,
+                    tls: smtp::client::TlsWish::Never,
+                }),
+            };
+            let edge = EdgeSender::new(own_end.into());
+            let ledger = Ledger::new(spool.id(), spool.epoch());
+            let next = Next::new(edge, settings, ledger, clock, Box::new(|_, _| ()));
+            Onward::Next { next, own: None }
+        });
+        (front, other_end.into())
+    }
+
+    fn new(name: &str, onward: impl FnOnce(&Spool, Clock) -> Onward) -> Self {
+        let clock = Clock::start();
+        let entropy = Arc::new(Entropy::new());
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
+        let disk = Arc::new(SimulatedDisk::new());
+        let (spool, _) = Spool::open(disk, Options::new(seed)).unwrap();
+        let noted = Arc::new(Noted::default());
+        let intake = Intake {
+            name: name.parse().unwrap(),
+            hostname: "mail.x.org".into(),
+            clock,
+            entropy,
+            onward: onward(&spool, clock),
+            spool,
+            checks: Checks::default(),
+            events: Arc::clone(&noted) as Arc<dyn Sink>,
+            queued: Arc::clone(&noted) as Arc<dyn Queued>,
+            gate: Arc::new(Gate::default()),
+            refused: Arc::new(Mutex::new(HashMap::new())),
+        };
+        Self {
+            intake: Arc::new(intake),
+            noted,
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// The messages that its spool took.
+    pub(crate) fn stored(&self) -> Vec<Message> {
+        self.noted.stored.lock().unwrap().clone()
+    }
+
+    /// What it told.
+    pub(crate) fn told(&self) -> Vec<What> {
+        let events = self.noted.events.lock().unwrap();
+        events.iter().map(|event| event.what.clone()).collect()
+    }
+
+    /// Whether it raised an alarm with these words.
+    pub(crate) fn alarmed(&self, words: &str) -> bool {
+        let about = |what: &What| matches!(what, What::Alarm { text } if text.contains(words));
+        self.told().iter().any(about)
+    }
+
+    /// A client of a door whose mail is all of `origin`.
+    pub(crate) async fn client(&self, origin: Origin) -> Client<UnixStream> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::Tcp("192.0.2.7:4711".parse().unwrap());
+        self.visit(Stream::Unix(ours), peer, origin, LocalPrograms::LikeAll);
+        Client::greeted(theirs).await
+    }
+
+    /// A client over loopback of a door that knows local programs by their uid.
+    pub(crate) async fn local_client(&self) -> Client<TcpStream> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (accepted, theirs) = tokio::join!(listener.accept(), connecting);
+        let (ours, address) = accepted.unwrap();
+        let by_uid = LocalPrograms::ByUid;
+        self.visit(
+            Stream::Tcp(ours),
+            Peer::Tcp(address),
+            Origin::Outside,
+            by_uid,
+        );
+        Client::greeted(theirs.unwrap()).await
+    }
+
+    /// A client of that door which is not on this machine.
+    pub(crate) async fn remote_client(&self) -> Client<UnixStream> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::Tcp("192.0.2.7:4711".parse().unwrap());
+        self.visit(
+            Stream::Unix(ours),
+            peer,
+            Origin::Outside,
+            LocalPrograms::ByUid,
+        );
+        Client::greeted(theirs).await
+    }
+
+    fn visit(&self, stream: Stream, peer: Peer, origin: Origin, local: LocalPrograms) {
+        let entry = Entry {
+            origin,
+            local,
+            tls: None,
+        };
+        let connection = self.connection(stream, Dialect::Smtp);
+        let (intake, stopping) = (Arc::clone(&self.intake), self.stop.subscribe());
+        tokio::spawn(serve(connection, Visitor { peer, entry }, intake, stopping));
+    }
+
+    /// Another instance, played by the test.
+    pub(crate) async fn instance(&self, claims: Claims) -> Client<UnixStream> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        self.receive(Stream::Unix(ours), claims);
+        Client::greeted(theirs).await
+    }
+
+    fn receive(&self, stream: Stream, claims: Claims) {
+        let name: InstanceName = "front".parse().unwrap();
+        let connection = self.connection(stream, Dialect::Edge);
+        let (intake, cutting) = (Arc::clone(&self.intake), self.stop.subscribe());
+        tokio::spawn(serve_edge(
+            connection,
+            EdgePeer { name, claims },
+            intake,
+            cutting,
+        ));
+    }
+
+    /// Serves what comes over an edge, for as long as the test runs.
+    pub(crate) fn serve_edge(self: Arc<Self>, end: OwnedFd) {
+        let receiver = EdgeReceiver::new(end).unwrap();
+        tokio::spawn(async move {
+            while let Ok(Some(stream)) = receiver.accept().await {
+                self.receive(stream, Claims::World);
+            }
+        });
+    }
+
+    fn connection(&self, stream: Stream, dialect: Dialect) -> net::ServerConnection {
+        let limits = Limits {
+            command_len_max: 16 * 1024,
+            command_timeout: LIMIT,
+            commands_max: 100,
+            content_len_max: 1024 * 1024,
+            content_line_len_max: 998,
+            data_rate_min: 1,
+            data_timeout: LIMIT,
+            errors_max: 20,
+            recipients_max: 100,
+            tls_timeout: LIMIT,
+        };
+        let settings = Settings {
+            hostname: "mail.x.org".into(),
+            dialect,
+            extensions: Extensions {
+                binarymime: Offer::Yes,
+                chunking: Offer::Yes,
+                dsn: Offer::Yes,
+                smtputf8: Offer::Yes,
+                starttls: Starttls::NotOffered,
+                xforward: Offer::No,
+            },
+            limits,
+            newlines: BareNewlines::Refuse,
+        };
+        let clock = self.intake.clock;
+        let session = Session::new(Arc::new(settings), Security::Plain, clock.now());
+        Connection::new(stream, session, clock)
+    }
+}
+
+/// The other end of a session.
+pub(crate) struct Client<S>(BufReader<S>);
+
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
+    async fn greeted(stream: S) -> Self {
+        let mut client = Self(BufReader::new(stream));
+        client.hears("220").await;
+        client.say("EHLO client.example", "250").await;
+        client
+    }
+
+    /// Says `line` and hears a reply that begins with `expected`.
+    pub(crate) async fn say(&mut self, line: &str, expected: &str) {
+        self.send(format!("{line}\r\n").as_bytes()).await;
+        self.hears(expected).await;
+    }
+
+    /// Plays lines of `what is said => how the reply begins`.
+    pub(crate) async fn play(&mut self, script: &str) {
+        for line in script
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+        {
+            let (said, expected) = line.split_once(" => ").unwrap();
+            self.say(said, expected).await;
+        }
+    }
+
+    /// Sends a content after DATA, and hears what becomes of it.
+    pub(crate) async fn data(&mut self, content: &str, expected: &str) {
+        self.say("DATA", "354").await;
+        self.send(content.as_bytes()).await;
+        self.say(".", expected).await;
+    }
+
+    /// Sends a content in one last chunk.
+    pub(crate) async fn chunk(&mut self, content: &str) {
+        let command = format!("BDAT {} LAST\r\n{content}", content.len());
+        self.send(command.as_bytes()).await;
+    }
+
+    async fn send(&mut self, octets: &[u8]) {
+        let sending = self.0.get_mut().write_all(octets);
+        tokio::time::timeout(LIMIT, sending).await.unwrap().unwrap();
+    }
+
+    /// Hears a whole reply that begins with `expected`.
+    pub(crate) async fn hears(&mut self, expected: &str) {
+        let mut reply = String::new();
+        loop {
+            let begins_at = reply.len();
+            let reading = self.0.read_line(&mut reply);
+            let n = tokio::time::timeout(LIMIT, reading).await.unwrap().unwrap();
+            assert_ne!(n, 0, "closed instead of {expected:?}; so far {reply:?}");
+            if reply.as_bytes().get(begins_at + 3) != Some(&b'-') {
+                break;
+            }
+        }
+        assert!(
+            reply.starts_with(expected),
+            "{reply:?} instead of {expected:?}"
+        );
+    }
+}
