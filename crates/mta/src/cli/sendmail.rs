@@ -11,7 +11,7 @@
 use std::ffi::OsString;
 use std::io;
 
-use mail::{Mailbox, ReplyClass, ReversePath};
+use mail::{Mailbox, Reply, ReplyClass, ReversePath};
 
 use super::address_list;
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, SystemArguments};
@@ -26,6 +26,7 @@ mod sysexits {
     pub(super) const USAGE: u8 = 64;
     pub(super) const DATAERR: u8 = 65;
     pub(super) const NOINPUT: u8 = 66;
+    pub(super) const NOUSER: u8 = 67;
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const TEMPFAIL: u8 = 75;
     pub(super) const CONFIG: u8 = 78;
@@ -136,10 +137,21 @@ fn failure(status: u8, text: String) -> Failure {
 
 /// A permanent refusal weighs more: who tries again would hear it again.
 fn exit_of(submitted: &Submitted) -> Exit {
-    let classes: Vec<ReplyClass> = submitted.replies.iter().map(mail::Reply::class).collect();
-    if classes.iter().all(|class| *class == ReplyClass::Positive) {
+    let refusals: Vec<&Reply> = submitted
+        .replies
+        .iter()
+        .filter(|r| !r.is_positive())
+        .collect();
+    let is_permanent = |reply: &&Reply| reply.class() == ReplyClass::Permanent;
+    // X.1.X is about addresses (RFC 3463 §3.2).
+    let is_no_user = |reply: &&Reply| {
+        is_permanent(reply) && reply.enhanced.is_some_and(|status| status.subject() == 1)
+    };
+    if refusals.is_empty() {
         Exit::Done
-    } else if classes.contains(&ReplyClass::Permanent) || submitted.trace.is_some() {
+    } else if refusals.iter().all(is_no_user) {
+        Exit::Sysexits(sysexits::NOUSER)
+    } else if refusals.iter().any(is_permanent) || submitted.trace.is_some() {
         // Also when some recipients have it already: to try again would send it to them twice.
         Exit::Sysexits(sysexits::UNAVAILABLE)
     } else {
@@ -279,7 +291,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use mail::{Reply, ReplyCode};
+    use mail::{EnhancedStatus, ReplyCode};
 
     use super::*;
 
@@ -370,17 +382,29 @@ mod tests {
 
     #[test]
     fn the_status_says_whether_to_try_again() {
-        let submitted = |codes: &[u16], is_accepted: bool| Submitted {
-            replies: codes
-                .iter()
-                .map(|c| Reply::new(ReplyCode::new(*c), None, "x"))
-                .collect(),
+        let reply = |text: &str| {
+            let (code, enhanced) = text.split_once(' ').expect("two parts");
+            let code = ReplyCode::new(code.parse().expect("a number"));
+            Reply::new(code, EnhancedStatus::parse(enhanced), "x")
+        };
+        let submitted = |replies: &[&str], is_accepted: bool| Submitted {
+            replies: replies.iter().copied().map(reply).collect(),
             trace: is_accepted.then(|| mail::TraceId::from_bytes([0; 16])),
         };
-        assert_eq!(exit_of(&submitted(&[250, 250], true)), Exit::Done);
-        assert_eq!(exit_of(&submitted(&[451], false)), Exit::Sysexits(75));
-        assert_eq!(exit_of(&submitted(&[550, 451], false)), Exit::Sysexits(69));
-        assert_eq!(exit_of(&submitted(&[250, 451], true)), Exit::Sysexits(69));
+        for (replies, is_accepted, exit) in [
+            (&["250 2.0.0", "250 2.0.0"][..], true, Exit::Done),
+            (&["451 4.3.0"], false, Exit::Sysexits(75)),
+            (&["550 5.1.1"], false, Exit::Sysexits(67)),
+            (&["552 5.3.4", "451 4.3.0"], false, Exit::Sysexits(69)),
+            (&["250 2.0.0", "451 4.3.0"], true, Exit::Sysexits(69)),
+            (&["250 2.0.0", "550 5.1.1"], true, Exit::Sysexits(67)),
+        ] {
+            assert_eq!(
+                exit_of(&submitted(replies, is_accepted)),
+                exit,
+                "{replies:?}"
+            );
+        }
     }
 
     #[test]

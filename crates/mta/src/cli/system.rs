@@ -53,8 +53,9 @@ pub(crate) fn state(source: &Source) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The arguments with which another command reaches the same system; for what is to be typed.
-pub(crate) fn typed(source: &Source) -> String {
+/// The arguments with which another command reaches the same system, from any directory; for what
+/// is to be typed. `state` is the configuration's.
+pub(crate) fn typed(source: &Source, state: &Path) -> String {
     let quoted = |path: &Path| {
         let text = path.display().to_string();
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
@@ -64,14 +65,15 @@ pub(crate) fn typed(source: &Source) -> String {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
     };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
     let file = source
         .file
         .as_deref()
-        .map(|path| format!(" --config {}", quoted(path)));
-    let state = source
-        .state
-        .as_deref()
-        .map(|path| format!(" --state {}", quoted(path)));
+        .map(|path| format!(" --config {}", quoted(&absolute(path))));
+    // A file says where its state lies; the embedded configuration means the directory in which
+    // the system was started.
+    let is_told = source.state.is_some() || source.file.is_none();
+    let state = is_told.then(|| format!(" --state {}", quoted(state)));
     [file, state].into_iter().flatten().collect()
 }
 
@@ -108,18 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_typed_survives_a_shell() {
-        let source = Source {
-            file: Some("/a b/it's".into()),
-            state: Some("x".into()),
+    fn what_is_to_be_typed_survives_a_shell_and_a_change_of_directory() {
+        let typed = |file: Option<&str>, state: Option<&str>| {
+            let source = Source {
+                file: file.map(Into::into),
+                state: state.map(Into::into),
+            };
+            typed(&source, "/var/s".as_ref())
         };
-        assert_eq!(typed(&source), r" --config '/a b/it'\''s' --state x");
-        assert_eq!(
-            typed(&Source {
-                file: None,
-                state: None
-            }),
-            ""
-        );
+        let both = typed(Some("/a b/it's"), Some("x"));
+        assert_eq!(both, r" --config '/a b/it'\''s' --state /var/s");
+        assert_eq!(typed(Some("/c"), None), " --config /c");
+        assert_eq!(typed(None, None), " --state /var/s");
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Welcome {
     input: Option<InstanceName>,
     listeners: Vec<(InstanceName, Listen)>,
     n_instances: usize,
+    /// Whether mail for anywhere else is held, so that trying it out disturbs nobody.
+    holds: bool,
 }
 
 impl Welcome {
@@ -32,7 +34,7 @@ impl Welcome {
                 .find(move |instance| instance.role == role)
         };
         Self {
-            typed: system::typed(source),
+            typed: system::typed(source, &config.state),
             state: config.state.clone(),
             local: config
                 .instances
@@ -42,6 +44,7 @@ impl Welcome {
             input: of_role(Role::Input).map(|instance| instance.name.clone()),
             listeners: Vec::new(),
             n_instances: config.instances.len(),
+            holds: source.file.is_none(),
         }
     }
 
@@ -79,8 +82,13 @@ impl Welcome {
             .map_or_else(|_| "postern".to_owned(), |path| path.display().to_string());
         let with = |verb: &str| format!("{postern}{} {verb}", self.typed);
         let local = self.local.as_deref().unwrap_or("postmaster");
+        let elsewhere = if self.holds {
+            " --to somebody@example.com"
+        } else {
+            ""
+        };
         let mut commands = vec![format!(
-            "echo 'Good morning.' | {} --from alice@example.org --to {local} --subject Hello",
+            "echo 'Good morning.' | {} --from {local} --to {local}{elsewhere} --subject Hello",
             with("send")
         )];
         if let Some(address) = self.input_address() {
@@ -152,7 +160,7 @@ mod tests {
             "  submission   listens on unix:/tmp/s/submission.sock\n",
             "  input        listens on tls://127.0.0.1:1465\n",
             "state and log in /tmp/s\n",
-            " --state /tmp/s send --from alice@example.org --to alice@example.test --subject Hello\n",
+            " --state /tmp/s send --from alice@example.test --to alice@example.test --to somebody@",
             "curl -sS smtp://127.0.0.1:1025 --mail-from",
             " --state /tmp/s queue\n",
         ] {
