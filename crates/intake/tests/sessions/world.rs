@@ -107,7 +107,10 @@ impl Instance {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
         let disk = Arc::new(SimulatedDisk::new());
-        let (spool, _) = Spool::open(disk, Options::new(seed)).unwrap();
+        let mut options = Options::new(seed);
+        // A simulated disk is memory, and each instance has one.
+        options.segment_len = 1024 * 1024;
+        let (spool, _) = Spool::open(disk, options).unwrap();
         let noted = Arc::new(Noted::default());
         let intake = Intake {
             name: name.parse().unwrap(),
