@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for};
 use mail::event::{Event, Sink, What};
@@ -63,6 +64,8 @@ pub struct Intake {
     pub hostname: Box<str>,
     /// The clock.
     pub clock: Clock,
+    /// How long a client may wait for the answer to its message.
+    pub answer_timeout: Duration,
     /// Randomness for trace ids.
     pub entropy: Arc<Entropy>,
     /// The own spool.
@@ -82,8 +85,24 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Answers a client's message within the time that it may wait. Past it the client hears `451`
+    /// and keeps the message, while what was begun here goes on: should it still succeed, the
+    /// client's next try is a duplicate of the kind of RFC 1047.
+    pub(crate) async fn answer(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+        let intake = Arc::clone(self);
+        let mut accepting = Box::pin(async move { intake.accept(transaction, via).await });
+        match tokio::time::timeout(self.answer_timeout, &mut accepting).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                self.alarm("a message could not be made durable in time; its client keeps it");
+                tokio::spawn(accepting);
+                table::TRY_AGAIN.reply()
+            }
+        }
+    }
+
     /// Makes a client's message durable, or says why not.
-    pub(crate) async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+    async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
         match &self.onward {
             Onward::Next { next, .. } if !transaction.takes_own_route => {
                 self.hand_off_or_keep(next, transaction, &via).await

@@ -288,7 +288,7 @@ impl Session {
             transaction.provenance.trace,
             transaction.envelope.sender.clone(),
         );
-        let reply = self.intake.accept(transaction, self.via()).await;
+        let reply = self.intake.answer(transaction, self.via()).await;
         if !reply.is_positive() {
             self.note_refused(Some(trace), Phase::Data(from), &reply);
         }

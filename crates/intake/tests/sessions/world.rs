@@ -116,6 +116,7 @@ impl Instance {
             name: name.parse().unwrap(),
             hostname: "mail.x.org".into(),
             clock,
+            answer_timeout: Duration::from_secs(60),
             entropy,
             onward: onward(&spool, clock),
             spool,

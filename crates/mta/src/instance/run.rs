@@ -281,6 +281,7 @@ impl Instance {
             name: self.name.clone(),
             hostname: config.hostname.clone(),
             clock: self.clock,
+            answer_timeout: own.limits.answer_timeout,
             entropy: Arc::clone(&self.entropy),
             spool: self.spool.clone(),
             onward,
