@@ -59,6 +59,12 @@ pub(crate) enum Verb {
     Send(SendArguments),
     /// Give a message to submission, with the arguments of sendmail(8)
     #[command(disable_help_flag = true)]
+    #[command(
+        after_help = "Exit status, of sysexits.h: 0 accepted for all; 64 wrong arguments; 65 \
+                            an address in the header that is none; 66 the message cannot be read; \
+                            67 no such recipient; 69 refused for good; 75 not accepted, try again; \
+                            78 the configuration cannot be used."
+    )]
     Sendmail(SendmailArguments),
     /// Start in the background, and wait until it is ready
     Start,

@@ -188,7 +188,7 @@ mod tests {
                             "started_unix_ms": 940_000},
                 "counters": {"accepted": {"total": 7, "last_minute": 1},
                              "possible_duplicates": {"total": 1, "last_minute": 0}},
-                "ok": {"connections": 1, "spool_bytes": 2048, "notes": ["handoff is off"],
+                "ok": {"connections": 1, "spool_bytes": 0, "notes": ["handoff is off"],
                        "queue": {"messages": 2, "active": 1, "waiting": 1}},
             }),
             json!({
@@ -204,7 +204,7 @@ mod tests {
             "\
 supervisor   pid 10
 control      pid 11, up 0 s, 2 restarts (last: signal 9)
-output       pid 12, up 1 min, generation 2, 1 connection, 2 messages queued (1 active), spool 2.0 KiB
+output       pid 12, up 1 min, generation 2, 1 connection, 2 messages queued (1 active), spool 0 B
              last minute: 1 accepted
              since control started: 7 accepted, 1 possible duplicates
              handoff is off

@@ -112,14 +112,14 @@ const INTRODUCTION: &str = "\
 
 Made by a test from `crates/mta/src/observe/reference.rs`; not to be changed here.
 
-The log has one line for each event. As text: `time instance trace event field=value …`; the trace \
-id is `-` where the event belongs to no message; a value stands in quotes where it holds more than \
-plain ASCII without spaces, with `\\\"`, `\\\\` and `\\u{…}` (a character's number) in it. As JSON: \
-one object a line with `at`, `instance`, `trace`, `event` and the fields; addresses without angle \
-brackets. Times are UTC.
+The log has one line for each event. As text: `time instance trace event field=value …`; the \
+trace id is `-` where the event belongs to no message; a value stands in quotes where it holds \
+more than plain ASCII without spaces, with `\\\"`, `\\\\` and `\\u{…}` (a character's number) in \
+it. As JSON: one object a line with `at`, `instance`, `trace`, `event` and the fields; addresses \
+without angle brackets. Times are UTC.
 
-A field in square brackets may be missing. Lines about the system as a whole bear the instance name \
-`control`.
+A field in square brackets may be missing. Lines about the system as a whole bear the instance \
+name `control`.
 ";
 
 fn reference() -> String {
@@ -155,6 +155,7 @@ fn shown_fields(name: &str) -> String {
             *seen.entry(key).or_default() += 1;
         });
     }
+    order.sort_by_key(|key| fields::ORDER.iter().position(|known| known == key));
     let shown = order.iter().map(|key| {
         if seen[key] == of_kind.len() {
             format!("`{key}`")

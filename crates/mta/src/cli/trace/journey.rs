@@ -222,7 +222,8 @@ mod tests {
   <z@y>  delivered by output: 250 OK
     2026-11-23T23:50:00.000Z  output       accepted     id=1  from=a@b  n_recipients=2
     2026-11-23T23:50:01.000Z  input        handed-off   next=output  from=a@b  n_recipients=2
-    2026-11-23T23:50:02.000Z  output       deferred     to=x@y  next_due=2026-11-23T23:51:00.000Z  reply=451 later
+    2026-11-23T23:50:02.000Z  output       deferred     to=x@y  \
+next_due=2026-11-23T23:51:00.000Z  reply=451 later
     2026-11-23T23:50:03.000Z  output       delivered    to=z@y  reply=250 OK
 "
         );
