@@ -15,15 +15,20 @@
 )]
 
 pub mod dialogue;
+pub mod load;
 pub mod maildir;
+pub mod oracle;
 pub mod peer;
 pub mod port;
 pub mod postern;
 pub mod postfix;
+pub mod random;
+pub mod remote;
 pub mod run;
 pub mod scratch;
 pub mod wait;
 
 pub use dialogue::Dialogue;
 pub use postern::Postern;
+pub use remote::Remote;
 pub use scratch::Scratch;

@@ -1,0 +1,275 @@
+//! The judge outside of the system: what its clients were told against what arrived.
+//!
+//! Every attempt of a client has an id of its own, in a header field, and an attempt whose outcome
+//! is not known is never repeated under its id: so a client that sends again (RFC 1047) is not
+//! taken for a system that delivered twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// The header field that holds an attempt's id.
+pub const FIELD: &str = "X-Attempt";
+
+/// What a client knows about an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// `250` to the content: must arrive.
+    Acknowledged,
+    /// Refused before the content, or for good after it: must not arrive.
+    Refused,
+    /// The connection died, or the reply to the content was temporary: may arrive, once.
+    Unknown,
+}
+
+/// A copy that was found at a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The id of its attempt.
+    pub attempt: String,
+    /// The trace id that the system gave it.
+    pub trace: String,
+    /// Whose copy it is.
+    pub recipient: String,
+    /// Where it was found.
+    pub place: Place,
+}
+
+/// Where a copy was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a Maildir of the system: a second copy is always a fault.
+    Maildir,
+    /// At another host: a crash between its reply and our record leaves a copy that may be sent
+    /// twice, which the system announces.
+    Remote,
+}
+
+impl Arrival {
+    /// Of a delivered text; `None` for one that no client of the oracle sent.
+    pub fn of(content: &str, recipient: &str, place: Place) -> Option<Self> {
+        let (header, _) = content.split_once("\n\n")?;
+        let field = |name: &str| {
+            let value = header.split_once(&format!("\n{name}: "))?.1;
+            value.split_whitespace().next().map(str::to_owned)
+        };
+        let received = header.split_once("Received: ")?.1;
+        Some(Self {
+            attempt: field(FIELD)?,
+            trace: trace_of(received)?,
+            recipient: recipient.to_owned(),
+            place,
+        })
+    }
+}
+
+/// The id in a Received field; a semicolon follows it where no `FOR` does (RFC 5321 §4.4).
+fn trace_of(received: &str) -> Option<String> {
+    let id = received.split_once(" id ")?.1.split_whitespace().next()?;
+    Some(id.trim_end_matches(';').to_owned())
+}
+
+/// What all clients know.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    attempts: Mutex<BTreeMap<String, (Fate, Vec<String>)>>,
+}
+
+impl Oracle {
+    /// An attempt has ended.
+    pub fn note(&self, attempt: &str, recipients: &[&str], fate: Fate) {
+        let recipients = recipients.iter().map(|name| (*name).to_owned()).collect();
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = attempts.insert(attempt.to_owned(), (fate, recipients));
+        assert!(before.is_none(), "attempt {attempt} was made twice");
+    }
+
+    /// How many attempts were acknowledged so far.
+    pub fn n_acknowledged(&self) -> usize {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let acknowledged = |(fate, _): &&(Fate, _)| *fate == Fate::Acknowledged;
+        attempts.values().filter(acknowledged).count()
+    }
+
+    /// Compares with what arrived; `announced` holds the trace ids for which the log says that a
+    /// delivery may have been made twice.
+    pub fn judge(&self, arrivals: &[Arrival], announced: &BTreeSet<String>) -> Judgement {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judgement = Judgement {
+            arrived: arrivals.len(),
+            ..Judgement::default()
+        };
+        let mut copies: BTreeMap<(&str, &str), Vec<&Arrival>> = BTreeMap::new();
+        for arrival in arrivals {
+            let key = (arrival.attempt.as_str(), arrival.recipient.as_str());
+            copies.entry(key).or_default().push(arrival);
+        }
+        for (attempt, (fate, recipients)) in &*attempts {
+            judgement.count(*fate);
+            for recipient in recipients {
+                let copies = copies.remove(&(attempt, recipient)).unwrap_or_default();
+                judgement.weigh(*fate, attempt, recipient, &copies, announced);
+            }
+        }
+        // What is left belongs to no attempt: a recipient that nobody named.
+        judgement.unasked.extend(
+            copies
+                .keys()
+                .map(|(attempt, to)| format!("{attempt} at {to}")),
+        );
+        judgement
+    }
+}
+
+/// What the oracle found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Attempts that were acknowledged.
+    pub acknowledged: usize,
+    /// Attempts that were refused.
+    pub refused: usize,
+    /// Attempts whose outcome the client does not know.
+    pub unknown: usize,
+    /// Copies that arrived.
+    pub arrived: usize,
+    /// Acknowledged, and not there.
+    pub lost: Vec<String>,
+    /// There more than once without an excuse.
+    pub doubled: Vec<String>,
+    /// At another host more than once, as announced.
+    pub announced: usize,
+    /// There although it was refused, or for somebody who was not named.
+    pub unasked: Vec<String>,
+}
+
+impl Judgement {
+    fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Acknowledged => self.acknowledged += 1,
+            Fate::Refused => self.refused += 1,
+            Fate::Unknown => self.unknown += 1,
+        }
+    }
+
+    fn weigh(
+        &mut self,
+        fate: Fate,
+        attempt: &str,
+        recipient: &str,
+        copies: &[&Arrival],
+        announced: &BTreeSet<String>,
+    ) {
+        let name = || format!("{attempt} at {recipient}");
+        match (fate, copies) {
+            (Fate::Acknowledged, []) => self.lost.push(name()),
+            (Fate::Refused | Fate::Unknown, []) | (Fate::Acknowledged | Fate::Unknown, [_]) => {}
+            (Fate::Refused, [_, ..]) => self.unasked.push(name()),
+            (Fate::Acknowledged | Fate::Unknown, [first, rest @ ..]) => {
+                // Only a delivery may be repeated: the second copy is of the same journey.
+                let excused = rest.iter().all(|copy| copy.trace == first.trace)
+                    && first.place == Place::Remote
+                    && announced.contains(&first.trace);
+                if excused {
+                    self.announced += rest.len();
+                } else {
+                    let traces: Vec<&str> = copies.iter().map(|c| c.trace.as_str()).collect();
+                    self.doubled
+                        .push(format!("{}: {}", name(), traces.join(" ")));
+                }
+            }
+        }
+    }
+
+    /// Fails unless every promise was kept.
+    ///
+    /// # Panics
+    /// When something was lost, doubled or not asked for.
+    #[track_caller]
+    pub fn assert_kept(&self) {
+        assert_eq!(
+            (&self.lost[..], &self.doubled[..], &self.unasked[..]),
+            (&[][..], &[][..], &[][..]),
+            "lost, doubled, unasked: {self}"
+        );
+    }
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "attempts: {} acknowledged, {} refused, {} unknown; copies arrived: {}; lost: {}; \
+             doubled by us: {}; doubled at other hosts and announced: {}; unasked: {}",
+            self.acknowledged,
+            self.refused,
+            self.unknown,
+            self.arrived,
+            self.lost.len(),
+            self.doubled.len(),
+            self.announced,
+            self.unasked.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(attempt: &str, trace: &str, place: Place) -> Arrival {
+        let content = format!(
+            "Received: from c\n\tby m with SMTP id {trace};\n\tMon\n{FIELD}: {attempt}\n\nx"
+        );
+        Arrival::of(&content, "a@b", place).expect("it has both fields")
+    }
+
+    fn judged(fate: Fate, arrivals: &[Arrival], announced: &[&str]) -> Judgement {
+        let oracle = Oracle::default();
+        oracle.note("1", &["a@b"], fate);
+        oracle.judge(
+            arrivals,
+            &announced.iter().map(|trace| (*trace).to_owned()).collect(),
+        )
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_is_not_there_is_lost() {
+        assert_eq!(judged(Fate::Acknowledged, &[], &[]).lost, ["1 at a@b"]);
+        for fate in [Fate::Refused, Fate::Unknown] {
+            judged(fate, &[], &[]).assert_kept();
+        }
+    }
+
+    #[test]
+    fn one_copy_is_right_unless_it_was_refused() {
+        let copy = [arrival("1", "t", Place::Maildir)];
+        judged(Fate::Acknowledged, &copy, &[]).assert_kept();
+        judged(Fate::Unknown, &copy, &[]).assert_kept();
+        assert_eq!(judged(Fate::Refused, &copy, &[]).unasked.len(), 1);
+        let other = [arrival("2", "t", Place::Maildir)];
+        assert_eq!(judged(Fate::Refused, &other, &[]).unasked, ["2 at a@b"]);
+    }
+
+    #[test]
+    fn only_another_host_may_have_two_copies_of_a_journey_and_only_when_announced() {
+        let two = |place| [arrival("1", "t", place), arrival("1", "t", place)];
+        let found = judged(Fate::Unknown, &two(Place::Remote), &["t"]);
+        assert_eq!((found.announced, found.doubled.len()), (1, 0));
+        for (copies, announced) in [
+            (two(Place::Remote), &[][..]),
+            (two(Place::Maildir), &["t"]),
+            (
+                [
+                    arrival("1", "t", Place::Remote),
+                    arrival("1", "u", Place::Remote),
+                ],
+                &["t", "u"],
+            ),
+        ] {
+            assert_eq!(
+                judged(Fate::Acknowledged, &copies, announced).doubled.len(),
+                1
+            );
+        }
+    }
+}
