@@ -1,0 +1,143 @@
+//! `send`, `sendmail` and what else people type.
+
+use crate::system::{System, succeeds};
+
+#[test]
+fn sendmail_by_its_name_takes_recipients_from_the_header() {
+    let system = System::embedded();
+    let mut command = system.postern.command_as("sendmail");
+    let text = "To: Alice <alice@example.test>\nCc: bob@example.test\nBcc: bob@example.test\n\
+                Subject: by sendmail\n\nOne.\n.\nTwo.\n";
+    succeeds(command.args(["-t", "-i", "-f", "cron@example.test"]), text);
+    let message = system.arrived("alice", "Subject: by sendmail");
+    assert!(
+        message.starts_with("Return-Path: <cron@example.test>"),
+        "{message}"
+    );
+    assert!(message.contains("One.") && message.contains("\n.") && message.contains("Two."));
+    assert!(!message.contains("Bcc:"), "{message}");
+    assert!(
+        message.contains("\nDate: ") && message.contains("\nMessage-ID: "),
+        "{message}"
+    );
+    system.arrived("bob", "Subject: by sendmail");
+}
+
+#[test]
+fn sendmail_bp_is_the_queue_of_all_instances() {
+    let system = System::embedded();
+    let mut command = system.postern.command_as("sendmail");
+    let page = succeeds(command.arg("-bp"), "");
+    assert_eq!(page, system.postern.call(&["queue"]).ok());
+}
+
+#[test]
+fn sendmail_says_by_its_status_why_nothing_was_accepted() {
+    let mut system = System::embedded();
+    let mut command = system.postern.command_as("sendmail");
+    let refused = testkit::run::run(
+        command.args(["-i", "nobody@example.test"]),
+        "Subject: x\n\nx\n",
+        testkit::wait::LIMIT,
+    );
+    // EX_NOUSER of sysexits.h.
+    assert_eq!(refused.status, Some(67), "{refused:?}");
+    system.postern.stop();
+    let mut command = system.postern.command_as("sendmail");
+    let away = testkit::run::run(
+        command.args(["-i", "alice@example.test"]),
+        "Subject: x\n\nx\n",
+        testkit::wait::LIMIT,
+    );
+    // EX_TEMPFAIL: programs keep the message and try again.
+    assert_eq!(away.status, Some(75), "{away:?}");
+}
+
+#[test]
+fn status_shows_each_process_with_pid_uptime_connections_queue_and_rates() {
+    let system = System::embedded();
+    let _idle = system.at_input();
+    system
+        .postern
+        .call_with(
+            &[
+                "send",
+                "--from",
+                "me@example.org",
+                "--to",
+                "alice@example.test",
+            ],
+            "Hi",
+        )
+        .ok();
+    system.arrived("alice", "Hi");
+    system.logged(&["output", "delivered"]);
+    let page = system.postern.call(&["status"]).ok();
+    for name in ["supervisor", "control", "submission", "input", "output"] {
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(&format!("{name:<12} pid ")));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
+        assert!(line.contains("up "), "{line}");
+    }
+    assert!(
+        page.contains("1 connection, 0 messages queued (0 active)"),
+        "{page}"
+    );
+    assert!(
+        page.contains("last minute: 1 accepted, 1 delivered"),
+        "{page}"
+    );
+    let status = system.postern.json(&["status"]);
+    let processes = status["processes"].as_array().map(Vec::len);
+    assert_eq!((processes, &status["answered"]), (Some(5), &3.into()));
+}
+
+#[test]
+fn run_prints_where_each_listens_and_three_things_to_try_that_work_as_printed() {
+    let Some(shell) = testkit::peer::peer("sh").filter(|_| testkit::peer::peer("curl").is_some())
+    else {
+        return;
+    };
+    let system = System::embedded();
+    let printed = system.postern.printed();
+    for listener in [
+        format!(
+            "submission   listens on 127.0.0.1:{}",
+            system.ports.submission
+        ),
+        format!(
+            "submission   listens on unix:{}",
+            system.postern.state("submission.sock").display()
+        ),
+        format!("input        listens on 127.0.0.1:{}", system.ports.input),
+        format!(
+            "input        listens on tls://127.0.0.1:{}",
+            system.ports.tls
+        ),
+        format!("state and log in {}", system.postern.state("").display())
+            .trim_end_matches('/')
+            .to_owned(),
+    ] {
+        assert!(printed.contains(&listener), "no {listener:?} in {printed}");
+    }
+    let (_, tries) = printed
+        .split_once("Things to try, in another terminal:\n\n")
+        .expect("tries");
+    let tries: Vec<&str> = tries.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(tries.len(), 3, "{printed}");
+    let mut said = String::new();
+    for line in tries {
+        let mut command = std::process::Command::new(&shell);
+        said += &succeeds(
+            command
+                .current_dir(system.postern.scratch().path())
+                .args(["-c", line]),
+            "",
+        );
+    }
+    assert!(said.contains("\ntotal        "), "{said}");
+    testkit::wait::until_true("both messages arrive", || {
+        testkit::maildir::messages(&system.maildir("alice")).len() == 2
+    });
+}

@@ -1,0 +1,20 @@
+//! The whole program, end to end: real processes, real sockets, real peers.
+//!
+//! Each test has a system of its own in a scratch directory, on ports that the kernel gave.
+//! Nothing sleeps: what must happen is looked for until a generous limit.
+//! Tests with a program that this machine lacks are skipped and say so; with
+//! `POSTERN_REQUIRE_PEERS=1` they fail instead.
+
+mod arrival;
+mod away;
+mod clients;
+mod commands;
+mod frozen;
+mod notification;
+mod peers;
+mod queue;
+mod reload;
+mod stopping;
+mod system;
+mod trace;
+mod xforward;

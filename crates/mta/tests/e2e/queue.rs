@@ -1,0 +1,187 @@
+//! `queue` and `mailq`: what they show, and how they steer.
+
+use serde_json::Value;
+use testkit::wait;
+
+use crate::system::{System, give, letter};
+
+/// A system with messages held for two recipients elsewhere.
+fn with_held() -> System {
+    let system = System::embedded();
+    let mut client = system.at_submission();
+    give(
+        &mut client,
+        "alice@example.test",
+        &["x@far.example"],
+        &letter("to-x"),
+    );
+    give(
+        &mut client,
+        "bob@example.test",
+        &["y@far.example", "z@far.example"],
+        &letter("to-yz"),
+    );
+    wait::until_true("three recipients are held", || {
+        count(&system, "held", &[]) == 3
+    });
+    system
+}
+
+/// What `queue count` counts in all instances.
+fn count(system: &System, what: &str, filter: &[&str]) -> u64 {
+    let arguments: Vec<&str> = ["queue", "count"].iter().chain(filter).copied().collect();
+    let answer = system.postern.json(&arguments);
+    let instances = answer["instances"].as_array().expect("a list of instances");
+    instances
+        .iter()
+        .filter_map(|instance| instance["ok"][what].as_u64())
+        .sum()
+}
+
+#[test]
+fn queue_and_mailq_show_all_instances_also_when_empty() {
+    let system = System::embedded();
+    let expected = "\
+input        empty
+output       empty
+submission   empty
+total        empty
+";
+    assert_eq!(system.postern.call(&["queue"]).ok(), expected);
+    assert_eq!(system.postern.call(&["mailq"]).ok(), expected);
+    let mailq = &mut system.postern.command_as("mailq");
+    assert_eq!(crate::system::succeeds(mailq, ""), expected);
+    let answer = system.postern.json(&["queue"]);
+    assert_eq!(
+        (&answer["asked"], &answer["answered"]),
+        (&3.into(), &3.into())
+    );
+    let names: Vec<&Value> = answer["instances"]
+        .as_array()
+        .expect("a list of instances")
+        .iter()
+        .map(|instance| &instance["instance"])
+        .collect();
+    assert_eq!(names, ["input", "output", "submission"]);
+}
+
+#[test]
+fn totals_cover_all_instances_and_one_can_be_chosen() {
+    let system = with_held();
+    let page = system.postern.call(&["queue"]).ok();
+    let total = page.lines().last().unwrap_or_default();
+    assert!(
+        total.starts_with("total        2 messages, 3 recipients (3 held)"),
+        "{page}"
+    );
+    let page = system.postern.call(&["--instance", "input", "queue"]).ok();
+    assert!(page.starts_with("input        empty\n"), "{page}");
+    assert!(!page.contains("output"), "{page}");
+}
+
+#[test]
+fn a_filter_chooses_recipients_and_a_dry_run_touches_nothing() {
+    let system = with_held();
+    let would = system
+        .postern
+        .call(&["queue", "drop", "--dry-run", "to=y@*"])
+        .ok();
+    assert!(
+        would.contains("output       would drop: 1 recipient of 1 message"),
+        "{would}"
+    );
+    assert_eq!(count(&system, "recipients", &[]), 3);
+    let done = system.postern.call(&["queue", "drop", "to=y@*"]).ok();
+    assert!(
+        done.contains("output       dropped: 1 recipient of 1 message"),
+        "{done}"
+    );
+    assert_eq!(count(&system, "recipients", &[]), 2);
+    let refused = system.postern.call(&["queue", "drop"]).fails(2);
+    assert!(refused.contains("--all"), "{refused}");
+    let refused = system.postern.call(&["queue", "drop", "form=x"]).fails(2);
+    assert!(refused.contains("from="), "{refused}");
+    assert_eq!(count(&system, "recipients", &[]), 2);
+}
+
+#[test]
+fn what_is_held_goes_out_when_it_is_released_and_a_relay_is_there() {
+    let mut system = with_held();
+    let remote = testkit::Remote::new();
+    system.rewrite(|config| crate::system::relaying(config, remote.port()));
+    system.postern.call(&["reload"]).ok();
+    // A hold is an operator's to end: a route that changed does not do it.
+    wait::until_true("the new process has its queue, still held", || {
+        count(&system, "held", &[]) == 3
+    });
+    let would = system
+        .postern
+        .call(&["queue", "release", "--dry-run", "--all"])
+        .ok();
+    assert!(
+        would.contains("would release: 3 recipients of 2 messages"),
+        "{would}"
+    );
+    let done = system
+        .postern
+        .call(&["queue", "release", "from=alice@*"])
+        .ok();
+    assert!(
+        done.contains("released: 1 recipient of 1 message"),
+        "{done}"
+    );
+    remote.received("Subject: to-x");
+    system.postern.call(&["queue", "release", "--all"]).ok();
+    remote.received("Subject: to-yz");
+    system.drained();
+    assert_eq!(remote.messages().len(), 2);
+}
+
+#[test]
+fn a_deferred_message_can_be_held_released_and_tried_now() {
+    let closed = testkit::port::free_port();
+    let system = System::with_relay(closed);
+    let mut client = system.at_submission();
+    give(
+        &mut client,
+        "alice@example.test",
+        &["x@far.example"],
+        &letter("later"),
+    );
+    wait::until_true("it is deferred", || count(&system, "deferred", &[]) == 1);
+    let page = system.postern.call(&["queue"]).ok();
+    assert!(
+        page.contains("<x@far.example>  deferred, tried once, next try in"),
+        "{page}"
+    );
+    system
+        .postern
+        .call(&["queue", "hold", "domain=far.example"])
+        .ok();
+    assert_eq!(count(&system, "held", &[]), 1);
+    system
+        .postern
+        .call(&["queue", "release", "domain=far.example"])
+        .ok();
+    let remote = testkit::Remote::at(closed);
+    system.postern.call(&["queue", "retry", "--all"]).ok();
+    remote.received("Subject: later");
+    system.drained();
+}
+
+#[test]
+fn show_tells_all_that_is_known_of_a_message() {
+    let system = with_held();
+    let page = system
+        .postern
+        .call(&["queue", "show", "to=x@far.example"])
+        .ok();
+    for part in [
+        "from <alice@example.test>",
+        "arrived 20",
+        "origin local uid",
+        "<x@far.example>",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+}

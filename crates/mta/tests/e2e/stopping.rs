@@ -1,0 +1,207 @@
+//! `stop`: within its limit, under load, and nothing that was acknowledged is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use testkit::{Dialogue, maildir, wait};
+
+use crate::system::System;
+
+/// The limit in the configuration of these tests.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Clients at a time.
+const N_CLIENTS: usize = 8;
+
+/// Messages that are acknowledged before the stop.
+const N_BEFORE: usize = 100;
+
+/// Clients that send as fast as they can until their server goes, and keep the marks of what was
+/// acknowledged.
+struct Load {
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    is_over: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn begin(port: u16) -> Self {
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let clients = (0..N_CLIENTS)
+            .map(|client| {
+                let (acknowledged, is_over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
+                thread::spawn(move || {
+                    let _gone = send_all(port, client, &acknowledged, &is_over);
+                })
+            })
+            .collect();
+        Self {
+            acknowledged,
+            is_over,
+            clients,
+        }
+    }
+
+    fn n_acknowledged(&self) -> usize {
+        self.acknowledged
+            .lock()
+            .expect("no client panics with it")
+            .len()
+    }
+
+    /// Ends the clients and returns what was acknowledged to them.
+    fn end(self) -> Vec<String> {
+        self.is_over.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.join().expect("a client does not panic");
+        }
+        let mut marks = self
+            .acknowledged
+            .lock()
+            .expect("no client panics with it")
+            .clone();
+        marks.sort();
+        marks
+    }
+}
+
+/// Sends until told otherwise; `None` when the server went.
+fn send_all(
+    port: u16,
+    client: usize,
+    acknowledged: &Mutex<Vec<String>>,
+    is_over: &AtomicBool,
+) -> Option<()> {
+    let mut session = Dialogue::tcp(port);
+    session.try_reply()?;
+    step(&mut session, "EHLO client.example")?;
+    for number in 0.. {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let mark = format!("mark-{client}-{number}-end");
+        step(&mut session, "MAIL FROM:<a@example.org>")?;
+        step(&mut session, "RCPT TO:<alice@example.test>")?;
+        step(&mut session, "DATA")?;
+        step(
+            &mut session,
+            &format!("Subject: {mark}\r\n\r\nGood morning.\r\n."),
+        )?;
+        acknowledged
+            .lock()
+            .expect("no client panics with it")
+            .push(mark);
+    }
+    Some(())
+}
+
+/// One command that is answered positively; `None` when it is not.
+fn step(session: &mut Dialogue, command: &str) -> Option<()> {
+    session.try_say(command).then_some(())?;
+    session
+        .try_reply()
+        .filter(|reply| reply.starts_with(['2', '3']))
+        .map(drop)
+}
+
+/// The marks of what lies in alice's Maildir.
+fn delivered(system: &System) -> Vec<String> {
+    let messages = maildir::messages(&system.maildir("alice"));
+    let mark = |message: &String| {
+        let subject = message
+            .lines()
+            .find_map(|line| line.strip_prefix("Subject: "));
+        subject.unwrap_or_default().to_owned()
+    };
+    let mut marks: Vec<String> = messages.iter().map(mark).collect();
+    marks.sort();
+    marks
+}
+
+#[test]
+fn stop_under_load_ends_all_processes_and_after_a_start_everything_acknowledged_is_delivered() {
+    let mut system =
+        System::with(|config| format!("stop_timeout = \"{}s\"\n{config}", STOP_TIMEOUT.as_secs()));
+    let supervisor = system.postern.supervisor();
+    let processes = testkit::postern::children(supervisor);
+    assert_eq!(processes.len(), 4, "control and three instances");
+    let load = Load::begin(system.ports.input);
+    wait::until_true("mail flows", || load.n_acknowledged() >= N_BEFORE);
+    let took = system.postern.stop();
+    // A machine that runs many tests at once gets some more.
+    assert!(
+        took < STOP_TIMEOUT + Duration::from_secs(3),
+        "it took {took:?}"
+    );
+    for process in processes {
+        assert!(
+            !testkit::postern::is_alive(process),
+            "process {process} is left"
+        );
+    }
+    let acknowledged = load.end();
+    system.postern.start();
+    wait::until_true("everything acknowledged is delivered", || {
+        let delivered = delivered(&system);
+        acknowledged
+            .iter()
+            .all(|mark| delivered.binary_search(mark).is_ok())
+    });
+    system.drained();
+    let delivered = delivered(&system);
+    let n_all = delivered.len();
+    let mut once = delivered;
+    once.dedup();
+    assert_eq!(once.len(), n_all, "a message came twice");
+}
+
+#[test]
+fn a_client_in_the_middle_of_data_may_finish_during_a_stop() {
+    let mut system = System::embedded();
+    let mut client = system.at_input();
+    client.play(
+        "C: MAIL FROM:<a@example.org>
+         S: 250
+         C: RCPT TO:<alice@example.test>
+         S: 250
+         C: DATA
+         S: 354
+         C: Subject: just in time
+         C:",
+    );
+    let mut idle = system.at_input();
+    testkit::postern::send(system.postern.supervisor(), rustix::process::Signal::TERM);
+    assert!(idle.reply().starts_with("421"), "{}", idle.said());
+    client.play(
+        "C: good morning
+         C: .
+         S: 250 2.0.0",
+    );
+    system.postern.wait_for_end();
+    system.postern.start();
+    system.arrived("alice", "Subject: just in time");
+}
+
+#[test]
+fn start_and_stop_work_in_the_background_and_twice_is_an_error() {
+    let mut system = System::stopped(|config| config);
+    let text = system.postern.call(&["start"]).ok();
+    assert!(text.contains("running as process"), "{text}");
+    assert!(
+        system
+            .postern
+            .call(&["start"])
+            .fails(1)
+            .contains("already running")
+    );
+    system.at_input();
+    system.postern.call(&["stop"]).ok();
+    system.postern.call(&["status"]).fails(4);
+    system.postern.call(&["queue"]).fails(4);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", system.ports.input)).is_err());
+    system.postern.start();
+    system.postern.stop();
+}
