@@ -83,7 +83,8 @@ pub(crate) struct Start {
     pub(crate) number: u32,
 }
 
-/// Whether a step left something to do that waits for nobody.
+/// Whether a step left something to do that waits for nobody. Outcomes that came in meanwhile may
+/// wait for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Idle,
@@ -122,7 +123,6 @@ impl Engine {
         self.own_pause = self.own_pause.saturating_sub(1);
         self.collect_moves();
         let batch = self.compose();
-        let n_written = batch.len();
         if !batch.is_empty() {
             self.commit(batch);
         }
@@ -132,7 +132,7 @@ impl Engine {
             return Step::Idle;
         }
         let waiting = self.carried.is_some() || !self.own.is_empty() || state.urgent;
-        if waiting || tidied == Step::More || (n_written > 0 && !state.requests.is_empty()) {
+        if waiting || tidied == Step::More {
             Step::More
         } else {
             Step::Idle

@@ -239,7 +239,7 @@ impl Recovery {
             ..base
         };
         files::commit_superblocks(&*self.disk, &superblock)?;
-        let free = self.refresh_free();
+        let free = self.refresh_free(options.segment_len);
         let in_tail = std::mem::take(&mut self.replay.in_tail);
         let ledger = std::mem::take(&mut self.replay.ledger);
         let states = ledger.states_in_tail();
@@ -296,16 +296,19 @@ impl Recovery {
 
     /// Writes the headers of free segments again: what a killed process wrote may be in the page
     /// cache only, and a segment that comes back to life would bring its dead with it.
-    fn refresh_free(&mut self) -> VecDeque<u32> {
+    /// Segments of another length, left from other options, are not used again.
+    fn refresh_free(&mut self, segment_len: u32) -> VecDeque<u32> {
         let mut free = VecDeque::new();
         for (&number, segment) in &mut self.replay.ledger.segments {
             if segment.header.state != SegmentState::Free {
                 continue;
             }
             segment.header.counter += 1;
-            match commit_header(&*segment.file, &self.identity, &segment.header) {
-                Ok(()) => free.push_back(number),
-                Err(_) => segment.failed = true,
+            let fits = segment.header.len == segment_len;
+            if fits && commit_header(&*segment.file, &self.identity, &segment.header).is_ok() {
+                free.push_back(number);
+            } else {
+                segment.failed = true;
             }
         }
         free

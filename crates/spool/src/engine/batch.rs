@@ -50,10 +50,6 @@ impl Batch {
         self.drafts.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.drafts.len()
-    }
-
     pub(super) fn drafts(&self) -> &[Draft] {
         &self.drafts
     }

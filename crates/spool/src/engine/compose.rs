@@ -54,7 +54,12 @@ impl Engine {
                     }
                     return batch;
                 }
-                if let Err(error) = self.make_room(Room::of(&draft)) {
+                let mut made = self.make_room(Room::of(&draft));
+                if made.is_ok() && !batch.fits(&draft, self.room()) {
+                    // Not even into an empty segment.
+                    made = Err(CommitError::TooLarge);
+                }
+                if let Err(error) = made {
                     if is_own {
                         // Without room none of the others fits either.
                         self.own.clear();

@@ -1,6 +1,7 @@
 //! What a spool does while it runs, step by step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail::MessageId;
 
@@ -8,7 +9,7 @@ use super::fixture::{content, deferral, key, keyed, message, options, stored};
 use super::model::open;
 use crate::engine::{Engine, Step};
 use crate::simulated::{Fault, PowerCut, SimulatedDisk};
-use crate::{Commit, CommitError, Content, Ending, KeyState, OpenError, ReadError, Spool};
+use crate::{Commit, CommitError, Content, Ending, KeyState, OpenError, Options, ReadError, Spool};
 
 fn settle(engine: &mut Engine) {
     while engine.step() == Step::More {}
@@ -162,6 +163,66 @@ fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
         done.wait().expect("recorded");
     }
     accepted(&spool, &mut engine, 500, 4_000);
+}
+
+#[test]
+fn an_outcome_rides_with_the_next_message_instead_of_waiting_its_delay_out() {
+    let slow = Options {
+        outcome_delay: Duration::from_secs(3600),
+        ..options()
+    };
+    let (spool, _) = Spool::open(Arc::new(SimulatedDisk::new()), slow).expect("opens");
+    let id = accept(&spool, 1, 10).wait().expect("kept");
+    let done = spool.done(id);
+    accept(&spool, 2, 10).wait().expect("kept");
+    done.wait().expect("recorded");
+}
+
+#[test]
+fn a_move_of_an_old_state_never_comes_after_a_newer_one() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let stays = accepted(&spool, &mut engine, 0, 100);
+    for n in 1..150 {
+        // One batch can hold the move, the progress, and so much that something is carried over.
+        let progress = spool.progress(stays, deferral(0, n));
+        let large: Vec<_> = (0..4)
+            .map(|i| accept(&spool, u64::from(n) * 10 + i, 7_000))
+            .collect();
+        let again = spool.progress(stays, deferral(0, n + 1000));
+        settle(&mut engine);
+        progress.wait().expect("recorded");
+        again.wait().expect("recorded");
+        let dones: Vec<_> = large
+            .into_iter()
+            .map(|promise| spool.done(promise.wait().expect("kept")))
+            .collect();
+        settle(&mut engine);
+        assert!(dones.into_iter().all(|done| done.wait().is_ok()));
+        let (_spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+        assert_eq!(stored(&recovery)[0].recipients[0].attempts, n + 1000);
+    }
+}
+
+#[test]
+fn segments_of_another_length_are_read_and_then_go() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let id = accepted(&spool, &mut engine, 1, 5_000);
+    drop((spool, engine));
+    let larger = Options {
+        segment_len: 2 * options().segment_len,
+        ..options()
+    };
+    let opened = Spool::open_unstarted(Arc::new(disk.clone()), larger);
+    let (spool, recovery, mut engine) = opened.expect("opens");
+    assert_eq!(stored(&recovery)[0].id, id);
+    accepted(&spool, &mut engine, 2, 20_000);
+    let done = spool.done(id);
+    settle(&mut engine);
+    done.wait().expect("recorded");
+    let len = u64::from(2 * options().segment_len);
+    assert!(spool.usage().segment_bytes.is_multiple_of(len));
 }
 
 #[test]
