@@ -1,0 +1,149 @@
+//! What a handoff costs a front: no sync, and little memory.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use testkit::load::{Letters, Load};
+use testkit::peer::{is_root, peer};
+use testkit::postern::send;
+use testkit::wait;
+
+use crate::system::{System, seed};
+use crate::victims::processes;
+
+/// Everything that waits for a disk.
+const SYNCS: &str = "trace=fsync,fdatasync,sync,msync,sync_file_range,syncfs";
+
+/// How many messages go through while the calls are counted.
+const MESSAGES: usize = 200;
+
+#[test]
+fn a_front_that_hands_off_makes_no_sync_call() {
+    let Some(strace) = is_root().then(|| peer("strace")).flatten() else {
+        return;
+    };
+    let system = System::start();
+    let processes = processes(system.postern.supervisor());
+    let mut tracers = ["input", "output"].map(|name| {
+        let file = system
+            .postern
+            .scratch()
+            .path()
+            .join(format!("syncs-{name}"));
+        let mut tracer = Command::new(&strace)
+            .args(["-f", "-e", SYNCS, "-p", &processes[name].to_string(), "-o"])
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("strace can be started");
+        wait_until_traced(processes[name], &mut tracer);
+        (tracer, file)
+    });
+    let letters = Letters {
+        from: "sender@example.test",
+        to: &[&["alice@example.test"]],
+        sizes: &[4_000],
+        pause_max: Duration::ZERO,
+    };
+    let doors = [
+        system.input(),
+        system.input(),
+        system.input(),
+        system.input(),
+    ];
+    let load = Load::start(&system.oracle, &doors, &letters, seed());
+    wait::until_true("messages are handed off", || {
+        system.oracle.n_acknowledged() >= MESSAGES
+    });
+    load.stop();
+    let [input, output] = tracers.each_mut().map(|(tracer, file)| {
+        // Its own end, so that it writes what it saw and lets go of the process.
+        send(tracer.id(), Signal::INT);
+        let _ = tracer.wait();
+        let text = fs::read_to_string(file).expect("strace wrote it");
+        text.lines().filter(|line| line.contains("sync")).count()
+    });
+    let spooled = system
+        .postern
+        .log()
+        .lines()
+        .filter(|line| line.contains("spooled=true"))
+        .count();
+    println!("{MESSAGES} messages; sync calls: input {input}, output {output}; {spooled} spooled");
+    assert_eq!(
+        spooled, 0,
+        "output is slower here than a front's patience: nothing is shown"
+    );
+    assert_eq!(input, 0, "sync calls of input");
+    assert!(
+        output > 0,
+        "the calls of output must be seen, or nothing is shown"
+    );
+}
+
+/// Waits until the kernel says that all threads of the process are traced.
+fn wait_until_traced(pid: u32, tracer: &mut Child) {
+    wait::until_true("strace traces", || {
+        let ended = tracer
+            .try_wait()
+            .expect("a child of ours can be waited for");
+        assert!(ended.is_none(), "strace ended: {ended:?}");
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        threads.into_iter().all(|thread| {
+            let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            !status.contains("TracerPid:\t0\n")
+        })
+    });
+}
+
+/// How much each instance may hold, in KiB of anonymous memory.
+const MEMORY_MAX: u64 = 150 * 1024;
+
+#[test]
+fn fifty_large_messages_at_once_leave_each_instance_small() {
+    let system = System::start();
+    let processes = processes(system.postern.supervisor());
+    let letters = Letters {
+        from: "sender@example.test",
+        to: &[&["anyone@discard.example"]],
+        sizes: &[25 << 20],
+        pause_max: Duration::ZERO,
+    };
+    let doors = vec![system.input(); 50];
+    let load = Load::start(&system.oracle, &doors, &letters, seed());
+    // Everybody finishes the message that was begun, and begins no other one.
+    let is_over = AtomicBool::new(false);
+    let most = thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut most = [0; 3];
+            while !is_over.load(Ordering::SeqCst) {
+                for (most, name) in most.iter_mut().zip(["submission", "input", "output"]) {
+                    *most = (*most).max(anonymous_kib(processes[name]));
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        thread::sleep(Duration::from_millis(500));
+        load.stop();
+        is_over.store(true, Ordering::SeqCst);
+        sampler.join().expect("the sampler does not panic")
+    });
+    println!("anonymous memory at most, KiB: submission, input, output: {most:?}");
+    assert_eq!(system.oracle.n_acknowledged(), 50);
+    assert!(most.iter().all(|kib| *kib < MEMORY_MAX), "{most:?} KiB");
+}
+
+fn anonymous_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    number.unwrap_or_default()
+}

@@ -1,0 +1,18 @@
+//! The kill suite: what was acknowledged arrives, and nothing arrives twice because of a handoff,
+//! whichever process is killed or stopped, and whenever.
+//!
+//! The judge stands outside: clients that note by ids of their own what they were told, and what
+//! lies in the Maildirs and at another host in the end. `POSTERN_CRASH_KILLS` is the number of
+//! kills; a failed run prints its seed, which `POSTERN_CRASH_SEED` repeats. What the kernel and
+//! the disk do in between is not repeated by it.
+//!
+//! # Limits
+//! SIGKILL leaves the page cache alone: that synced is synced is shown by the power cuts in
+//! `spool`'s own tests.
+
+mod fronts;
+mod kills;
+mod stopped;
+mod supervisor;
+mod system;
+mod victims;

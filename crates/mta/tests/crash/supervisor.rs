@@ -1,0 +1,40 @@
+//! The supervisor itself is killed while clients send.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use testkit::postern::{is_alive, send};
+use testkit::random::Random;
+use testkit::wait;
+
+use crate::system::{System, seed};
+use crate::victims::processes;
+
+/// How often.
+const KILLS: usize = 5;
+
+#[test]
+fn without_its_supervisor_everything_ends_and_a_new_one_loses_nothing() {
+    let seed = seed();
+    let random = Random::new(seed);
+    let mut system = System::start();
+    let load = system.load(seed);
+    for _ in 0..KILLS {
+        let before = system.oracle.n_acknowledged();
+        wait::until_true("mail flows", || {
+            system.oracle.n_acknowledged() > before + 20
+        });
+        std::thread::sleep(random.between(Duration::ZERO, Duration::from_millis(500)));
+        let supervisor = system.postern.supervisor();
+        let orphans = processes(supervisor);
+        assert_eq!(orphans.len(), 4, "{orphans:?}");
+        send(supervisor, Signal::KILL);
+        system.postern.wait_for_end();
+        // Waits until the processes of the one before are gone: they hold its lock.
+        system.postern.start();
+        let left: Vec<_> = orphans.iter().filter(|(_, pid)| is_alive(**pid)).collect();
+        assert!(left.is_empty(), "of the supervisor before: {left:?}");
+    }
+    load.stop();
+    system.judge().assert_kept();
+}

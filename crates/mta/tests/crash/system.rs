@@ -1,0 +1,214 @@
+//! The system that is hurt: Maildirs and another host behind three instances.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::load::{Door, Letters, Load};
+use testkit::oracle::{Arrival, Judgement, Oracle, Place};
+use testkit::port::free_port;
+use testkit::remote::Remote;
+use testkit::{Postern, maildir, wait};
+
+const CONFIG: &str = r#"
+hostname     = "mail.example.test"
+state        = "{scratch}/state"
+stop_timeout = "30s"
+
+[instance.submission]
+role   = "submission"
+listen = ["127.0.0.1:{submission}", "unix:{state}/submission.sock"]
+next   = "output"
+
+[instance.submission.limits]
+connections_per_client = 500
+
+[instance.input]
+role   = "input"
+listen = ["127.0.0.1:{input}"]
+next   = "output"
+
+[instance.input.limits]
+connections_per_client = 500
+
+[instance.output]
+role = "output"
+
+[instance.output.queue]
+retry = ["1s"]
+
+[[instance.output.route]]
+domain  = "remote.example"
+open_to = "anyone"
+to      = { relay = "127.0.0.1:{remote}" }
+
+[[instance.output.route]]
+domain = "discard.example"
+to     = { discard = "only its size matters" }
+
+[[instance.output.route]]
+domain = "example.test"
+users  = ["alice", "bob", "postmaster", "sender"]
+to     = { maildir = "{state}/mail/{domain}/{local}" }
+"#;
+
+/// What the clients send: mostly small, now and then larger than what spools keep in memory.
+const LETTERS: Letters = Letters {
+    from: SENDER,
+    to: &[
+        &["alice@example.test"],
+        &["bob@example.test"],
+        &["carol@remote.example"],
+        &[
+            "alice@example.test",
+            "bob@example.test",
+            "dave@remote.example",
+        ],
+    ],
+    sizes: &[
+        500, 2_000, 4_000, 8_000, 1_000, 3_000, 700, 20_000, 600, 5_000, 900, 100_000, 400, 1_500,
+        2_500, 1_000_000,
+    ],
+    pause_max: Duration::from_millis(100),
+};
+
+/// Would get the notification about a message that failed; none must.
+const SENDER: &str = "sender@example.test";
+
+/// How long what was sent may take to get through, once nobody is killed any more: the slowest
+/// restart, the longest retry of an edge, and the work itself on a loaded machine.
+const DRAIN_TIME: Duration = Duration::from_secs(90);
+
+/// The system, the other host, and the judge.
+pub(crate) struct System {
+    pub(crate) postern: Postern,
+    pub(crate) oracle: Arc<Oracle>,
+    remote: Remote,
+    ports: [u16; 2],
+    // One test at a time: the other ones' load would look like an instance that hangs.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl System {
+    /// A running one.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let remote = Remote::new();
+        let ports = [free_port(), free_port()];
+        let config = CONFIG
+            .replace("{submission}", &ports[0].to_string())
+            .replace("{input}", &ports[1].to_string())
+            .replace("{remote}", &remote.port().to_string());
+        let mut postern = Postern::new(env!("CARGO_BIN_EXE_postern"), &config);
+        postern.start();
+        Self {
+            postern,
+            oracle: Arc::default(),
+            remote,
+            ports,
+            _turn: turn,
+        }
+    }
+
+    /// The port of submission.
+    pub(crate) fn submission(&self) -> Door {
+        Door::Tcp(self.ports[0])
+    }
+
+    /// The port of input.
+    pub(crate) fn input(&self) -> Door {
+        Door::Tcp(self.ports[1])
+    }
+
+    /// 20 clients begin to send: half of them through input, the others through submission, by
+    /// port and by socket.
+    pub(crate) fn load(&self, seed: u64) -> Load {
+        let socket = Door::Unix(self.postern.state("submission.sock"));
+        let doors: Vec<Door> = (0..20)
+            .map(|number| match number % 4 {
+                0 | 2 => self.input(),
+                1 => self.submission(),
+                _ => socket.clone(),
+            })
+            .collect();
+        Load::start(&self.oracle, &doors, &LETTERS, seed)
+    }
+
+    /// Waits until every queue is empty, stops the system, and compares.
+    #[track_caller]
+    pub(crate) fn judge(&mut self) -> Judgement {
+        let drained = wait::within(DRAIN_TIME, || self.is_drained().then_some(()));
+        assert!(drained.is_some(), "still queued: {}", self.count());
+        self.postern.stop();
+        let judgement = self.oracle.judge(&self.arrivals(), &self.announced());
+        println!("{judgement}");
+        let notified = maildir::messages(&self.postern.state("mail/example.test/sender"));
+        assert!(notified.is_empty(), "nothing fails here: {}", notified[0]);
+        judgement
+    }
+
+    fn count(&self) -> String {
+        self.postern.call(&["--json", "queue", "count"]).out
+    }
+
+    fn is_drained(&self) -> bool {
+        // Control may just be starting again: what cannot be read is no answer.
+        let answer: Value = serde_json::from_str(&self.count()).unwrap_or_default();
+        let counts = answer["instances"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        counts.len() == 3 && counts.iter().all(|count| count["ok"]["messages"] == 0)
+    }
+
+    fn arrivals(&self) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        for user in ["alice", "bob"] {
+            let recipient = format!("{user}@example.test");
+            let folder = self.postern.state(&format!("mail/example.test/{user}"));
+            let found = maildir::messages(&folder);
+            arrivals.extend(
+                found
+                    .iter()
+                    .map(|text| read(text, &recipient, Place::Maildir)),
+            );
+        }
+        for message in self.remote.messages() {
+            let of = |to| read(&message.content, to, Place::Remote);
+            arrivals.extend(message.to.iter().map(|to| of(to)));
+        }
+        arrivals
+    }
+
+    /// The trace ids of which the log says that a delivery may have been made twice.
+    fn announced(&self) -> BTreeSet<String> {
+        let log = self.postern.log();
+        let announcements = log
+            .lines()
+            .filter(|line| line.contains(" possible-duplicate "));
+        announcements
+            .filter_map(|line| line.split(' ').nth(2).map(str::to_owned))
+            .collect()
+    }
+}
+
+#[track_caller]
+fn read(text: &str, recipient: &str, place: Place) -> Arrival {
+    Arrival::of(text, recipient, place)
+        .unwrap_or_else(|| panic!("nobody sent this to {recipient}:\n{text:.2000}"))
+}
+
+/// The seed of this run: `POSTERN_CRASH_SEED`, else another one each time. Printed, so that a run
+/// that failed can be repeated.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("POSTERN_CRASH_SEED").ok();
+    let seed = given.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |since| u64::from(since.subsec_nanos()))
+    });
+    println!("POSTERN_CRASH_SEED={seed}");
+    seed
+}
