@@ -11,6 +11,9 @@ use crate::wait;
 /// How long a reply may take.
 const PATIENCE: Duration = wait::LIMIT;
 
+/// As much of what was said is kept, in octets.
+const SAID_LEN_MAX: usize = 64 * 1024;
+
 /// One connection.
 ///
 /// ```no_run
@@ -99,9 +102,25 @@ impl Dialogue {
     /// When the server has gone.
     #[track_caller]
     pub fn say(&mut self, line: &str) {
-        self.said.push_str(&format!("C: {line}\n"));
-        let sent = self.writer.write_all(format!("{line}\r\n").as_bytes());
+        self.send(&format!("{line}\r\n"));
+    }
+
+    /// Sends octets as they are.
+    ///
+    /// # Panics
+    /// When the server has gone.
+    #[track_caller]
+    pub fn send(&mut self, octets: &str) {
+        self.note('C', octets.trim_end());
+        let sent = self.writer.write_all(octets.as_bytes());
         assert!(sent.is_ok(), "the server has gone:\n{}", self.said);
+    }
+
+    /// Keeps what was said, for the report of a failure; not the whole of a large message.
+    fn note(&mut self, who: char, line: &str) {
+        if self.said.len() < SAID_LEN_MAX {
+            self.said.push_str(&format!("{who}: {line}\n"));
+        }
     }
 
     /// Reads a whole reply, its lines joined by line feeds.
@@ -126,7 +145,7 @@ impl Dialogue {
                 return None;
             }
             let line = line.trim_end();
-            self.said.push_str(&format!("S: {line}\n"));
+            self.note('S', line);
             reply.push_str(line);
             if line.as_bytes().get(3) != Some(&b'-') {
                 return Some(reply);

@@ -205,3 +205,27 @@ fn start_and_stop_work_in_the_background_and_twice_is_an_error() {
     system.postern.start();
     system.postern.stop();
 }
+
+#[test]
+fn two_supervisors_never_share_a_state_directory() {
+    let system = System::embedded();
+    let text = system.postern.call(&["run"]).fails(1);
+    assert!(
+        text.contains("already running") || text.contains("in use"),
+        "{text}"
+    );
+    system.at_input();
+}
+
+#[test]
+fn a_wrong_configuration_starts_nothing_and_says_where_it_is_wrong() {
+    let system = System::stopped(|config| config.replace("next   =", "nxet   ="));
+    for verb in ["run", "start", "check"] {
+        let text = system.postern.call(&[verb]).fails(1);
+        assert!(
+            text.contains("postern.toml:") && text.contains("`next`"),
+            "{verb}: {text}"
+        );
+    }
+    system.postern.call(&["status"]).fails(4);
+}

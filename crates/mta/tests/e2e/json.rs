@@ -1,0 +1,72 @@
+//! `--json`: every answer is one value that programs can read.
+
+use serde_json::Value;
+
+use crate::system::{System, give, letter};
+
+#[test]
+fn every_answer_has_a_form_for_programs() {
+    let system = System::embedded();
+    let mut client = system.at_submission();
+    give(
+        &mut client,
+        "alice@example.test",
+        &["x@far.example"],
+        &letter("kept"),
+    );
+    system.logged(&["output", "held"]);
+    for arguments in [
+        &["queue"][..],
+        &["mailq"],
+        &["queue", "list", "from=alice@*"],
+        &["queue", "show", "state=held"],
+        &["queue", "count"],
+        &["queue", "hold", "--all"],
+        &["queue", "retry", "--dry-run", "--all"],
+        &["queue", "release", "--dry-run", "--all"],
+        &["queue", "drop", "--dry-run", "--all"],
+        &["status"],
+        &["trace", "x@far.example"],
+        &["reload"],
+    ] {
+        let answer: Value = system.postern.json(arguments);
+        assert!(answer.is_object(), "{arguments:?}: {answer}");
+    }
+    let queue = system.postern.json(&["queue", "show", "to=x@far.example"]);
+    let mut instances = queue["instances"].as_array().expect("a list").iter();
+    let output = instances.find(|instance| instance["instance"] == "output");
+    let message = &output.expect("output is one of them")["messages"][0];
+    assert_eq!(message["from"], "alice@example.test");
+    assert_eq!(message["origin"], "local");
+    let recipient = &message["recipients"][0];
+    assert_eq!(
+        (&recipient["to"], &recipient["state"]),
+        (&"x@far.example".into(), &"held".into())
+    );
+}
+
+#[test]
+fn the_log_can_be_json_and_has_the_same_journey() {
+    let system = System::with(|config| {
+        config.replace(
+            "[instance.submission] ",
+            "[log]\nformat = \"json\"\n\n[instance.submission] ",
+        )
+    });
+    let mut client = system.at_input();
+    let reply = give(
+        &mut client,
+        "a@example.org",
+        &["alice@example.test"],
+        &letter("j"),
+    );
+    let id = testkit::dialogue::trace_id(&reply);
+    system.arrived("alice", "Subject: j");
+    system.logged(&["delivered", &id]);
+    for line in system.postern.log().lines() {
+        let event: Value = serde_json::from_str(line).expect("each line is a value");
+        assert!(event["event"].is_string(), "{line}");
+    }
+    let page = system.postern.call(&["trace", &id]).ok();
+    assert!(page.starts_with(&format!("{id}  delivered\n")), "{page}");
+}
