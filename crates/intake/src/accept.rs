@@ -36,6 +36,10 @@ pub(crate) enum Way {
     Own,
 }
 
+/// Gives what is in force now: a transaction is judged by the configuration at its MAIL, so that a
+/// reload reaches connections that are kept for hours.
+pub type Current = Arc<dyn Fn() -> Arc<Intake> + Send + Sync>;
+
 /// Told of each message that entered the spool, so that it is delivered.
 pub trait Queued: Send + Sync {
     /// `id` is committed. Must not block.
@@ -142,35 +146,36 @@ impl Intake {
         let size_bytes = handoff.content.len();
         let answer = next.hand_off(&handoff).await;
         drop(handoff);
-        match answer {
-            Answer::Replies(replies) => {
+        let what = match &answer {
+            Answer::NotTried | Answer::Unknown => Then::Keep,
+            Answer::Replies(replies) => then(mode, replies),
+        };
+        let key = match (what, &answer) {
+            (Then::Acknowledge, _) => {
                 // It never entered this spool, so nothing will ask for this key again.
                 next.settle(&key);
-                if replies.iter().all(Reply::is_positive) {
-                    self.note_handed_off(next, &transaction, size_bytes, message_id, via);
-                    return accepted(&transaction);
-                }
-                match mode {
-                    Mode::All => self.refuse_all(next, &transaction, &replies),
-                    Mode::Each => {
-                        transaction.keep_refused(&replies);
-                        let key = next.draw_key();
-                        self.keep_content(transaction, content, Some(key), message_id, via)
-                            .await
-                    }
-                }
+                self.note_handed_off(next, &transaction, size_bytes, message_id, via);
+                return accepted(&transaction);
             }
-            Answer::NotTried | Answer::Unknown => {
-                let reply = self
-                    .keep_content(transaction, content, Some(key), message_id, via)
-                    .await;
-                if !reply.is_positive() {
-                    // The client keeps it: whatever the next instance has is RFC 1047's duplicate.
-                    next.settle(&key);
-                }
-                reply
+            (Then::Refuse, Answer::Replies(replies)) => {
+                next.settle(&key);
+                return self.refuse_all(next, &transaction, replies);
             }
+            (Then::KeepRest, Answer::Replies(replies)) => {
+                next.settle(&key);
+                transaction.keep_refused(replies);
+                next.draw_key()
+            }
+            (Then::Keep | Then::KeepRest | Then::Refuse, _) => key,
+        };
+        let reply = self
+            .keep_content(transaction, content, Some(key), message_id, via)
+            .await;
+        if !reply.is_positive() {
+            // The client keeps it: whatever the next instance has is RFC 1047's duplicate.
+            next.settle(&key);
         }
+        reply
     }
 
     /// Mail from outside was refused in part after its data: its client learns at its next try,
@@ -255,7 +260,8 @@ impl Intake {
     fn not_committed(&self, error: &CommitError) -> Reply {
         match error {
             CommitError::Full => table::STORAGE_FULL.reply(),
-            CommitError::KeyKnown | CommitError::KeysFull => table::HANDOFF_PENDING.reply(),
+            // The next try, under the same key, is answered from the record.
+            CommitError::KeyKnown | CommitError::KeysFull => table::TRY_AGAIN.reply(),
             CommitError::TooLarge => table::TOO_BIG.reply(),
             CommitError::Closed => table::SHUTTING_DOWN_LATE.reply(),
             CommitError::Failed(_) | CommitError::Unknown => {
@@ -334,6 +340,38 @@ impl Intake {
             trace,
             what,
         });
+    }
+}
+
+/// What a front does with a message once the next instance has spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The next instance has all of it.
+    Acknowledge,
+    /// Whether the next instance has it is not known, or it could not store it: the same set of
+    /// recipients is tried again under the same key.
+    Keep,
+    /// The next instance has a part of it: the rest is another set.
+    KeepRest,
+    /// The next instance has nothing, and will not have it as it is.
+    Refuse,
+}
+
+fn then(mode: Mode, replies: &[Reply]) -> Then {
+    let n_taken = replies.iter().filter(|reply| reply.is_positive()).count();
+    // Said after the data by an instance that cannot store: its state, and no word on recipients.
+    let cannot_store = [
+        table::SHUTTING_DOWN_LATE.reply(),
+        table::STORAGE_FAILED.reply(),
+        table::STORAGE_FULL.reply(),
+        table::TRY_AGAIN.reply(),
+    ];
+    match mode {
+        _ if n_taken == replies.len() => Then::Acknowledge,
+        Mode::Each if n_taken > 0 => Then::KeepRest,
+        Mode::Each => Then::Keep,
+        Mode::All if replies.iter().all(|reply| cannot_store.contains(reply)) => Then::Keep,
+        Mode::All => Then::Refuse,
     }
 }
 

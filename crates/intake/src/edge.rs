@@ -18,7 +18,7 @@ use smtp::server::{Committed, Event, MailCommand, RcptCommand};
 use spool::{IndexSet, KeyState};
 use tokio::sync::watch;
 
-use crate::accept::Intake;
+use crate::accept::{Current, Intake};
 use crate::body::Body;
 use crate::recipients::parse_question;
 use crate::transaction::{Handed, Transaction};
@@ -62,13 +62,14 @@ const EPOCHS_MAX: usize = 1024;
 pub async fn serve_edge(
     connection: ServerConnection,
     peer: EdgePeer,
-    intake: Arc<Intake>,
+    current: Current,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut session = EdgeSession {
         connection,
         peer,
-        intake,
+        intake: current(),
+        current,
         transaction: None,
         epoch: None,
     };
@@ -90,6 +91,8 @@ pub async fn serve_edge(
 struct EdgeSession {
     connection: ServerConnection,
     peer: EdgePeer,
+    current: Current,
+    /// As of the last MAIL or question.
     intake: Arc<Intake>,
     transaction: Option<Transaction>,
     /// The sender's spool and its epoch, as named at the beginning.
@@ -143,6 +146,7 @@ impl EdgeSession {
     }
 
     fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
+        self.intake = (self.current)();
         let Some(text) = command.edge.take() else {
             return self.violation("MAIL without XPOSTERN");
         };
@@ -171,7 +175,7 @@ impl EdgeSession {
                     .gate
                     .admits(key, parameters.lowest_unsettled, epoch)
             {
-                return Err(table::HANDOFF_PENDING.reply());
+                return Err(table::TRY_AGAIN.reply());
             }
             self.intake
                 .spool
@@ -220,6 +224,7 @@ impl EdgeSession {
     }
 
     async fn verify(&mut self, argument: &str) -> Reply {
+        self.intake = (self.current)();
         if let Some(list) = argument.strip_prefix("epochs=") {
             return self.connected(list);
         }
@@ -239,8 +244,11 @@ impl EdgeSession {
         let Some((sender, epochs)) = parse_epochs(list) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        self.epoch = Some((sender, self.intake.gate.connected(sender, &epochs)));
-        self.intake.spool.forget_epochs(sender, &epochs);
+        let Some((own, live)) = self.intake.gate.connected(sender, &epochs) else {
+            return table::TRY_AGAIN.reply();
+        };
+        self.epoch = Some((sender, own));
+        self.intake.spool.forget_epochs(sender, &live);
         table::OK.reply()
     }
 
@@ -282,9 +290,10 @@ impl EdgeSession {
                         // Whatever comes of it shows in the next look.
                         let _ = commit.await;
                     }
-                    // The first copy failed after this one's recipients were taken on its word.
+                    // The first copy failed after this one's recipients were taken on its word. Its
+                    // record may show up in recovery all the same, so the key must stay.
                     KeyState::Unknown if handed.repeated => {
-                        return Committed::All(table::HANDOFF_PENDING.reply());
+                        return Committed::All(table::TRY_AGAIN.reply());
                     }
                     KeyState::Unknown => break,
                 }

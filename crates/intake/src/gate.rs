@@ -2,9 +2,10 @@
 //!
 //! A handoff in doubt is repeated over another connection. If the first copy is still unread in
 //! the old one, it may be read after the repetition was stored, settled and forgotten. Its number
-//! is below the lowest unsettled one by then, or its connection belongs to an earlier process of
-//! the sender: either way it must not be stored again.
+//! is below the lowest unsettled one by then, or its epoch is not in doubt any more, or its
+//! connection belongs to an earlier process of the sender: it must not be stored again.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,21 +23,44 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct State {
     lowest: HashMap<(SpoolId, u64), u64>,
-    newest_epoch: HashMap<SpoolId, u64>,
+    senders: HashMap<SpoolId, Sender>,
+}
+
+/// What a sender said of its epochs.
+#[derive(Debug)]
+struct Sender {
+    /// Its own.
+    newest: u64,
+    /// Those that are still in doubt, its own among them. Once one is not, it never is again.
+    live: Vec<u64>,
 }
 
 impl Gate {
-    /// The sender named its live epochs on a new connection; the last is its own.
-    /// Returns that epoch, by which later handoffs of the connection are judged.
-    pub(crate) fn connected(&self, sender: SpoolId, epochs: &[u64]) -> u64 {
-        let newest = epochs.iter().copied().max().unwrap_or(0);
+    /// The sender named its live epochs on a new connection; the highest is its own, by which later
+    /// handoffs of the connection are judged. Returns it and the epochs that are still live by all
+    /// that was heard; `None` for a list of an earlier process, which was read late.
+    pub(crate) fn connected(&self, sender: SpoolId, epochs: &[u64]) -> Option<(u64, Vec<u64>)> {
+        let newest = *epochs.iter().max()?;
         let mut state = self.state();
-        state
-            .lowest
-            .retain(|(spool, epoch), _| *spool != sender || epochs.contains(epoch));
-        let known = state.newest_epoch.entry(sender).or_insert(newest);
-        *known = newest.max(*known);
-        newest
+        let State { lowest, senders } = &mut *state;
+        if senders.len() >= EPOCHS_MAX && !senders.contains_key(&sender) {
+            return None;
+        }
+        let known = senders.entry(sender).or_insert_with(|| Sender {
+            newest,
+            live: epochs.to_vec(),
+        });
+        match newest.cmp(&known.newest) {
+            Ordering::Less => return None,
+            // Of two lists of one process, either may be read first.
+            Ordering::Equal => known.live.retain(|epoch| epochs.contains(epoch)),
+            Ordering::Greater => {
+                known.newest = newest;
+                known.live = epochs.to_vec();
+            }
+        }
+        lowest.retain(|(spool, epoch), _| *spool != sender || known.live.contains(epoch));
+        Some((newest, known.live.clone()))
     }
 
     /// Whether a handoff under `key`, over a connection of `connection_epoch`, is still wanted.
@@ -48,11 +72,10 @@ impl Gate {
         connection_epoch: u64,
     ) -> bool {
         let mut state = self.state();
-        if state
-            .newest_epoch
-            .get(&key.sender)
-            .is_some_and(|&newest| newest > connection_epoch)
-        {
+        let wanted = state.senders.get(&key.sender).is_some_and(|sender| {
+            sender.newest == connection_epoch && sender.live.contains(&key.epoch)
+        });
+        if !wanted {
             return false;
         }
         if state.lowest.len() >= EPOCHS_MAX && !state.lowest.contains_key(&(key.sender, key.epoch))
@@ -103,9 +126,23 @@ mod tests {
     #[test]
     fn a_connection_of_an_earlier_process_is_not_heard_any_more() {
         let gate = Gate::default();
-        let old = gate.connected(SENDER, &[3]);
-        let new = gate.connected(SENDER, &[3, 4]);
-        assert!(!gate.admits(&key(3, 5), 5, old));
-        assert!(gate.admits(&key(3, 5), 5, new), "the repetition is");
+        assert_eq!(gate.connected(SENDER, &[3]), Some((3, vec![3])));
+        assert_eq!(gate.connected(SENDER, &[3, 4]), Some((4, vec![3, 4])));
+        assert!(!gate.admits(&key(3, 5), 5, 3));
+        assert!(gate.admits(&key(3, 5), 5, 4), "the repetition is");
+        let late = gate.connected(SENDER, &[3]);
+        assert_eq!(late, None, "its list must not make us forget epoch 4");
+    }
+
+    #[test]
+    fn an_epoch_that_was_settled_does_not_come_in_again() {
+        let gate = Gate::default();
+        gate.connected(SENDER, &[3, 4]);
+        assert!(gate.admits(&key(3, 5), 5, 4));
+        gate.connected(SENDER, &[4]);
+        assert!(!gate.admits(&key(3, 5), 5, 4));
+        let read_late = gate.connected(SENDER, &[3, 4]);
+        assert_eq!(read_late, Some((4, vec![4])));
+        assert!(!gate.admits(&key(3, 5), 5, 4));
     }
 }

@@ -25,7 +25,7 @@ mod session;
 mod trace_field;
 mod transaction;
 
-pub use accept::{Intake, Onward, Queued};
+pub use accept::{Current, Intake, Onward, Queued};
 pub use admission::{Admission, Bounds, Place};
 pub use body::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
 pub use edge::{Claims, EdgePeer, serve_edge};

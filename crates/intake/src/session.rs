@@ -15,7 +15,7 @@ use smtp::server::{
 };
 use tokio::sync::watch;
 
-use crate::accept::{Intake, Way};
+use crate::accept::{Current, Intake, Way};
 use crate::body::Body;
 use crate::trace_field::received;
 use crate::transaction::Transaction;
@@ -53,13 +53,14 @@ pub struct Visitor {
 pub async fn serve(
     connection: ServerConnection,
     visitor: Visitor,
-    intake: Arc<Intake>,
+    current: Current,
     stopping: watch::Receiver<bool>,
 ) {
     let session = Session {
         connection,
         visitor,
-        intake,
+        intake: current(),
+        current,
         origin: None,
         transaction: None,
         forwarded: None,
@@ -70,6 +71,8 @@ pub async fn serve(
 struct Session {
     connection: ServerConnection,
     visitor: Visitor,
+    current: Current,
+    /// As of the last MAIL.
     intake: Arc<Intake>,
     /// Whose mail the client brings, or why it may bring none; known from the first MAIL on.
     origin: Option<Result<Origin, &'static Row>>,
@@ -155,6 +158,7 @@ impl Session {
 
     fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
         let arrived = self.connection.clock().timestamp();
+        self.intake = (self.current)();
         self.forwarded = command.xforward.take();
         let origin = match self.origin() {
             Ok(origin) => origin,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Claims, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward, Queued, Recipients, Standing,
-    Visitor, serve, serve_edge,
+    Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward, Queued, Recipients,
+    Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -194,8 +194,18 @@ impl Instance {
             tls: None,
         };
         let connection = self.connection(stream, Dialect::Smtp);
-        let (intake, stopping) = (Arc::clone(&self.intake), self.stop.subscribe());
-        tokio::spawn(serve(connection, Visitor { peer, entry }, intake, stopping));
+        let visitor = Visitor { peer, entry };
+        tokio::spawn(serve(
+            connection,
+            visitor,
+            self.current(),
+            self.stop.subscribe(),
+        ));
+    }
+
+    fn current(&self) -> Current {
+        let intake = Arc::clone(&self.intake);
+        Arc::new(move || Arc::clone(&intake))
     }
 
     /// Another instance, played by the test.
@@ -208,12 +218,11 @@ impl Instance {
     fn receive(&self, stream: Stream, claims: Claims) {
         let name: InstanceName = "front".parse().unwrap();
         let connection = self.connection(stream, Dialect::Edge);
-        let (intake, cutting) = (Arc::clone(&self.intake), self.stop.subscribe());
         tokio::spawn(serve_edge(
             connection,
             EdgePeer { name, claims },
-            intake,
-            cutting,
+            self.current(),
+            self.stop.subscribe(),
         ));
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use handoff::EdgeReceiver;
-use intake::{Admission, Bounds, EdgePeer, Entry, Intake, Visitor, serve, serve_edge};
+use intake::{Admission, Bounds, Current, EdgePeer, Entry, Intake, Visitor, serve, serve_edge};
 use mail::Security;
 use mail::reply::table;
 use net::tls::TlsAcceptor;
@@ -102,7 +102,7 @@ impl Hall {
             }
             return;
         };
-        let (clock, stopping) = (self.clock, self.stopping.clone());
+        let (clock, stopping, current) = (self.clock, self.stopping.clone(), self.current());
         in_.spawn(async move {
             let _place = place;
             let visitor = Visitor { peer, entry };
@@ -122,8 +122,14 @@ impl Hall {
                 }
                 (ListenSecurity::ImplicitTls, None) => return,
             };
-            serve(connection, visitor, Arc::clone(&sessions.intake), stopping).await;
+            serve(connection, visitor, current, stopping).await;
         });
+    }
+
+    /// What is in force, whenever it is asked for.
+    fn current(&self) -> Current {
+        let sessions = self.sessions.clone();
+        Arc::new(move || Arc::clone(&sessions.borrow().intake))
     }
 
     /// Serves the connections of one other instance until it is to leave.
@@ -146,11 +152,11 @@ impl Hall {
                 self.clock.now(),
             );
             let connection = Connection::new(stream, session, self.clock);
-            let (peer, cutting) = (peer.clone(), self.cutting.clone());
+            let (peer, cutting, current) = (peer.clone(), self.cutting.clone(), self.current());
             let counted = Counted::new(&self.n_edges);
             tokio::spawn(async move {
                 let _counted = counted;
-                serve_edge(connection, peer, Arc::clone(&sessions.intake), cutting).await;
+                serve_edge(connection, peer, current, cutting).await;
             });
         }
     }
