@@ -74,7 +74,7 @@ impl Breaker {
         }
     }
 
-    /// A handoff or probe got no answer in time, or no connection.
+    /// A handoff or question got no answer in time, or no connection.
     pub fn failed(&mut self, now: Moment) -> Option<Change> {
         let was_closed = self.state == State::Closed;
         self.state = State::Open {
@@ -84,9 +84,18 @@ impl Breaker {
     }
 
     /// A probe was answered.
-    pub fn probed(&mut self) {
+    pub fn probe_succeeded(&mut self) {
         if matches!(self.state, State::Open { .. }) {
             self.state = State::HalfOpen { trying: None };
+        }
+    }
+
+    /// A probe was not answered in time. A message that got through meanwhile knows better.
+    pub fn probe_failed(&mut self, now: Moment) {
+        if matches!(self.state, State::Open { .. }) {
+            self.state = State::Open {
+                probe_at: now + PROBE_INTERVAL,
+            };
         }
     }
 
@@ -127,7 +136,7 @@ mod tests {
         assert_eq!(breaker.failed(now), None);
         assert!(!breaker.admits(now, PATIENCE));
         assert_eq!(breaker.probe_at(), Some(now + PROBE_INTERVAL));
-        breaker.probed();
+        breaker.probe_succeeded();
         assert!(breaker.admits(now, PATIENCE));
         assert!(!breaker.admits(now, PATIENCE), "one message at a time");
         assert_eq!(breaker.succeeded(), Some(Change::Closed));
@@ -135,10 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_fails_late_does_not_open_what_a_message_closed() {
+        let mut breaker = Breaker::new();
+        breaker.failed(Moment::START);
+        breaker.succeeded();
+        breaker.probe_failed(Moment::START);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
     fn a_message_that_never_reports_back_does_not_block_the_way() {
         let mut breaker = Breaker::new();
         breaker.failed(Moment::START);
-        breaker.probed();
+        breaker.probe_succeeded();
         assert!(breaker.admits(Moment::START, PATIENCE));
         assert!(breaker.admits(Moment::START + PATIENCE * 2, PATIENCE));
     }

@@ -87,6 +87,8 @@ pub struct Next {
 struct State {
     idle: Vec<ClientConnection>,
     breaker: Breaker,
+    /// Whether a task asks for signs of life.
+    probing: bool,
     ledger: Ledger,
     questions: Questions,
 }
@@ -105,6 +107,7 @@ impl Next {
         let state = State {
             idle: Vec::new(),
             breaker: Breaker::new(),
+            probing: false,
             ledger,
             questions: Questions::new(settings.lifetimes),
         };
@@ -304,9 +307,9 @@ impl Next {
     fn failed(self: &Arc<Self>, reason: &str) {
         let (change, probe) = {
             let mut state = self.state();
-            let probing = state.breaker.probe_at().is_some();
             state.idle.clear();
-            (state.breaker.failed(self.clock.now()), !probing)
+            let change = state.breaker.failed(self.clock.now());
+            (change, !std::mem::replace(&mut state.probing, true))
         };
         if let Some(change) = change {
             (self.on_change)(change, reason);
@@ -318,19 +321,23 @@ impl Next {
 
     /// Asks for a sign of life, one question at a time, until one comes.
     async fn probe(self: Arc<Self>) {
-        while let Some(at) = self.probe_at() {
+        while let Some(at) = self.next_probe() {
             self.clock.sleep_until(at).await;
             if let Ok(Ok(connection)) = timeout(self.settings.patience, self.connect()).await {
                 self.keep(connection);
-                self.state().breaker.probed();
+                self.state().breaker.probe_succeeded();
             } else {
-                self.state().breaker.failed(self.clock.now());
+                self.state().breaker.probe_failed(self.clock.now());
             }
         }
     }
 
-    fn probe_at(&self) -> Option<Moment> {
-        self.state().breaker.probe_at()
+    /// When to probe; `None` ends the one task that does.
+    fn next_probe(&self) -> Option<Moment> {
+        let mut state = self.state();
+        let at = state.breaker.probe_at();
+        state.probing = at.is_some();
+        at
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
