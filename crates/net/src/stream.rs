@@ -24,6 +24,18 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Connects to a host by TCP: an IP address, or a name, of whose addresses the first that
+    /// answers is taken. Cancel-safe: a dropped future leaves nothing behind.
+    ///
+    /// # Errors
+    /// Those of the operating system; that of the last address where there are several.
+    pub async fn connect(host: &str, port: u16) -> io::Result<Self> {
+        let stream = TcpStream::connect((host, port)).await?;
+        // Commands are written whole; to wait for more could only delay them.
+        stream.set_nodelay(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
     /// Takes the stream out, leaving a closed one.
     #[must_use]
     pub fn take(&mut self) -> Self {

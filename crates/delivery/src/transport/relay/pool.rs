@@ -7,7 +7,6 @@ use mail::reply::table;
 use mail::{Moment, Reply, Security};
 use net::{ClientConnection, Clock, Connection, Stream};
 use smtp::client::{Client, Event};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::RelaySettings;
@@ -88,15 +87,13 @@ impl Pool {
             connect_timeout,
             ..
         } = &self.settings;
-        let connecting = TcpStream::connect((&**host, *port));
+        let connecting = Stream::connect(host, *port);
         let connected = tokio::time::timeout(*connect_timeout, connecting).await;
         let Ok(Ok(stream)) = connected else {
             return Err(table::NO_CONNECTION.reply());
         };
-        // Commands are written whole; to wait for more could only delay them.
-        let _ = stream.set_nodelay(true);
         let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
-        let mut connection = Connection::new(Stream::Tcp(stream), machine, self.clock);
+        let mut connection = Connection::new(stream, machine, self.clock);
         loop {
             match connection.next_event().await {
                 Some(Event::Ready) => {
