@@ -18,6 +18,7 @@ use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
 use spool::{Message, ReadError, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
+use crate::record::is_in_doubt;
 use crate::route::Routes;
 use crate::sweep::SWEEP_INTERVAL;
 use crate::transport::Transport;
@@ -137,7 +138,7 @@ impl Delivery {
             if let Some(key) = &stored.message.handoff {
                 adopt(key);
             }
-            let in_doubt = stored.unfinished > 0;
+            let in_doubt = stored.recipients.iter().any(|r| is_in_doubt(&stored, r));
             let due = self.clock.moment_of(stored.message.next_due);
             self.insert(&stored, due, in_doubt);
             n += 1;

@@ -248,7 +248,7 @@ impl Delivery {
             return;
         }
         for (index, state) in stored.recipients.iter().enumerate() {
-            if state.disposition != Disposition::Pending {
+            if !is_in_doubt(stored, state) {
                 continue;
             }
             let Ok(index) = u32::try_from(index) else {
@@ -261,6 +261,13 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Whether, after a crash, a recipient may already have its copy. Sites are tried at the same time:
+/// the outcome of one leaves the other ones' first attempts without a record but the acceptance.
+pub(crate) fn is_in_doubt(stored: &Stored, recipient: &RecipientState) -> bool {
+    recipient.disposition == Disposition::Pending
+        && (stored.unfinished > 0 || recipient.attempts == 0)
 }
 
 /// What is awaited before a handoff key is settled.
