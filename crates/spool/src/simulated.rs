@@ -39,8 +39,8 @@ pub enum PowerCut {
 pub enum Fault {
     /// Nothing.
     None,
-    /// This operation fails and changes nothing; a sync that fails forgets what it should have
-    /// made durable, as the page cache of an operating system does.
+    /// This operation fails. A write that fails writes its first half; a sync that fails forgets
+    /// what it should have made durable, as the page cache of an operating system does.
     FailAt(u64),
     /// This operation and all later ones fail so.
     FailFrom(u64),
@@ -192,6 +192,11 @@ impl World {
 
     fn is_full(&self) -> bool {
         matches!(self.fault, Some(Fault::FullFrom(from)) if self.n_operations >= from)
+    }
+
+    /// Once it is, nothing changes any more.
+    const fn power_is_off(&self) -> bool {
+        matches!(self.fault, Some(Fault::PowerOffAfter(last)) if self.n_operations > last)
     }
 
     fn change(&mut self, change: Change) {
@@ -350,9 +355,15 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut world = self.disk.lock_world();
-        world.operate()?;
+        let result = world.operate();
         let mut bytes = Vec::new();
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        if result.is_err() {
+            if world.power_is_off() {
+                return result;
+            }
+            bytes.truncate(bytes.len() / 2);
+        }
         let offset = small(offset);
         let full = world.is_full();
         let node = &mut world.nodes[self.node];
@@ -361,19 +372,19 @@ impl DiskFile for SimulatedFile {
         }
         put(&mut node.written, offset, &bytes);
         node.unsynced.push((offset, bytes));
-        Ok(())
+        result
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut world = self.disk.lock_world();
         let result = world.operate();
-        let power_is_on = !matches!(world.fault, Some(Fault::PowerOffAfter(_)));
+        let power_is_off = world.power_is_off();
         let node = &mut world.nodes[self.node];
         if result.is_ok() {
             for (offset, bytes) in node.unsynced.drain(..) {
                 put(&mut node.durable, offset, &bytes);
             }
-        } else if power_is_on {
+        } else if !power_is_off {
             node.unsynced.clear();
         }
         result

@@ -4,5 +4,5 @@ mod behaviour;
 mod crash;
 mod damage;
 pub(crate) mod fixture;
-mod model;
+pub(crate) mod model;
 mod real;

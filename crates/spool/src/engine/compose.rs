@@ -240,3 +240,30 @@ fn notified_draft(mut draft: Draft, original: MessageId, left: Vec<u8>) -> Draft
     }
     draft
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Content;
+    use crate::simulated::SimulatedDisk;
+    use crate::tests::fixture::message;
+    use crate::tests::model::open;
+
+    #[test]
+    fn a_repetition_goes_before_a_change_that_was_carried_over() {
+        let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+        let promise = spool.accept(message(1, 1), Content::Bytes(Vec::new()));
+        engine.step();
+        let id = promise.wait().expect("kept");
+        let state = |unfinished| {
+            let new = MessageState::new(1);
+            MessageState { unfinished, ..new }.encode()
+        };
+        engine.carried = Some(state_draft(id, state(2), None));
+        engine.own.push_back(state_draft(id, state(1), None));
+        let _attempt = spool.attempt(id);
+        let batch = engine.compose();
+        let metas: Vec<_> = batch.drafts().iter().map(|draft| &draft.meta).collect();
+        assert_eq!(metas, [&state(1), &state(2), &state(3)]);
+    }
+}
