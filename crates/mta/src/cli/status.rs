@@ -74,7 +74,10 @@ fn instance_lines(page: &mut Page, line: &Value, now_ms: u64) {
     let mut words = process_words(&line["process"], now_ms);
     let ok = &line["ok"];
     if line["no_answer"] == json!(true) {
-        words.insert(0, "NOT ANSWERING".to_owned());
+        // One that starts cannot answer yet, and the words of its process say that it starts.
+        if line["process"]["state"] != "starting" {
+            words.insert(0, "NOT ANSWERING".to_owned());
+        }
     } else if let Some(error) = line["error"].as_str() {
         words.insert(0, format!("error: {error}"));
     } else {
@@ -196,8 +199,13 @@ mod tests {
                 "process": {"pid": 13, "state": "not answering", "not_answering_ms": 12_000},
                 "counters": {},
             }),
+            json!({
+                "instance": "submission", "role": "submission", "no_answer": true,
+                "process": {"pid": 14, "state": "starting"},
+                "counters": {},
+            }),
         ];
-        let end = json!({"asked": 2, "answered": 1, "processes": processes});
+        let end = json!({"asked": 3, "answered": 1, "processes": processes});
         let page = page(&Answer { lines, end }, 1_000_000);
         assert_eq!(
             page.text(),
@@ -211,7 +219,10 @@ output       pid 12, up 1 min, generation 2, 1 connection, 2 messages queued (1 
 input        NOT ANSWERING, pid 13, not answering, silent for 12 s
              last minute: nothing
              since control started: nothing
-1 of 2 instances answer
+submission   pid 14, starting
+             last minute: nothing
+             since control started: nothing
+1 of 3 instances answer
 "
         );
     }

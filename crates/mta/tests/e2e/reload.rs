@@ -49,6 +49,22 @@ fn a_reload_prints_a_line_an_instance_and_a_client_in_the_middle_of_data_finishe
 }
 
 #[test]
+fn a_change_of_routes_is_in_use_at_once_also_over_kept_connections() {
+    let mut system = System::embedded();
+    let mut client = system.at_input();
+    // From here on input keeps a connection to output.
+    let alice = ["alice@example.test"];
+    let reply = crate::system::give(&mut client, "a@example.org", &alice, &letter("kept"));
+    assert!(reply.starts_with("250"), "{reply}");
+    system.rewrite(|config| config.replace(r#"["alice", "bob"]"#, r#"["alice", "bob", "carol"]"#));
+    system.postern.call(&["reload"]).ok();
+    let carol = ["carol@example.test"];
+    let reply = crate::system::give(&mut client, "a@example.org", &carol, &letter("new-user"));
+    assert!(reply.starts_with("250"), "{reply}");
+    system.arrived("carol", "Subject: new-user");
+}
+
+#[test]
 fn an_error_in_the_file_changes_nothing_and_says_where_it_is_and_what_was_meant() {
     let mut system = System::embedded();
     let before = system.postern.json(&["status"]);
