@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for};
@@ -20,7 +20,7 @@ use mail::reply::table::{self, Row};
 use mail::{HandoffKey, InstanceName, MessageId, Reply, ReplyClass};
 use net::{Clock, Entropy};
 use policy::Checks;
-use spool::{AcceptedKey, CommitError, ContentFile, Message, Spool};
+use spool::{AcceptedKey, CommitError, ContentFile, DurableContent, Message, Spool};
 
 use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
@@ -407,9 +407,7 @@ impl Gathered {
         match self {
             Self::Bytes(bytes) => Ok(spool::Content::Bytes(bytes)),
             Self::File(source) => {
-                let file = Arc::into_inner(source)
-                    .ok_or_else(|| io::Error::other("content still being read"))?;
-                let committing = tokio::task::spawn_blocking(move || file.0.commit());
+                let committing = tokio::task::spawn_blocking(move || source.commit());
                 Ok(spool::Content::File(
                     committing.await.map_err(io::Error::other)??,
                 ))
@@ -418,17 +416,47 @@ impl Gathered {
     }
 }
 
-/// A large content that can be read while it is handed off.
-pub(crate) struct FileSource(pub(crate) ContentFile);
+/// A large content that can be read while it is handed off, and kept when that failed.
+pub(crate) struct FileSource {
+    // A handoff that was given up may still be reading: the commit waits for it.
+    file: Mutex<Option<ContentFile>>,
+    len: u64,
+}
+
+impl FileSource {
+    pub(crate) fn new(file: ContentFile) -> Self {
+        Self {
+            len: file.content_len(),
+            file: Mutex::new(Some(file)),
+        }
+    }
+
+    /// Makes it durable; whoever reads it afterwards fails. Blocks.
+    fn commit(&self) -> io::Result<DurableContent> {
+        let file = self.lock().take();
+        file.ok_or_else(is_kept)?.commit()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ContentFile>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Source for FileSource {
     fn len(&self) -> u64 {
-        self.0.content_len()
+        self.len
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, buffer)
+        let file = self.lock();
+        file.as_ref()
+            .ok_or_else(is_kept)?
+            .read_exact_at(offset, buffer)
     }
+}
+
+fn is_kept() -> io::Error {
+    io::Error::other("the content is no longer handed off but kept")
 }
 
 impl Transaction {

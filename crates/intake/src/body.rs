@@ -94,7 +94,7 @@ impl Body {
         match self.file.take() {
             Some((file, seen)) => {
                 let file = self.write_to(file).await?;
-                Ok((Gathered::File(Arc::new(FileSource(file))), seen))
+                Ok((Gathered::File(Arc::new(FileSource::new(file))), seen))
             }
             None => {
                 let seen = Seen::of(&self.gathered);
