@@ -31,6 +31,7 @@ next   = "output"
 
 [instance.input.limits]
 connections_per_client = 500
+answer_timeout         = "300s" # a slow machine may need long for 50 large messages
 
 [instance.output]
 role = "output"
