@@ -5,17 +5,16 @@
 //! it: a segment counts as needless only when nothing in it, live or dead, is needed.
 
 mod keys;
+mod segment;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use mail::{HandoffKey, MessageId, SpoolId};
+use mail::{HandoffKey, MessageId};
 
 pub(crate) use keys::KeyTable;
+pub(crate) use segment::Segment;
 
-use crate::DiskFile;
 use crate::format::record::{self, RecordHeader};
-use crate::format::segment::{SegmentHeader, SegmentState};
 
 /// Stands for the end of a segment that is not known to be durable, while recovery has not copied
 /// forward what lies there.
@@ -50,29 +49,6 @@ struct Tomb {
     end: u32,
 }
 
-/// One segment: its file, its header, and what is needed in it.
-pub(crate) struct Segment {
-    pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) header: SegmentHeader,
-    /// Messages with a copy here, and those that ended or changed here: where to look when the
-    /// segment is emptied or retired.
-    copies: Vec<MessageId>,
-    states: Vec<MessageId>,
-    ends: Vec<MessageId>,
-    /// How far the lists, one behind the other, were gone through to empty the segment.
-    cursor: usize,
-    /// Live messages, live states and pins here.
-    n_live: u32,
-    n_pins: u32,
-    pub(crate) live_bytes: u64,
-    /// The highest number of each sender and epoch with a key here.
-    keys: HashMap<(SpoolId, u64), u64>,
-    /// A sync failed: its header is not written any more, it is deleted when needless.
-    pub(crate) failed: bool,
-    /// Holds octets that are damaged and not in quarantine, or could not be moved.
-    pub(crate) keep: bool,
-}
-
 /// The books of one spool.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -86,38 +62,6 @@ pub(crate) struct Ledger {
     content_file_bytes: u64,
     /// Segments that became needless; whether they still are has to be asked.
     idle: Vec<u32>,
-}
-
-impl Segment {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, header: SegmentHeader) -> Self {
-        Self {
-            file,
-            header,
-            copies: Vec::new(),
-            states: Vec::new(),
-            ends: Vec::new(),
-            cursor: 0,
-            n_live: 0,
-            n_pins: 0,
-            live_bytes: 0,
-            keys: HashMap::new(),
-            failed: false,
-            keep: false,
-        }
-    }
-
-    pub(crate) fn is_free(&self) -> bool {
-        self.header.state == SegmentState::Free && !self.failed
-    }
-
-    pub(crate) const fn is_needless(&self) -> bool {
-        self.n_live == 0 && self.n_pins == 0
-    }
-
-    /// What it would cost to empty it.
-    pub(crate) const fn weight(&self) -> u64 {
-        self.live_bytes + self.n_pins as u64 * record::LEN as u64
-    }
 }
 
 impl Ledger {

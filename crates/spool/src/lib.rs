@@ -28,6 +28,7 @@ mod recover;
 mod shared;
 pub mod simulated;
 mod spool;
+mod usage;
 
 pub use commit::{Commit, CommitError};
 pub use content::{ContentFile, DurableContent, ReadError, Reader};
@@ -35,7 +36,8 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use index_set::IndexSet;
 pub use message::{AcceptedKey, Content, Ending, Message, Progress, RecipientState, Stored};
 pub use open::{Note, OpenError, Options, Recovery};
-pub use spool::{KeyState, Spool, Stats, Usage};
+pub use spool::{KeyState, Spool};
+pub use usage::{Stats, Usage};
 
 #[cfg(test)]
 mod tests;
