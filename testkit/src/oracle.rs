@@ -168,15 +168,14 @@ impl Judgement {
             (Fate::Refused, [_, ..]) => self.unasked.push(name()),
             (Fate::Acknowledged | Fate::Unknown, [first, rest @ ..]) => {
                 // Only a delivery may be repeated: the second copy is of the same journey.
-                let excused = rest.iter().all(|copy| copy.trace == first.trace)
-                    && first.place == Place::Remote
-                    && announced.contains(&first.trace);
-                if excused {
-                    self.announced += rest.len();
-                } else {
-                    let traces: Vec<&str> = copies.iter().map(|c| c.trace.as_str()).collect();
-                    self.doubled
-                        .push(format!("{}: {}", name(), traces.join(" ")));
+                let excused = first.place == Place::Remote
+                    && rest.iter().all(|copy| copy.trace == first.trace);
+                let traces: Vec<&str> = copies.iter().map(|c| c.trace.as_str()).collect();
+                let found = format!("{}: {}", name(), traces.join(" "));
+                match (excused, announced.contains(&first.trace)) {
+                    (true, true) => self.announced += rest.len(),
+                    (true, false) => self.unannounced.push(found),
+                    (false, _) => self.doubled.push(found),
                 }
             }
         }
