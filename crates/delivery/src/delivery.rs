@@ -8,13 +8,13 @@
 //! The envelope of a message is kept in memory only for its first attempt, and of no more than
 //! [`FRESH_MAX`] messages; all others are read from the spool when they are due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mail::event::{About, Event, Sink, What};
-use mail::{Disposition, MessageId, Moment, Timestamp};
+use mail::{Disposition, HandoffKey, MessageId, Moment, Timestamp};
 use net::{Clock, Entropy};
-use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
+use queue::{ClockWatch, Job, Lifetime, Queue};
 use spool::{Message, ReadError, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
@@ -56,6 +56,11 @@ pub struct Delivery {
 pub(crate) struct State {
     pub(crate) queue: Queue,
     pub(crate) messages: BTreeMap<MessageId, Entry>,
+    /// Under which key a message is handed on now, where that changed since it was queued: a
+    /// reader of the spool may not see the latest record yet.
+    pub(crate) keys: BTreeMap<MessageId, Option<HandoffKey>>,
+    /// Messages that an operator's command is changing; they have no jobs meanwhile.
+    pub(crate) aside: BTreeSet<MessageId>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock_watch: ClockWatch,
     n_fresh: usize,
@@ -106,6 +111,8 @@ impl Delivery {
         let state = State {
             queue: Queue::new(parts.queue),
             messages: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            aside: BTreeSet::new(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
             n_fresh: 0,
@@ -130,7 +137,7 @@ impl Delivery {
     pub fn recover(
         self: &Arc<Self>,
         recovery: &Recovery,
-        mut adopt: impl FnMut(&mail::HandoffKey),
+        mut adopt: impl FnMut(&HandoffKey),
     ) -> Result<usize, ReadError> {
         let mut n = 0;
         for stored in recovery.messages() {
@@ -140,7 +147,7 @@ impl Delivery {
             }
             let in_doubt = stored.recipients.iter().any(|r| is_in_doubt(&stored, r));
             let due = self.clock.moment_of(stored.message.next_due);
-            self.insert(&stored, due, in_doubt);
+            self.insert(&stored, due, in_doubt, None);
             n += 1;
         }
         Ok(n)
@@ -156,15 +163,7 @@ impl Delivery {
             unfinished: 0,
             content_len,
         });
-        self.insert(&stored, self.clock.now(), false);
-        let mut state = self.state();
-        if state.n_fresh < FRESH_MAX
-            && let Some(entry) = state.messages.get_mut(&id)
-        {
-            entry.fresh = Some(stored);
-            state.n_fresh += 1;
-        }
-        drop(state);
+        self.insert(&stored, self.clock.now(), false, Some(&stored));
         self.start_due();
     }
 
@@ -244,7 +243,13 @@ impl Delivery {
     }
 
     /// Puts a message's open recipients into the queue, one job a site.
-    fn insert(self: &Arc<Self>, stored: &Stored, due: Moment, in_doubt: bool) {
+    fn insert(
+        self: &Arc<Self>,
+        stored: &Stored,
+        due: Moment,
+        in_doubt: bool,
+        fresh: Option<&Arc<Stored>>,
+    ) {
         let now = self.clock.now();
         let mut state = self.state();
         let settings = Arc::clone(&state.settings);
@@ -257,13 +262,15 @@ impl Delivery {
         let count = |wanted: fn(&spool::RecipientState) -> bool| {
             u32::try_from(open().filter(|(s, _)| wanted(s)).count()).unwrap_or(u32::MAX)
         };
+        let fresh = fresh.filter(|_| state.n_fresh < FRESH_MAX).cloned();
+        state.n_fresh += usize::from(fresh.is_some());
         let entry = Entry {
             n_open: count(|_| true),
             n_held: count(|s| s.disposition == Disposition::Held),
             n_deferred: count(|s| s.disposition == Disposition::Pending && s.attempts > 0),
             size_bytes: stored.content_len,
             arrived: stored.message.provenance.arrived,
-            fresh: None,
+            fresh,
             in_doubt,
         };
         state.messages.insert(stored.id, entry);
@@ -285,11 +292,11 @@ impl Delivery {
         }
     }
 
-    /// Queues one recipient's job at another site than the one it was tried at.
+    /// Queues a job for recipients that are to be tried again.
     pub(crate) fn insert_at(&self, stored: &Stored, site: &str, due: Moment) {
         let now = self.clock.now();
         let mut state = self.state();
-        let site: SiteId = state.queue.site(now, site);
+        let site = state.queue.site(now, site);
         let job = Job {
             id: stored.id,
             site,
@@ -306,6 +313,7 @@ impl Delivery {
         if let Some(entry) = state.messages.remove(&id) {
             state.n_fresh -= usize::from(entry.fresh.is_some());
         }
+        state.keys.remove(&id);
         state.queue.remove(now, queue::Which::Message(id));
     }
 
@@ -390,7 +398,7 @@ pub(crate) fn site_name(transport: Result<&Arc<Transport>, mail::Reply>) -> Box<
 }
 
 /// Whose turn an attempt for this message counts as.
-fn fairness_key(stored: &Stored) -> u64 {
+pub(crate) fn fairness_key(stored: &Stored) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
 
     let mut hasher = DefaultHasher::new();

@@ -1,59 +1,15 @@
 //! Notifications of failure: made, and committed together with the end of what they report on.
 
-use std::sync::Arc;
-
 use mail::dsn::{self, Action, Fate, Original, Report};
-use mail::event::What;
 use mail::{HandoffKey, Reply};
-use spool::{Content, Ending, Message, Stored};
+use spool::{Message, Stored};
 
 use crate::delivery::{Delivery, Settings};
-use crate::record::Committing;
 use crate::transport::Transport;
 
 impl Delivery {
-    /// Records `ending` together with a notification about `failed`, where the sender is to have
-    /// one; without one where not.
-    pub(crate) async fn notify(
-        self: &Arc<Self>,
-        stored: &Stored,
-        ending: Ending,
-        failed: &[(u32, Reply)],
-        settings: &Settings,
-    ) -> Committing {
-        let Some((message, content)) = self.notification(stored, failed, settings).await else {
-            return Committing::Outcome(match ending {
-                Ending::Done => self.spool.done(stored.id),
-                Ending::Progress(progress) => self.spool.progress(stored.id, progress),
-            });
-        };
-        let len = content.len() as u64;
-        let content = Content::Bytes(content);
-        match self
-            .spool
-            .notify(stored.id, ending, message.clone(), content)
-            .await
-        {
-            Ok(id) => {
-                if let Some(to) = stored.message.envelope.sender.mailbox() {
-                    let notification = message.provenance.trace;
-                    let about = stored.message.provenance.trace;
-                    self.emit(
-                        Some(about),
-                        What::Notified {
-                            notification,
-                            to: to.clone(),
-                        },
-                    );
-                }
-                self.queued(id, message, len);
-                Committing::Notification(Ok(()))
-            }
-            Err(e) => Committing::Notification(Err(e.to_string())),
-        }
-    }
-
-    async fn notification(
+    /// A notification about `failed` to the sender, where it is to have one.
+    pub(crate) async fn notification(
         &self,
         stored: &Stored,
         failed: &[(u32, Reply)],

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use mail::event::What;
 use mail::reply::table;
-use mail::{Disposition, MessageId, Moment, Outcome, Reply, Timestamp};
+use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
 use queue::Stage;
-use spool::{Commit, Ending, Progress, RecipientState, Stored};
+use spool::{CommitError, Content, Ending, Message, Progress, RecipientState, Stored};
 
-use crate::delivery::{Delivery, Settings};
-use crate::transport::Transport;
+use crate::delivery::{Delivery, Settings, State};
+use crate::transport::{Handoff, Transport};
 
 /// What came of one recipient at one attempt.
 pub(crate) struct Tried {
@@ -34,6 +34,16 @@ struct Changes {
     n_deferred_before: u32,
 }
 
+/// An attempt that is over, to be recorded.
+struct Record<'a> {
+    stored: &'a Stored,
+    tried: Vec<Tried>,
+    changes: Changes,
+    next_due: Timestamp,
+    /// The next instance, where there is one.
+    next: Option<&'a Handoff>,
+}
+
 impl Delivery {
     /// Records the outcomes. Returns when the recipients that are left are due again; `None` when
     /// none of these is.
@@ -51,107 +61,174 @@ impl Delivery {
             .max()
             .unwrap_or(1);
         let delay = settings.backoff.delay(attempts_max, self.entropy.u64());
-        let next_due =
-            settings
-                .lifetime
-                .next_attempt(stored.message.provenance.arrived, now, delay);
-        let changes = self.judge(stored, &tried, expired, next_due);
-        let (due, pending) = (self.clock.moment_of(next_due), changes.n_pending > 0);
-        let handoff = next_key(stored, &tried, &changes);
-        let ended = self.count(stored.id, &changes);
-        let progress = Progress {
-            recipients: changes.states,
+        let arrived = stored.message.provenance.arrived;
+        let next_due = settings.lifetime.next_attempt(arrived, now, delay);
+        let mut record = Record {
+            changes: judge(stored, &tried, expired),
+            stored,
+            tried,
             next_due,
-            handoff,
+            next: settings.routes.handoff(),
         };
-        let commit = if changes.failed.is_empty() {
-            Committing::Outcome(match ended {
-                true => self.spool.done(stored.id),
-                false => self.spool.progress(stored.id, progress),
-            })
-        } else {
-            let ending = if ended {
-                Ending::Done
-            } else {
-                Ending::Progress(progress)
-            };
-            self.notify(stored, ending, &changes.failed, settings).await
+        let notification = self
+            .notification(stored, &record.changes.failed, settings)
+            .await;
+        let ended = match notification {
+            None => self.commit(&record).await,
+            Some(made) => match self.commit_with(&record, made).await {
+                Ok(ended) => ended,
+                Err(e) => {
+                    self.alarm(&format!(
+                        "a notification about message {} could not be kept and will be tried \
+                         again: {e}",
+                        stored.id
+                    ));
+                    record.changes.put_off_failures();
+                    self.commit(&record).await
+                }
+            },
         };
         if ended {
             self.forget(stored.id);
         } else {
             self.drop_fresh(stored.id);
         }
-        self.settle_later(commit, &tried, stored, handoff);
-        pending.then_some(due)
+        (record.changes.n_pending > 0).then(|| self.clock.moment_of(next_due))
+    }
+
+    /// Makes the outcomes durable. What is left to do is read from the spool at the next attempt,
+    /// so that is waited for; nobody waits for the end of a message. True when that is it.
+    async fn commit(self: &Arc<Self>, record: &Record<'_>) -> bool {
+        let id = record.stored.id;
+        // One step, so that records are in the order of what they say.
+        let (ended, settled, committing) = {
+            let mut state = self.state();
+            let (handoff, settled) = state.next_key(record);
+            if state.count(id, &record.changes) {
+                (true, settled.or(handoff), self.spool.done(id))
+            } else {
+                let progress = record.progress(handoff);
+                (false, settled, self.spool.progress(id, progress))
+            }
+        };
+        self.tell_all(record);
+        if !ended {
+            let committed = committing.await;
+            self.settle(record.next, settled, committed, id);
+        } else if let (Some(next), Some(_)) = (record.next.cloned(), settled) {
+            let delivery = Arc::clone(self);
+            tokio::spawn(async move {
+                let committed = committing.await;
+                delivery.settle(Some(&next), settled, committed, id);
+            });
+        }
+        ended
+    }
+
+    /// Makes the outcomes durable, and with them the notification about the failed ones.
+    async fn commit_with(
+        self: &Arc<Self>,
+        record: &Record<'_>,
+        (message, content): (Message, Vec<u8>),
+    ) -> Result<bool, CommitError> {
+        let id = record.stored.id;
+        let content_len = content.len() as u64;
+        let (known, drawn, settled, is_last, committing) = {
+            let mut state = self.state();
+            let known = state.keys.get(&id).copied();
+            let (handoff, settled) = state.next_key(record);
+            let is_last = state.n_open(id) <= record.changes.n_closed;
+            let ending = if is_last {
+                Ending::Done
+            } else {
+                Ending::Progress(record.progress(handoff))
+            };
+            let content = Content::Bytes(content);
+            let drawn = handoff.filter(|_| settled.is_some());
+            let settled = if is_last {
+                settled.or(handoff)
+            } else {
+                settled
+            };
+            let committing = self.spool.notify(id, ending, message.clone(), content);
+            (known, drawn, settled, is_last, committing)
+        };
+        let notification = match committing.await {
+            Ok(notification) => notification,
+            Err(e) => {
+                self.state().restore_key(id, known);
+                let unused = [drawn, message.handoff].into_iter().flatten();
+                unused.for_each(|key| self.settle(record.next, Some(key), Ok(()), id));
+                return Err(e);
+            }
+        };
+        self.tell_all(record);
+        self.tell_notified(record.stored, &message);
+        self.queued(notification, message, content_len);
+        let ended = self.state().count(id, &record.changes);
+        self.settle(record.next, settled, Ok(()), id);
+        if ended && !is_last {
+            // The other recipients ended while this record was on its way.
+            drop(self.spool.done(id));
+        }
+        Ok(ended)
+    }
+
+    /// The outcome under a key is on stable storage: the next instance may forget it.
+    fn settle(
+        &self,
+        next: Option<&Handoff>,
+        key: Option<HandoffKey>,
+        committed: Result<(), CommitError>,
+        id: MessageId,
+    ) {
+        match (committed, next, key) {
+            (Ok(()), Some(next), Some(key)) => next.settle(&key),
+            (Ok(()), _, _) => {}
+            (Err(e), _, _) => self.alarm(&format!(
+                "what an attempt for message {id} came to is not recorded: {e}"
+            )),
+        }
     }
 
     fn has_expired(&self, stored: &Stored, settings: &Settings, now: Timestamp) -> bool {
-        let mut state = self.state();
+        let arrived = stored.message.provenance.arrived;
+        self.trusts_clock() && settings.lifetime.stage(arrived, now) == Stage::Expired
+    }
+
+    /// Whether the clock on the wall has been steady, so that mail may expire by it.
+    pub(crate) fn trusts_clock(&self) -> bool {
         let moment = self.clock.now();
-        let jumped = state.clock_watch.observe(moment, now).is_some();
-        let trusted = state.clock_watch.is_trusted(moment);
-        drop(state);
+        let (jumped, trusted) = {
+            let mut state = self.state();
+            let jump = state.clock_watch.observe(moment, self.now());
+            (jump.is_some(), state.clock_watch.is_trusted(moment))
+        };
         if jumped {
             self.alarm("the clock jumped: nothing expires until it has been steady for a while");
         }
-        let arrived = stored.message.provenance.arrived;
-        trusted && settings.lifetime.stage(arrived, now) == Stage::Expired
+        trusted
     }
 
-    /// What each outcome means for its recipient, told as an event.
-    fn judge(
-        &self,
-        stored: &Stored,
-        tried: &[Tried],
-        expired: bool,
-        next_due: Timestamp,
-    ) -> Changes {
-        let mut changes = Changes {
-            states: Vec::with_capacity(tried.len()),
-            failed: Vec::new(),
-            n_closed: 0,
-            n_pending: 0,
-            n_held: 0,
-            n_deferred_before: 0,
-        };
-        for t in tried {
-            let attempts = attempts(stored, t.index) + 1;
-            changes.n_deferred_before += u32::from(attempts > 1);
-            let reply = t.outcome.reply().clone();
-            let (disposition, last) = match &t.outcome {
-                Outcome::Deferred(_) if expired => (Disposition::Failed, expiry_reply(&reply)),
-                Outcome::Deferred(_) => (Disposition::Pending, reply),
-                Outcome::Delivered(_) => (Disposition::Delivered, reply),
-                Outcome::Failed(_) => (Disposition::Failed, reply),
-                Outcome::Held(_) => (Disposition::Held, reply),
-            };
-            changes.n_closed += u32::from(disposition.is_final());
-            changes.n_pending += u32::from(disposition == Disposition::Pending);
-            changes.n_held += u32::from(disposition == Disposition::Held);
-            if disposition == Disposition::Failed {
-                changes.failed.push((t.index, last.clone()));
-            }
-            self.tell(stored, t, attempts, disposition, &last, next_due);
-            let state = RecipientState {
-                disposition,
-                attempts,
-                reply: Some(last),
-            };
-            changes.states.push((t.index, state));
+    fn tell_all(&self, record: &Record<'_>) {
+        for (tried, (_, state)) in record.tried.iter().zip(&record.changes.states) {
+            self.tell(record.stored, tried, state, record.next_due);
         }
-        changes
     }
 
-    fn tell(
-        &self,
-        stored: &Stored,
-        tried: &Tried,
-        attempts: u32,
-        disposition: Disposition,
-        reply: &Reply,
-        next_due: Timestamp,
-    ) {
+    fn tell_notified(&self, stored: &Stored, message: &Message) {
+        let Some(to) = stored.message.envelope.sender.mailbox() else {
+            return;
+        };
+        let what = What::Notified {
+            notification: message.provenance.trace,
+            to: to.clone(),
+        };
+        self.emit(Some(stored.message.provenance.trace), what);
+    }
+
+    fn tell(&self, stored: &Stored, tried: &Tried, state: &RecipientState, next_due: Timestamp) {
+        let (attempts, disposition) = (state.attempts, state.disposition);
         if let (Transport::Handoff(next), Disposition::Delivered) = (&*tried.transport, disposition)
         {
             self.tell_handed_off(stored, next.name());
@@ -161,7 +238,9 @@ impl Delivery {
         let Some(about) = self.about(stored, tried.index, &transport, attempts, disposition) else {
             return;
         };
-        let reply = reply.clone();
+        let Some(reply) = state.reply.clone() else {
+            return;
+        };
         let what = match disposition {
             Disposition::Delivered => What::Delivered { about, reply },
             Disposition::Failed => What::Failed { about, reply },
@@ -190,50 +269,6 @@ impl Delivery {
             via: "spool".into(),
         };
         self.emit(Some(stored.message.provenance.trace), what);
-    }
-
-    /// Counts recipients where they stand now; true when none is left.
-    fn count(&self, id: MessageId, changes: &Changes) -> bool {
-        let mut state = self.state();
-        state.messages.get_mut(&id).is_none_or(|entry| {
-            entry.in_doubt = false;
-            entry.n_open = entry.n_open.saturating_sub(changes.n_closed);
-            entry.n_held += changes.n_held;
-            entry.n_deferred += changes.n_pending;
-            entry.n_deferred = entry.n_deferred.saturating_sub(changes.n_deferred_before);
-            entry.n_open == 0
-        })
-    }
-
-    /// Settles the key of a handoff once its outcome is committed, without holding up the site.
-    fn settle_later(
-        self: &Arc<Self>,
-        commit: Committing,
-        tried: &[Tried],
-        stored: &Stored,
-        kept: Option<mail::HandoffKey>,
-    ) {
-        let key = stored.message.handoff.filter(|key| kept != Some(*key));
-        let next = tried.iter().find_map(|t| match &*t.transport {
-            Transport::Handoff(next) => Some(next.clone()),
-            _ => None,
-        });
-        let (Some(key), Some(next)) = (key, next) else {
-            // Nobody waits for the record. Should it fail, so does everything after it, loudly;
-            // after a crash the recipients are tried again.
-            return;
-        };
-        let (delivery, id) = (Arc::clone(self), stored.id);
-        tokio::spawn(async move {
-            let outcome = match commit {
-                Committing::Notification(outcome) => outcome,
-                Committing::Outcome(commit) => commit.await.map_err(|e| e.to_string()),
-            };
-            match outcome {
-                Ok(()) => next.settle(&key),
-                Err(e) => delivery.alarm(&format!("the handoff of message {id} is in doubt: {e}")),
-            }
-        });
     }
 
     /// A crash cut an attempt short whose outcome nobody knows.
@@ -270,12 +305,130 @@ pub(crate) fn is_in_doubt(stored: &Stored, recipient: &RecipientState) -> bool {
         && (stored.unfinished > 0 || recipient.attempts == 0)
 }
 
-/// What is awaited before a handoff key is settled.
-pub(crate) enum Committing {
-    /// A notification was committed, or not, already.
-    Notification(Result<(), String>),
-    /// A record on its way.
-    Outcome(Commit<()>),
+impl State {
+    /// Counts recipients where they stand now; true when none is left.
+    fn count(&mut self, id: MessageId, changes: &Changes) -> bool {
+        self.messages.get_mut(&id).is_none_or(|entry| {
+            entry.in_doubt = false;
+            entry.n_open = entry.n_open.saturating_sub(changes.n_closed);
+            entry.n_held += changes.n_held;
+            entry.n_deferred += changes.n_pending;
+            entry.n_deferred = entry.n_deferred.saturating_sub(changes.n_deferred_before);
+            entry.n_open == 0
+        })
+    }
+
+    fn n_open(&self, id: MessageId) -> u32 {
+        self.messages.get(&id).map_or(0, |entry| entry.n_open)
+    }
+
+    /// The key for what is left, and the one that is settled by the record of this attempt.
+    fn next_key(&mut self, record: &Record<'_>) -> (Option<HandoffKey>, Option<HandoffKey>) {
+        let id = record.stored.id;
+        let known = self.keys.get(&id).copied();
+        let key = known.unwrap_or(record.stored.message.handoff);
+        let next = key.and_then(|_| record.tried.iter().find_map(Tried::handoff));
+        let (kept, settled) = match next {
+            // Other recipients were tried: those of the handoff are still in doubt under their key.
+            None => (key, None),
+            Some(_) if record.changes.n_pending == 0 => (None, key),
+            Some(next) if record.is_other_set() => (Some(next.draw_key()), key),
+            Some(_) => (key, None),
+        };
+        if settled.is_some() {
+            self.keys.insert(id, kept);
+        }
+        (kept, settled)
+    }
+
+    fn restore_key(&mut self, id: MessageId, known: Option<Option<HandoffKey>>) {
+        match known {
+            Some(key) => self.keys.insert(id, key),
+            None => self.keys.remove(&id),
+        };
+    }
+}
+
+impl Record<'_> {
+    /// Whether the recipients that are left are not those which the key stands for: the next
+    /// instance took a part, or says that they are not in its record.
+    fn is_other_set(&self) -> bool {
+        let pending = table::HANDOFF_PENDING.reply();
+        let not_in_record = |tried: &Tried| *tried.outcome.reply() == pending;
+        self.changes.n_closed > 0 || self.tried.iter().any(not_in_record)
+    }
+
+    fn progress(&self, handoff: Option<HandoffKey>) -> Progress {
+        Progress {
+            recipients: self.changes.states.clone(),
+            next_due: self.next_due,
+            handoff,
+        }
+    }
+}
+
+impl Tried {
+    fn handoff(&self) -> Option<&Handoff> {
+        match &*self.transport {
+            Transport::Handoff(next) => Some(next),
+            Transport::Discard { .. }
+            | Transport::Error(_)
+            | Transport::Hold { .. }
+            | Transport::Maildir(_)
+            | Transport::Relay(_) => None,
+        }
+    }
+}
+
+impl Changes {
+    /// Failures whose notification cannot be kept now are found again at the next attempt.
+    fn put_off_failures(&mut self) {
+        for (_, state) in &mut self.states {
+            if state.disposition == Disposition::Failed {
+                state.disposition = Disposition::Pending;
+                self.n_closed -= 1;
+                self.n_pending += 1;
+            }
+        }
+        self.failed.clear();
+    }
+}
+
+/// What each outcome means for its recipient.
+fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
+    let mut changes = Changes {
+        states: Vec::with_capacity(tried.len()),
+        failed: Vec::new(),
+        n_closed: 0,
+        n_pending: 0,
+        n_held: 0,
+        n_deferred_before: 0,
+    };
+    for t in tried {
+        let attempts = attempts(stored, t.index) + 1;
+        changes.n_deferred_before += u32::from(attempts > 1);
+        let reply = t.outcome.reply().clone();
+        let (disposition, last) = match &t.outcome {
+            Outcome::Deferred(_) if expired => (Disposition::Failed, expiry_reply(&reply)),
+            Outcome::Deferred(_) => (Disposition::Pending, reply),
+            Outcome::Delivered(_) => (Disposition::Delivered, reply),
+            Outcome::Failed(_) => (Disposition::Failed, reply),
+            Outcome::Held(_) => (Disposition::Held, reply),
+        };
+        changes.n_closed += u32::from(disposition.is_final());
+        changes.n_pending += u32::from(disposition == Disposition::Pending);
+        changes.n_held += u32::from(disposition == Disposition::Held);
+        if disposition == Disposition::Failed {
+            changes.failed.push((t.index, last.clone()));
+        }
+        let state = RecipientState {
+            disposition,
+            attempts,
+            reply: Some(last),
+        };
+        changes.states.push((t.index, state));
+    }
+    changes
 }
 
 fn attempts(stored: &Stored, index: u32) -> u32 {
@@ -284,23 +437,6 @@ fn attempts(stored: &Stored, index: u32) -> u32 {
         .recipients
         .get(index)
         .map_or(0, |state| state.attempts)
-}
-
-/// The key for what is left. Where the next instance took a part, the rest is another set of
-/// recipients and needs another number; where nothing is settled, the same key is used again.
-fn next_key(stored: &Stored, tried: &[Tried], changes: &Changes) -> Option<mail::HandoffKey> {
-    let key = stored.message.handoff?;
-    let next = tried.iter().find_map(|t| match &*t.transport {
-        Transport::Handoff(next) => Some(next),
-        _ => None,
-    });
-    match next {
-        // Other recipients were tried: those of the handoff are still in doubt under their key.
-        None => Some(key),
-        Some(_) if changes.n_pending == 0 => None,
-        Some(_) if changes.n_closed == 0 => Some(key),
-        Some(next) => Some(next.draw_key()),
-    }
 }
 
 /// Says that time ran out, and what the last attempt had come to.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mail::reply::table;
 use mail::{Mailbox, Origin, Reply};
 
-use crate::transport::Transport;
+use crate::transport::{Handoff, Transport};
 
 /// One route.
 #[derive(Debug)]
@@ -115,6 +115,20 @@ impl Routes {
             return Err(table::RELAY_DENIED.reply());
         }
         Ok(&route.transport)
+    }
+
+    /// The way to the next instance, where a route leads there; there is one at most.
+    pub(crate) fn handoff(&self) -> Option<&Handoff> {
+        self.routes
+            .iter()
+            .find_map(|route| match &*route.transport {
+                Transport::Handoff(handoff) => Some(handoff),
+                Transport::Discard { .. }
+                | Transport::Error(_)
+                | Transport::Hold { .. }
+                | Transport::Maildir(_)
+                | Transport::Relay(_) => None,
+            })
     }
 
     fn find(&self, recipient: &Mailbox) -> Result<&Route, Reply> {

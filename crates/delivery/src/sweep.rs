@@ -27,12 +27,12 @@ impl Delivery {
     /// Looks at the next part of the queue, after `last`; returns where it ended, `None` at the
     /// end of the queue.
     pub(crate) fn sweep(self: &Arc<Self>, last: Option<MessageId>) -> Option<MessageId> {
+        if !self.trusts_clock() {
+            return last;
+        }
         let now = self.now();
         let moment = self.clock.now();
         let mut state = self.state();
-        if !state.clock_watch.is_trusted(moment) {
-            return last;
-        }
         let settings = Arc::clone(&state.settings);
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let (mut n_looked_at, mut reached, mut expired) = (0, None, Vec::new());

@@ -62,21 +62,42 @@ pub enum Transport {
     Relay(Relay),
 }
 
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// One for each recipient, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// What it showed of the site.
+    pub site: SiteSeen,
+}
+
+/// What an attempt showed of its site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteSeen {
+    /// It spoke about the message.
+    Answering,
+    /// Nobody was reached, or nobody who wanted to hear of a message: whichever it had been, the
+    /// same would have come of it.
+    Down,
+}
+
 impl Transport {
     /// Tries each of the recipients once.
-    pub async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+    pub async fn deliver(&self, work: Work<'_>) -> Carried {
         match self {
             Self::Discard { why } => {
                 let reply = mail::reply::table::OK.with_text(&format!("discarded: {why}"));
-                each(&work, &Outcome::Delivered(reply))
+                Carried::all(work.recipients.len(), &Outcome::Delivered(reply))
             }
-            Self::Error(reply) => each(&work, &Outcome::from_reply(reply.clone())),
+            Self::Error(reply) => {
+                Carried::all(work.recipients.len(), &Outcome::from_reply(reply.clone()))
+            }
             Self::Handoff(handoff) => handoff.deliver(work).await,
             Self::Hold { why } => {
                 let reply = mail::reply::table::HELD.with_text(&format!("held: {why}"));
-                each(&work, &Outcome::Held(reply))
+                Carried::all(work.recipients.len(), &Outcome::Held(reply))
             }
-            Self::Maildir(maildir) => maildir.deliver(work).await,
+            Self::Maildir(maildir) => Carried::each(maildir.deliver(work).await),
             Self::Relay(relay) => relay.deliver(work).await,
         }
     }
@@ -107,8 +128,27 @@ impl fmt::Display for Transport {
     }
 }
 
-fn each(work: &Work<'_>, outcome: &Outcome) -> Vec<Outcome> {
-    vec![outcome.clone(); work.recipients.len()]
+impl Carried {
+    /// The site spoke, about each recipient.
+    const fn each(outcomes: Vec<Outcome>) -> Self {
+        Self {
+            outcomes,
+            site: SiteSeen::Answering,
+        }
+    }
+
+    /// The same came of all recipients.
+    fn all(n_recipients: usize, outcome: &Outcome) -> Self {
+        Self::each(vec![outcome.clone(); n_recipients])
+    }
+
+    /// The site is down.
+    fn down(n_recipients: usize, reply: Reply) -> Self {
+        Self {
+            outcomes: vec![Outcome::Deferred(reply); n_recipients],
+            site: SiteSeen::Down,
+        }
+    }
 }
 
 /// A content that can be read from its start to its end, and again.

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use mail::event::{About, What};
 use mail::reply::table;
-use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
-use queue::{JobState, Which};
+use mail::{
+    Disposition, Mailbox, MessageId, Moment, Origin, Reply, ReversePath, Timestamp, TraceId,
+};
+use queue::{Job, JobState, Which};
 use spool::{Progress, RecipientState, Stored};
 
-use crate::delivery::{Delivery, site_name};
+use crate::delivery::{Delivery, fairness_key, site_name};
 
 /// One queued message.
 #[derive(Clone, Debug)]
@@ -244,17 +246,10 @@ impl Delivery {
         recipient: Option<u32>,
         by: &str,
     ) -> Result<Touched, String> {
-        self.drop_fresh(id);
-        let stored = self.read_idle(id)?;
         if command == Command::Retry {
-            self.state()
-                .queue
-                .retry_now(self.clock.now(), Which::Message(id));
-            self.start_due();
-            return Ok(Touched {
-                n_recipients: n_pending(&stored),
-            });
+            return self.retry_now(id);
         }
+        let (stored, mut aside) = self.set_aside(id)?;
         let changes = changes(&stored, command, recipient, by);
         if changes.is_empty() {
             return Ok(Touched { n_recipients: 0 });
@@ -271,33 +266,65 @@ impl Delivery {
         let indexes: Vec<u32> = changes.iter().map(|(index, _)| *index).collect();
         self.commit_command(command, &stored, changes, partial)
             .await?;
+        if command == Command::Hold && !partial {
+            aside.jobs.clear();
+        }
         for index in indexes {
             self.tell_command(command, &stored, index, by);
         }
         if command == Command::Release {
             self.requeue(&stored);
         }
+        drop(aside);
         self.start_due();
         Ok(Touched { n_recipients })
     }
 
-    /// Reads a message of which no attempt is under way.
-    fn read_idle(&self, id: MessageId) -> Result<Stored, String> {
-        let busy = {
-            let state = self.state();
+    fn retry_now(self: &Arc<Self>, id: MessageId) -> Result<Touched, String> {
+        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        let now = self.clock.now();
+        self.state().queue.retry_now(now, Which::Message(id));
+        self.start_due();
+        Ok(Touched {
+            n_recipients: n_pending(&stored),
+        })
+    }
+
+    /// Reads a message of which no attempt is under way, and sees to it that none begins before
+    /// the command is over: an attempt that read the message as it was would undo the command.
+    fn set_aside(self: &Arc<Self>, id: MessageId) -> Result<(Stored, Aside), String> {
+        let jobs = {
+            let mut state = self.state();
             if !state.messages.contains_key(&id) {
                 return Err(format!("no message {id} is queued here"));
             }
-            let jobs = state.queue.jobs_after(None).skip_while(|job| job.id < id);
-            jobs.take_while(|job| job.id == id)
-                .any(|job| job.state == JobState::UnderWay)
+            let jobs: Vec<_> = state.queue.jobs_of(id).collect();
+            if jobs.iter().any(|job| job.state == JobState::UnderWay) {
+                return Err(format!(
+                    "an attempt for message {id} is under way; try again in a moment"
+                ));
+            }
+            if !state.aside.insert(id) {
+                return Err(format!("another command about message {id} is under way"));
+            }
+            let named = jobs.iter().filter_map(|job| {
+                let site = state.queue.site_view(job.site)?;
+                Some((site.name.into(), job.due))
+            });
+            let named = named.collect();
+            state.queue.remove(self.clock.now(), Which::Message(id));
+            named
         };
-        if busy {
-            return Err(format!(
-                "an attempt for message {id} is under way; try again in a moment"
-            ));
-        }
-        self.spool.message(id).map_err(|e| e.to_string())
+        self.drop_fresh(id);
+        let mut aside = Aside {
+            delivery: Arc::clone(self),
+            id,
+            sender: 0,
+            jobs,
+        };
+        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        aside.sender = fairness_key(&stored);
+        Ok((stored, aside))
     }
 
     async fn commit_command(
@@ -312,6 +339,10 @@ impl Delivery {
         if command == Command::Drop && !partial {
             self.spool.done(id).await.map_err(|e| e.to_string())?;
             self.forget(id);
+            let settings = Arc::clone(&self.state().settings);
+            if let (Some(next), Some(key)) = (settings.routes.handoff(), &message.handoff) {
+                next.settle(key);
+            }
             return Ok(());
         }
         let n_changed = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
@@ -333,9 +364,6 @@ impl Delivery {
                     entry.n_held = entry.n_held.saturating_sub(n_changed);
                 }
             }
-        }
-        if command == Command::Hold && !partial {
-            state.queue.remove(self.clock.now(), Which::Message(id));
         }
         Ok(())
     }
@@ -370,6 +398,37 @@ impl Delivery {
         };
         let what = command.event(about, by);
         self.emit(Some(stored.message.provenance.trace), what);
+    }
+}
+
+/// The jobs of a message that a command is changing; back in the queue when this is dropped.
+struct Aside {
+    delivery: Arc<Delivery>,
+    id: MessageId,
+    sender: u64,
+    jobs: Vec<(Box<str>, Moment)>,
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let now = self.delivery.clock.now();
+        let mut state = self.delivery.state();
+        state.aside.remove(&self.id);
+        if !state.messages.contains_key(&self.id) {
+            return;
+        }
+        for (name, due) in self.jobs.drain(..) {
+            let site = state.queue.site(now, &name);
+            let job = Job {
+                id: self.id,
+                site,
+                sender: self.sender,
+                due,
+            };
+            state.queue.insert(now, job);
+        }
+        drop(state);
+        self.delivery.changed.notify_one();
     }
 }
 

@@ -256,6 +256,13 @@ impl Queue {
             .map(|entry| self.view((id, site), entry))
     }
 
+    /// The jobs of one message.
+    pub fn jobs_of(&self, id: MessageId) -> impl Iterator<Item = JobView> {
+        self.jobs
+            .range((id, SiteId(0))..=(id, SiteId(u32::MAX)))
+            .map(|(&key, entry)| self.view(key, entry))
+    }
+
     /// The jobs after `last` (from the first, without one), in the order of their messages' ids. So
     /// a list or a sweep goes on where it stopped, whatever happened in between.
     pub fn jobs_after(&self, last: Option<(MessageId, SiteId)>) -> impl Iterator<Item = JobView> {

@@ -11,7 +11,7 @@ use mail::reply::table;
 use mail::{HandoffKey, InstanceName, Outcome};
 use spool::Reader;
 
-use super::{SMALL_LEN_MAX, Work};
+use super::{Carried, SMALL_LEN_MAX, Work};
 
 /// The way to the next instance.
 #[derive(Clone, Debug)]
@@ -44,15 +44,15 @@ impl Handoff {
     }
 
     /// Hands the recipients on under the message's key.
-    pub(super) async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+    pub(super) async fn deliver(&self, work: Work<'_>) -> Carried {
         deliver(&self.next, &self.own_name, work).await
     }
 }
 
-async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> Vec<Outcome> {
+async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> Carried {
     let n = work.recipients.len();
     let Some(key) = work.handoff else {
-        return vec![Outcome::Deferred(table::TRY_AGAIN.reply()); n];
+        return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply()));
     };
     let mut provenance = work.provenance.clone();
     provenance.visited.push(own_name.clone());
@@ -71,7 +71,9 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> V
         whole.resize(usize::try_from(len).unwrap_or(0), 0);
         match reader.read_at(0, &mut whole) {
             Ok(read) if read == whole.len() => Content::Bytes(&whole),
-            Ok(_) | Err(_) => return vec![Outcome::Deferred(table::TRY_AGAIN.reply()); n],
+            Ok(_) | Err(_) => {
+                return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply()));
+            }
         }
     } else {
         Content::Source(Arc::new(Stored {
@@ -86,10 +88,10 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> V
         content,
     };
     match next.hand_off(&handoff).await {
-        Answer::Replies(replies) => replies.into_iter().map(Outcome::from_reply).collect(),
-        Answer::NotTried | Answer::Unknown => {
-            vec![Outcome::Deferred(table::NEXT_UNAVAILABLE.reply()); n]
+        Answer::Replies(replies) => {
+            Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
         }
+        Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_UNAVAILABLE.reply()),
     }
 }
 

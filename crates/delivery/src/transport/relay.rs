@@ -34,7 +34,7 @@ use smtp::codec::xforward::XforwardAttributes;
 
 use self::body::Body;
 use self::pool::Pool;
-use super::{Octets, Work};
+use super::{Carried, Octets, SiteSeen, Work};
 
 /// Where a relay sends, and how.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Relay {
     }
 
     /// Sends the message to each recipient.
-    pub(super) async fn deliver(&self, work: Work<'_>) -> Vec<Outcome> {
+    pub(super) async fn deliver(&self, work: Work<'_>) -> Carried {
         let letter = Letter {
             envelope: work.envelope,
             provenance: work.provenance,
@@ -78,15 +78,15 @@ impl Relay {
         self.send(&letter, work.content).await
     }
 
-    async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Vec<Outcome> {
-        let deferred = |reply: Reply| vec![Outcome::Deferred(reply); letter.indexes.len()];
+    async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Carried {
+        let n_recipients = letter.indexes.len();
+        let deferred = |reply: Reply| Carried::all(n_recipients, &Outcome::Deferred(reply));
         let Ok(mut body) = Body::open(content) else {
             return deferred(table::TRY_AGAIN.reply());
         };
         let Some(_slot) = self.pool.slot().await else {
             return deferred(table::SHUTTING_DOWN_LATE.reply());
         };
-        let n_recipients = letter.indexes.len();
         // A kept connection that turns out to be dead has cost nothing but a look.
         while let Some(mut kept) = self.pool.take() {
             match try_on(&mut kept, letter, &mut body).await {
@@ -99,7 +99,7 @@ impl Relay {
                 let tried = try_on(&mut fresh, letter, &mut body).await;
                 self.settle(fresh, tried, n_recipients)
             }
-            Err(reply) => deferred(reply),
+            Err(reply) => Carried::down(n_recipients, reply),
         }
     }
 
@@ -108,9 +108,15 @@ impl Relay {
         connection: ClientConnection,
         tried: Result<Vec<Outcome>, Closed>,
         n_recipients: usize,
-    ) -> Vec<Outcome> {
+    ) -> Carried {
         self.pool.keep(connection);
-        tried.unwrap_or_else(|closed| outcomes(closed, n_recipients))
+        match tried {
+            Ok(outcomes) => Carried::each(outcomes),
+            Err(closed) => Carried {
+                site: seen(&closed),
+                outcomes: outcomes(closed, n_recipients),
+            },
+        }
     }
 }
 
@@ -237,6 +243,33 @@ fn is_stale(closed: &Closed) -> bool {
         _ => false,
     };
     nothing_sent && left
+}
+
+/// What a connection that ended in the middle of a message shows of the host. One that had the
+/// whole content may have ended because of that.
+fn seen(closed: &Closed) -> SiteSeen {
+    let host_left = match &closed.reason {
+        CloseReason::Refused(reply) => closed.unfinished.is_none() || reply.code.value() == 421,
+        CloseReason::Abandoned | CloseReason::Unsendable(_) => false,
+        CloseReason::Dialect
+        | CloseReason::Injection
+        | CloseReason::Lost
+        | CloseReason::Protocol(_)
+        | CloseReason::Quit
+        | CloseReason::TimedOut
+        | CloseReason::TlsUnavailable
+        | CloseReason::Unexpected(_) => true,
+    };
+    let unknown = closed.reason.reply();
+    let nothing_said = closed.unfinished.as_ref().is_none_or(|unfinished| {
+        let replies = &unfinished.recipients;
+        unfinished.data_sent == DataSent::No && replies.iter().all(|reply| *reply == unknown)
+    });
+    if host_left && nothing_said {
+        SiteSeen::Down
+    } else {
+        SiteSeen::Answering
+    }
 }
 
 /// What a connection that ended means for each recipient.

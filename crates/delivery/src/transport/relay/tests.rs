@@ -131,8 +131,8 @@ async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String>
         provenance: &provenance,
         indexes: &indexes,
     };
-    let outcomes = relay.send(&letter, content.to_vec()).await;
-    let shown = outcomes.into_iter().map(|outcome| match outcome {
+    let carried = relay.send(&letter, content.to_vec()).await;
+    let shown = carried.outcomes.into_iter().map(|outcome| match outcome {
         Outcome::Deferred(reply) => format!("deferred {reply}"),
         Outcome::Delivered(reply) => format!("delivered {reply}"),
         Outcome::Failed(reply) => format!("failed {reply}"),
