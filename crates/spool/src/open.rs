@@ -1,5 +1,6 @@
 //! Opening a spool, and what is told about it.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -100,6 +101,46 @@ pub enum Note {
         /// The copy in the quarantine directory; `None` when it could not be made.
         quarantine: Option<String>,
     },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let copied = |f: &mut fmt::Formatter<'_>, copy: &Option<String>| match copy {
+            Some(copy) => write!(f, "; a copy is in {copy}"),
+            None => f.write_str("; it could not be copied"),
+        };
+        match self {
+            Self::Damage {
+                file,
+                offset,
+                quarantine,
+            } => {
+                write!(
+                    f,
+                    "{file} is damaged at octet {offset}; what could be read was kept"
+                )?;
+                copied(f, quarantine)
+            }
+            Self::StrayContent { file } => {
+                write!(
+                    f,
+                    "{file} belonged to no acknowledged message and was removed"
+                )
+            }
+            Self::Torn {
+                file,
+                offset,
+                quarantine,
+            } => {
+                write!(
+                    f,
+                    "the last batch of {file}, at octet {offset}, was not written whole and \
+                           had not been acknowledged"
+                )?;
+                copied(f, quarantine)
+            }
+        }
+    }
 }
 
 impl OpenError {

@@ -236,8 +236,13 @@ fn delivery_settings(
 impl Instance {
     fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
         for note in &recovery.notes {
-            self.tell(What::Alarm {
-                text: format!("spool: {note:?}").into(),
+            let text = format!("spool: {note}").into();
+            // What any crash leaves behind is told; what no crash explains is an alarm.
+            self.tell(match note {
+                spool::Note::Damage { .. } => What::Alarm { text },
+                spool::Note::StrayContent { .. } | spool::Note::Torn { .. } => {
+                    What::Instance { text }
+                }
             });
         }
         let adopt = |key: &mail::HandoffKey| {
@@ -381,7 +386,8 @@ impl Running {
                 order = reins.next() => order,
                 _ = check.tick() => {
                     if let Some(failure) = self.instance.spool.failure() {
-                        let text = format!("the spool cannot be written ({failure}); starting anew");
+                        let text =
+                            format!("the spool cannot be written ({failure}); starting anew");
                         self.instance.tell(What::Alarm { text: text.clone().into() });
                         self.stop(FAILED_LIMIT, Edges::Cut).await;
                         return Err(text);
