@@ -134,13 +134,8 @@ impl Config {
         part::part_for(self, name)
     }
 
-    /// The whole configuration as a text that [`Self::parse`] reads to an equal one wherever it is
-    /// read: the state directory in it is absolute.
-    pub(crate) fn to_text(&self) -> String {
-        self.tree.to_toml().to_string()
-    }
-
-    /// All of this configuration, as a text that [`Self::parse`] reads to an equal one.
+    /// All of this configuration, as a text that [`Self::parse`] reads to an equal one wherever it
+    /// is read: the state directory in it is absolute.
     pub(crate) fn whole(&self) -> String {
         self.tree.to_toml().to_string()
     }

@@ -55,6 +55,7 @@ impl Problems {
     }
 
     /// The mistakes, in the order of their places.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }

@@ -5,6 +5,10 @@
 //! `docs/reference/settings.md` is made of it.
 
 /// One setting.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the reference is made of the table by a test")
+)]
 pub(super) struct Setting {
     pub(super) key: &'static str,
     pub(super) kind: Kind,
@@ -14,6 +18,10 @@ pub(super) struct Setting {
 }
 
 /// The form of a setting's value.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the reference is made of the table by a test")
+)]
 pub(super) enum Kind {
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -42,6 +50,10 @@ pub(super) enum Kind {
 }
 
 /// What holds where a setting is not given. The texts are in the form of the setting itself.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the reference is made of the table by a test")
+)]
 pub(super) enum Preset {
     /// The same for all.
     Always(&'static str),

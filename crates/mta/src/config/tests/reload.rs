@@ -26,7 +26,7 @@ fn a_part_is_read_to_an_equal_instance() {
 #[test]
 fn the_whole_is_read_to_an_equal_configuration_wherever_it_is_read() {
     let config = Config::embedded(None).unwrap();
-    let again = read(&config.to_text());
+    let again = read(&config.whole());
     assert_eq!(again.state, config.state);
     assert_eq!(again.log, config.log);
     for instance in &config.instances {

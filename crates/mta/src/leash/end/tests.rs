@@ -105,7 +105,7 @@ fn within_a_runtime_pings_are_answered_and_orders_arrive_in_order() {
         let stop = child.next().await.unwrap();
         assert!(matches!(stop, Some(Rest::Stop(limit)) if limit == Duration::from_secs(3)));
         child.say(&Up::Ready).await.unwrap();
-        let mut heard = || {
+        let heard = || {
             receive_blocking(supervisor.as_fd())
                 .unwrap()
                 .map(Up::decode)
