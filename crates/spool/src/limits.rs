@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The size of a segment that serves most disks: large enough that retiring and sealing cost
 /// nothing, small enough that four of them (the slack of the space bound) fit a small disk.
-pub const SEGMENT_LEN_DEFAULT: u32 = 64 << 20;
+pub const SEGMENT_LEN_DEFAULT: u32 = 16 << 20;
 
 /// The smallest segment, in octets; small ones are for tests.
 pub const SEGMENT_LEN_MIN: u32 = 32 << 10;
