@@ -10,6 +10,11 @@
 //! SIGKILL leaves the page cache alone: that synced is synced is shown by the power cuts in
 //! `spool`'s own tests.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "seeds and counts, for whoever looks at a run"
+)]
+
 mod fronts;
 mod kills;
 mod stopped;
