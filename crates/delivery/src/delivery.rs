@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
 use mail::{Disposition, HandoffKey, MessageId, Moment, Timestamp};
@@ -163,7 +164,7 @@ impl Delivery {
             unfinished: 0,
             content_len,
         });
-        self.insert(&stored, self.clock.now(), false, Some(&stored));
+        self.insert(&stored, self.at_once(), false, Some(&stored));
         self.start_due();
     }
 
@@ -212,7 +213,7 @@ impl Delivery {
             tokio::select! {
                 () = changed => {}
                 // The driver waits for the same sign and may have taken it.
-                () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {}
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
             }
         }
     }
@@ -374,6 +375,13 @@ impl Delivery {
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             disposition,
         })
+    }
+
+    /// A time that a job may have which is to begin now: the queue tells whole milliseconds, and
+    /// would wait for the next.
+    pub(crate) fn at_once(&self) -> Moment {
+        let ms = self.clock.now().since_start().as_millis();
+        Moment::from_start(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,31 +1,42 @@
 //! Notifications of failure: made, and committed together with the end of what they report on.
 
-use mail::dsn::{self, Action, Fate, Original, Report};
+use mail::dsn::{self, Action, Fate, Original, Remote, Report};
 use mail::{HandoffKey, Reply};
 use spool::{Message, Stored};
 
 use crate::delivery::{Delivery, Settings};
 use crate::transport::Transport;
 
+/// A recipient that failed for good.
+pub(crate) struct Failure {
+    pub(crate) index: u32,
+    /// Why, as it was recorded.
+    pub(crate) verdict: Reply,
+    /// The other host and what it said, where one was reached.
+    pub(crate) remote: Option<(Box<str>, Reply)>,
+}
+
 impl Delivery {
     /// A notification about `failed` to the sender, where it is to have one.
     pub(crate) async fn notification(
         &self,
         stored: &Stored,
-        failed: &[(u32, Reply)],
+        failed: &[Failure],
         settings: &Settings,
     ) -> Option<(Message, Vec<u8>)> {
         let envelope = &stored.message.envelope;
         let now = self.now();
         let fates: Vec<_> = failed
             .iter()
-            .filter_map(|(index, verdict)| {
-                let recipient = envelope.recipients.get(usize::try_from(*index).ok()?)?;
+            .filter_map(|failure| {
+                let index = usize::try_from(failure.index).ok()?;
+                let recipient = envelope.recipients.get(index)?;
                 let wanted = dsn::wanted(Action::Failed, envelope, recipient);
+                let remote = failure.remote.as_ref();
                 let fate = Fate {
                     recipient,
-                    verdict,
-                    remote: None,
+                    verdict: &failure.verdict,
+                    remote: remote.map(|(host, reply)| Remote { host, reply }),
                     last_attempt: now,
                 };
                 wanted.then_some(fate)

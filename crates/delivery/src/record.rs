@@ -14,6 +14,7 @@ use queue::Stage;
 use spool::{CommitError, Content, Ending, Message, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
+use crate::notification::Failure;
 use crate::transport::{Handoff, Transport};
 
 /// What came of one recipient at one attempt.
@@ -26,7 +27,7 @@ pub(crate) struct Tried {
 /// The recipients that an attempt changed.
 struct Changes {
     states: Vec<(u32, RecipientState)>,
-    failed: Vec<(u32, Reply)>,
+    failed: Vec<Failure>,
     n_closed: u32,
     n_pending: u32,
     n_held: u32,
@@ -211,8 +212,17 @@ impl Delivery {
     }
 
     fn tell_all(&self, record: &Record<'_>) {
+        let mut handed_off: Option<(&str, u32)> = None;
         for (tried, (_, state)) in record.tried.iter().zip(&record.changes.states) {
-            self.tell(record.stored, tried, state, record.next_due);
+            match (&*tried.transport, state.disposition) {
+                (Transport::Handoff(next), Disposition::Delivered) => {
+                    handed_off.get_or_insert((next.name(), 0)).1 += 1;
+                }
+                _ => self.tell(record.stored, tried, state, record.next_due),
+            }
+        }
+        if let Some((next, n_recipients)) = handed_off {
+            self.tell_handed_off(record.stored, next, n_recipients);
         }
     }
 
@@ -229,11 +239,6 @@ impl Delivery {
 
     fn tell(&self, stored: &Stored, tried: &Tried, state: &RecipientState, next_due: Timestamp) {
         let (attempts, disposition) = (state.attempts, state.disposition);
-        if let (Transport::Handoff(next), Disposition::Delivered) = (&*tried.transport, disposition)
-        {
-            self.tell_handed_off(stored, next.name());
-            return;
-        }
         let transport = tried.transport.to_string();
         let Some(about) = self.about(stored, tried.index, &transport, attempts, disposition) else {
             return;
@@ -258,11 +263,11 @@ impl Delivery {
         self.emit(Some(stored.message.provenance.trace), what);
     }
 
-    fn tell_handed_off(&self, stored: &Stored, next: &str) {
+    fn tell_handed_off(&self, stored: &Stored, next: &str, n_recipients: u32) {
         let what = What::HandedOff {
             next: next.into(),
             from: stored.message.envelope.sender.clone(),
-            n_recipients: 1,
+            n_recipients,
             size_bytes: stored.content_len,
             spooled: true,
             message_id: None,
@@ -419,7 +424,11 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
         changes.n_pending += u32::from(disposition == Disposition::Pending);
         changes.n_held += u32::from(disposition == Disposition::Held);
         if disposition == Disposition::Failed {
-            changes.failed.push((t.index, last.clone()));
+            changes.failed.push(Failure {
+                index: t.index,
+                verdict: last.clone(),
+                remote: remote(t),
+            });
         }
         let state = RecipientState {
             disposition,
@@ -429,6 +438,16 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
         changes.states.push((t.index, state));
     }
     changes
+}
+
+/// The other host and its own words, where the last of them came from one.
+fn remote(tried: &Tried) -> Option<(Box<str>, Reply)> {
+    let Transport::Relay(relay) = &*tried.transport else {
+        return None;
+    };
+    let reply = tried.outcome.reply();
+    let is_ours = table::ALL.iter().any(|row| row.reply() == *reply);
+    (!is_ours).then(|| (relay.host().into(), reply.clone()))
 }
 
 fn attempts(stored: &Stored, index: u32) -> u32 {

@@ -377,7 +377,7 @@ impl Delivery {
                 let found = settings
                     .routes
                     .transport(&recipient.address, &message.provenance.origin);
-                self.insert_at(stored, &site_name(found), self.clock.now());
+                self.insert_at(stored, &site_name(found), self.at_once());
             }
         }
     }

@@ -91,7 +91,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         Answer::Replies(replies) => {
             Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
         }
-        Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_UNAVAILABLE.reply()),
+        Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_AWAY.reply()),
     }
 }
 

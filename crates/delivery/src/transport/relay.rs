@@ -68,6 +68,11 @@ impl Relay {
         }
     }
 
+    /// The host that it sends to.
+    pub(crate) fn host(&self) -> &str {
+        &self.pool.settings().host
+    }
+
     /// Sends the message to each recipient.
     pub(super) async fn deliver(&self, work: Work<'_>) -> Carried {
         let letter = Letter {
