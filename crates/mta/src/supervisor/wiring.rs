@@ -53,10 +53,26 @@ struct Channels {
     requests: Pair,
 }
 
+/// What a listener is known by from one configuration to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place<'a> {
+    address: &'a ListenAddress,
+    /// A port of the kernel's choice is another one for each listener: whose it is, and how many
+    /// of its listeners before it are written the same.
+    chosen: Option<(&'a InstanceName, usize)>,
+}
+
+/// A listener, and what it is known by.
+#[derive(Debug)]
+struct Listener {
+    chosen: Option<(InstanceName, usize)>,
+    bound: Bound,
+}
+
 /// All that connects the processes of one configuration.
 #[derive(Debug, Default)]
 pub(super) struct Wiring {
-    listeners: Vec<Bound>,
+    listeners: Vec<Listener>,
     edges: Vec<Edge>,
     channels: Vec<Channels>,
 }
@@ -69,15 +85,14 @@ impl Wiring {
     pub(super) fn missing(&self, config: &Config, state: &Path) -> Result<Self, WiringError> {
         let mut new = Self::default();
         let control = control_listen(state);
-        if self.bound(&control.address).is_none() {
-            new.listeners
-                .push(Bound::new(&control.address, OpenFor::Owner)?);
+        let place = Place::known(&control.address);
+        if self.bound(&place).is_none() {
+            new.listeners.push(place.bind(OpenFor::Owner)?);
         }
         for instance in &config.instances {
-            for listen in &instance.listen {
-                if self.bound(&listen.address).is_none() {
-                    new.listeners
-                        .push(Bound::new(&listen.address, OpenFor::Everyone)?);
+            for (place, _) in places(instance) {
+                if self.bound(&place).is_none() {
+                    new.listeners.push(place.bind(OpenFor::Everyone)?);
                 }
             }
             let name = &instance.name;
@@ -119,12 +134,11 @@ impl Wiring {
     /// other end of an edge sees it closed when its front has closed it, too.
     pub(super) fn retain(&mut self, config: &Config, state: &Path) {
         let control = control_listen(state).address;
-        self.listeners.retain(|bound| {
-            let mut listens = config
-                .instances
-                .iter()
-                .flat_map(|instance| &instance.listen);
-            bound.address == control || listens.any(|listen| listen.address == bound.address)
+        let control = Place::known(&control);
+        self.listeners.retain(|listener| {
+            let mut named = config.instances.iter().flat_map(places);
+            let place = listener.place();
+            place == control || named.any(|(named, _)| named == place)
         });
         self.edges.retain(|edge| {
             let front = config.instance(&edge.front);
@@ -149,8 +163,8 @@ impl Wiring {
         &'a self,
         instance: &'a InstanceConfig,
     ) -> impl Iterator<Item = (Listen, &'a Bound)> {
-        instance.listen.iter().filter_map(|listen| {
-            let bound = self.bound(&listen.address)?;
+        places(instance).filter_map(|(place, listen)| {
+            let bound = self.bound(&place)?;
             Some((
                 Listen {
                     address: bound.actual.clone(),
@@ -224,7 +238,7 @@ impl Wiring {
     pub(super) fn for_control(&self, config: &Config, state: &Path) -> io::Result<Vec<Down>> {
         let mut told = Vec::new();
         let listen = control_listen(state);
-        if let Some(bound) = self.bound(&listen.address) {
+        if let Some(bound) = self.bound(&Place::known(&listen.address)) {
             told.push(Down::Listener {
                 listen,
                 fd: bound.socket.try_clone()?,
@@ -256,10 +270,10 @@ impl Wiring {
         Ok(told)
     }
 
-    fn bound(&self, address: &ListenAddress) -> Option<&Bound> {
-        self.listeners
-            .iter()
-            .find(|bound| bound.address == *address)
+    fn bound(&self, place: &Place<'_>) -> Option<&Bound> {
+        let mut listeners = self.listeners.iter();
+        let found = listeners.find(|listener| listener.place() == *place);
+        found.map(|listener| &listener.bound)
     }
 
     fn edge(&self, front: &InstanceName, next: &InstanceName) -> Option<&Edge> {
@@ -267,6 +281,48 @@ impl Wiring {
             .iter()
             .find(|edge| edge.front == *front && edge.next == *next)
     }
+}
+
+impl<'a> Place<'a> {
+    /// Of an address that says all.
+    const fn known(address: &'a ListenAddress) -> Self {
+        Self {
+            address,
+            chosen: None,
+        }
+    }
+
+    fn bind(&self, open_for: OpenFor) -> Result<Listener, BindError> {
+        Ok(Listener {
+            chosen: self.chosen.map(|(name, nth)| (name.clone(), nth)),
+            bound: Bound::new(self.address, open_for)?,
+        })
+    }
+}
+
+impl Listener {
+    fn place(&self) -> Place<'_> {
+        Place {
+            address: &self.bound.address,
+            chosen: self.chosen.as_ref().map(|(name, nth)| (name, *nth)),
+        }
+    }
+}
+
+/// The listeners of an instance, in their order, with what each is known by.
+fn places(instance: &InstanceConfig) -> impl Iterator<Item = (Place<'_>, &Listen)> {
+    instance.listen.iter().enumerate().map(|(i, listen)| {
+        let address = &listen.address;
+        let same = |other: &&Listen| other.address == *address;
+        let chosen = match address {
+            ListenAddress::Tcp(tcp) if tcp.port() == 0 => Some((
+                &instance.name,
+                instance.listen[..i].iter().filter(same).count(),
+            )),
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => None,
+        };
+        (Place { address, chosen }, listen)
+    })
 }
 
 impl Pair {
@@ -291,3 +347,6 @@ fn control_listen(state: &Path) -> Listen {
         security: ListenSecurity::Plain,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,23 @@ fn a_second_supervisor_is_refused_and_told_which_process_is_the_first() {
 }
 
 #[test]
+fn who_only_looks_whether_a_system_runs_does_not_keep_one_from_starting() {
+    let scratch = Scratch::new("look");
+    drop(take(&scratch.0, || ()).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let looker = File::open(scratch.0.join("pid")).unwrap();
+    flock(&looker, FlockOperation::NonBlockingLockShared).unwrap();
+    let (taken, ()) = runtime.block_on(async {
+        // The first try is made before the looker lets go.
+        tokio::join!(biased; StateDirectory::take(&scratch.0, || ()), async { drop(looker) })
+    });
+    taken.unwrap();
+}
+
+#[test]
 fn processes_of_a_dead_supervisor_are_waited_for() {
     let scratch = Scratch::new("orphan");
     let dead = take(&scratch.0, || ()).unwrap();
