@@ -298,7 +298,8 @@ static TARGET: &[Setting] = &[
         key: "relay",
         kind: Kind::Text("`HOST:PORT`; port 25 where none is given"),
         default: Preset::Nothing(""),
-        meaning: "Sends to this host, without a lookup of mail exchangers.",
+        meaning: "Sends to this host, without a lookup of mail exchangers. In a front only the \
+                  host of its `next`.",
     },
     Setting {
         key: "hold",

@@ -27,6 +27,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             back_to_us(findings, instance, host, &["next"]);
         }
         elsewhere(findings, instance);
+        nobody(findings, instance);
     }
 }
 
@@ -110,9 +111,11 @@ fn openness(findings: &mut Findings<'_>, on: &InstanceConfig, route: &Route, ind
 
 fn relay(findings: &mut Findings<'_>, on: &InstanceConfig, host: &HostPort, index: &str) {
     let path = ["route", index, "to", "relay"];
-    if on.role.is_front() {
-        let text = "a front does not send: only an output reaches other hosts, so that the kernel \
-                    can hold the fronts to it; move this route to the output";
+    let is_next = matches!(&on.next, Some(Next::Smtp(next)) if next == host);
+    if on.role.is_front() && !is_next {
+        let text = "a front reaches no host but its `next`, so that the kernel can hold it to \
+                    that: write the same host and port as in `next = \"smtp://HOST:PORT\"`, or \
+                    move this route to an output";
         findings.error(on, &path, text.to_owned());
     }
     back_to_us(findings, on, host, &path);
@@ -169,6 +172,31 @@ fn elsewhere(findings: &mut Findings<'_>, on: &InstanceConfig) {
         );
         findings.warning(on, &["route"], text);
     }
+}
+
+/// An input that nobody of the world can write to: no instance behind it says which domains are
+/// ours, and no route of its own does.
+fn nobody(findings: &mut Findings<'_>, on: &InstanceConfig) {
+    let takes = |route: &Route| {
+        route.open_to == OpenTo::Anyone && !matches!(route.to, Target::Error { .. })
+    };
+    if on.role != Role::Input || on.routes.iter().any(takes) {
+        return;
+    }
+    let (path, to): (&[&str], _) = match &on.next {
+        Some(Next::Instance(_)) => return,
+        Some(Next::Smtp(host)) => (&["next"], format!("relay = \"{host}\"")),
+        // Without routes it is a dead end, which is an error already.
+        None if on.routes.is_empty() => return,
+        None => (&["route"], "maildir = \"…\"".to_owned()),
+    };
+    let text = format!(
+        "`{}` takes no mail from outside: nothing says which domains are ours; add a \
+         [[instance.{}.route]] with their `domain`, their `users`, `open_to = \"anyone\"` and \
+         `to = {{ {to} }}`",
+        on.name, on.name
+    );
+    findings.warning(on, path, text);
 }
 
 /// Whether everything that `later` matches is matched by `earlier`.

@@ -176,18 +176,49 @@ fn a_front_reaches_no_mail_server() {
     for port in [25, 465, 587] {
         let next = format!("listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:{port}\"");
         assert_found(
-            &front("input", &next),
+            &front("submission", &next),
             &[("5:8: error", "a front may not connect to port")],
         );
     }
     let next = "listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:10025\"";
-    assert_found(&front("input", next), &[]);
-    let route = "listen = [\"127.0.0.1:24\"]\n[[instance.input.route]]\ndomain = \"*\"\n\
-                 to = { relay = \"192.0.2.1:10025\" }";
-    assert_found(
-        &front("input", route),
-        &[("7:16: error", "a front does not send")],
-    );
+    assert_found(&front("submission", next), &[]);
+    for (relay, expected) in [
+        ("192.0.2.1:10025", None),
+        (
+            "192.0.2.1:10026",
+            Some(("9:16: error", "a front reaches no host but its `next`")),
+        ),
+        (
+            "192.0.2.2:10025",
+            Some(("9:16: error", "a front reaches no host but its `next`")),
+        ),
+    ] {
+        let route = format!(
+            "{next}\n[[instance.input.route]]\ndomain = \"a.example\"\nopen_to = \"anyone\"\n\
+             to = {{ relay = \"{relay}\" }}"
+        );
+        assert_found(&front("input", &route), expected.as_slice());
+    }
+}
+
+#[test]
+fn an_input_that_takes_nothing_from_outside_is_found() {
+    let next = "listen = [\"127.0.0.1:24\"]\nnext = \"smtp://192.0.2.1:10025\"";
+    let warning = ("5:8: warning", "`to = { relay = \"192.0.2.1:10025\" }`");
+    assert_found(&front("input", next), &[warning]);
+    for (route, is_open) in [
+        ("to = { error = \"5.1.6 moved\" }", false),
+        ("to = { relay = \"192.0.2.1:10025\" }", false),
+        (
+            "open_to = \"anyone\"\nto = { relay = \"192.0.2.1:10025\" }",
+            true,
+        ),
+        ("to = { hold = \"why\" }\nopen_to = \"anyone\"", true),
+    ] {
+        let lines = format!("{next}\n[[instance.input.route]]\ndomain = \"a.example\"\n{route}");
+        let expected = if is_open { &[][..] } else { &[warning] };
+        assert_found(&front("input", &lines), expected);
+    }
 }
 
 #[test]
