@@ -52,6 +52,10 @@ pub(crate) enum Verb {
     /// Show and steer the queues of all instances
     Queue(QueueArguments),
     /// Take the changed configuration into use, in all instances or in none
+    ///
+    /// Answers when the processes that this made necessary are ready. An old one that has to
+    /// finish first, with a slow client, is waited for only a few seconds; then the answer says
+    /// so, and the exit status is 0 all the same, since the configuration is in force.
     Reload,
     /// Run in the foreground
     Run(RunArguments),

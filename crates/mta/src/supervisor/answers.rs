@@ -9,7 +9,6 @@ use mail::Moment;
 use serde_json::{Value, json};
 
 use super::member::{Member, Who};
-use super::reload::Outcome;
 use super::watch::Watch;
 use crate::leash::Down;
 
@@ -42,15 +41,10 @@ impl Watch<'_> {
         }
     }
 
-    /// Tells what came of a reload.
-    pub(super) fn answer_reload(&self, id: u64, outcome: Result<Vec<Outcome>, String>) {
-        self.answer(&match outcome {
-            Ok(outcomes) => {
-                let lines = outcomes
-                    .into_iter()
-                    .map(|Outcome { name, text }| json!({"instance": name.as_str(), "text": text}));
-                json!({"id": id, "ok": {"instances": lines.collect::<Vec<_>>()}})
-            }
+    /// Tells what came of a reload, a line an instance.
+    pub(super) fn answer_reload(&self, id: u64, lines: Result<Vec<Value>, String>) {
+        self.answer(&match lines {
+            Ok(lines) => json!({"id": id, "ok": {"instances": lines}}),
             Err(why) => json!({"id": id, "error": why}),
         });
     }

@@ -24,6 +24,9 @@ pub(super) const PREPARE_LIMIT: Duration = Duration::from_secs(5);
 /// How long they have to confirm that they took it, before the answer says that they have not.
 pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the answer to a reload waits for new processes, before it says that they are not ready.
+pub(super) const TAKEOVER_LIMIT: Duration = Duration::from_secs(3);
+
 /// Words of children that wait to be heard.
 pub(super) const WORDS_WAITING_MAX: usize = 64;
 

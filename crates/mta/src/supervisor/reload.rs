@@ -50,6 +50,8 @@ enum Stage {
 pub(super) struct Outcome {
     /// The instance.
     pub(super) name: InstanceName,
+    /// Whether a process has to start before it is in use.
+    pub(super) needs_process: bool,
     /// In words.
     pub(super) text: String,
 }
@@ -347,7 +349,7 @@ impl Watch<'_> {
         };
         let outcomes = reloading.changes.iter().map(|(name, change)| {
             let mut text = match change {
-                Change::Added => "new; it starts".to_owned(),
+                Change::Added => "a new instance starts".to_owned(),
                 Change::NeedsGeneration(why) => format!("a new process takes over ({why})"),
                 Change::Removed => "removed; it stops".to_owned(),
                 Change::Swappable => "changed".to_owned(),
@@ -356,8 +358,10 @@ impl Watch<'_> {
             if silent.iter().any(|of| of == name.as_str()) {
                 text.push_str(", not confirmed yet");
             }
+            let needs_process = matches!(change, Change::Added | Change::NeedsGeneration(_));
             Outcome {
                 name: name.clone(),
+                needs_process,
                 text,
             }
         });
@@ -380,8 +384,10 @@ impl Watch<'_> {
                 self.note_of_all(Weight::Alarm, &text);
             }
         }
-        if let Some(id) = request {
-            self.answer_reload(id, outcome);
+        match (request, outcome) {
+            (Some(id), Ok(outcomes)) => self.owe(id, outcomes, self.clock.now()),
+            (Some(id), Err(why)) => self.answer_reload(id, Err(why)),
+            (None, _) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use super::limits::WORDS_WAITING_MAX;
 use super::member::{Member, Presence, Who};
 use super::reload::Reloading;
 use super::state::StateDirectory;
+use super::takeover::Owed;
 use super::wiring::Wiring;
 use super::{Progress, Source};
 use crate::config::{Config, InstanceConfig};
@@ -38,6 +39,8 @@ pub(super) struct Watch<'a> {
     /// Who has been told of a reload and has not answered, also after it was given up: what comes
     /// late must not be taken for an answer to the next question.
     pub(super) owing: Vec<ProcessId>,
+    /// Reloads that are in force and wait to be answered.
+    pub(super) owed: Vec<Owed>,
     pub(super) stopping: Option<Stopping>,
     /// When this process started.
     pub(super) started_at: Timestamp,
@@ -99,6 +102,7 @@ impl<'a> Watch<'a> {
             clock,
             reloading: None,
             owing: Vec::new(),
+            owed: Vec::new(),
             stopping: None,
             started_at: clock.timestamp(),
             started: false,
@@ -162,6 +166,7 @@ impl<'a> Watch<'a> {
             self.refuse_where_nobody_serves(now),
             self.beat(now),
             self.continue_reload(now),
+            self.give_owed_answers(now),
         ];
         if !self.started && self.members.iter().all(Member::is_ready) {
             self.started = true;

@@ -183,3 +183,19 @@ fn clients_are_served_or_told_to_come_back_while_a_new_generation_takes_over() {
     assert_ne!(system.postern.pid("input"), old_pid);
     system.at_input();
 }
+
+#[test]
+fn a_reload_answers_when_the_new_processes_are_ready() {
+    let mut system = System::embedded();
+    let (old_port, new_port) = (system.ports.input, free_port());
+    system.rewrite(|config| config.replace(&format!(":{old_port}"), &format!(":{new_port}")));
+    let page = system.postern.call(&["reload"]).ok();
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("input "))
+        .unwrap_or_default();
+    assert!(line.ends_with(", and is ready"), "{page}");
+    // Nothing is waited for, and no answer is partial.
+    system.postern.call(&["queue"]).ok();
+    assert!(Dialogue::tcp(new_port).reply().starts_with("220"));
+}
