@@ -120,7 +120,10 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
     let mut command = Command::new("/proc/self/exe");
     for (name, path) in [("--config", &source.file), ("--state", &source.state)] {
         if let Some(path) = path {
-            command.arg(name).arg(path);
+            // What a list of processes shows should not depend on where they were started.
+            command
+                .arg(name)
+                .arg(std::path::absolute(path).map_err(cannot)?);
         }
     }
     command.args(["run", "--detached"]);

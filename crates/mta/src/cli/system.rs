@@ -56,15 +56,6 @@ pub(crate) fn state(source: &Source) -> Result<PathBuf, Failure> {
 /// The arguments with which another command reaches the same system, from any directory; for what
 /// is to be typed. `state` is the configuration's.
 pub(crate) fn typed(source: &Source, state: &Path) -> String {
-    let quoted = |path: &Path| {
-        let text = path.display().to_string();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-        if !text.is_empty() && text.chars().all(plain) {
-            text
-        } else {
-            format!("'{}'", text.replace('\'', r"'\''"))
-        }
-    };
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
     let file = source
         .file
@@ -75,6 +66,17 @@ pub(crate) fn typed(source: &Source, state: &Path) -> String {
     let is_told = source.state.is_some() || source.file.is_none();
     let state = is_told.then(|| format!(" --state {}", quoted(state)));
     [file, state].into_iter().flatten().collect()
+}
+
+/// A path as a shell takes it for one word.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

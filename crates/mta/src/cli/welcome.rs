@@ -79,7 +79,7 @@ impl Welcome {
 
     fn commands(&self) -> Vec<String> {
         let postern = std::env::current_exe()
-            .map_or_else(|_| "postern".to_owned(), |path| path.display().to_string());
+            .map_or_else(|_| "postern".to_owned(), |path| system::quoted(&path));
         let with = |verb: &str| format!("{postern}{} {verb}", self.typed);
         let local = self.local.as_deref().unwrap_or("postmaster");
         let elsewhere = if self.holds {
