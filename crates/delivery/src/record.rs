@@ -78,6 +78,13 @@ impl Delivery {
             None => self.commit(&record).await,
             Some(made) => match self.commit_with(&record, made).await {
                 Ok(ended) => ended,
+                Err(e @ CommitError::TooLarge) => {
+                    self.alarm(&format!(
+                        "nobody is notified about message {}: {e}",
+                        stored.id
+                    ));
+                    self.commit(&record).await
+                }
                 Err(e) => {
                     self.alarm(&format!(
                         "a notification about message {} could not be kept and will be tried \
