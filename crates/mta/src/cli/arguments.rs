@@ -73,6 +73,9 @@ pub(crate) enum Verb {
     /// Start in the background, and wait until it is ready
     Start,
     /// Show each process: pid, uptime, connections, queue, rates
+    ///
+    /// The exit status is 0 only where every instance answers: 3 where one does not, also because
+    /// it is still starting.
     Status,
     /// Stop, and wait until all processes are gone
     Stop,

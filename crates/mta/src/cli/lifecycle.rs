@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -118,6 +119,7 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
     let cannot = |error: io::Error| Failure::error(format!("cannot start: {error}"));
     let errors = open_errors(&config.state).map_err(cannot)?;
     let mut command = Command::new("/proc/self/exe");
+    command.arg0("postern");
     for (name, path) in [("--config", &source.file), ("--state", &source.state)] {
         if let Some(path) = path {
             // What a list of processes shows should not depend on where they were started.
