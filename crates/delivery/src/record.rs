@@ -223,7 +223,7 @@ impl Delivery {
         for (tried, (_, state)) in record.tried.iter().zip(&record.changes.states) {
             match (&*tried.transport, state.disposition) {
                 (Transport::Handoff(next), Disposition::Delivered) => {
-                    handed_off.get_or_insert((next.name(), 0)).1 += 1;
+                    handed_off.get_or_insert_with(|| (next.name(), 0)).1 += 1;
                 }
                 _ => self.tell(record.stored, tried, state, record.next_due),
             }
