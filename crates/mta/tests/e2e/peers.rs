@@ -62,6 +62,58 @@ fn postfix_behind_an_output_gets_the_mail_and_is_told_of_the_client() {
 }
 
 #[test]
+fn postfix_behind_an_input_gets_what_the_input_lets_through() {
+    let remote = Remote::new();
+    let Some(postfix) = Postfix::start(&format!(
+        "relay_domains = branch.test\n\
+         smtpd_relay_restrictions = reject_unauth_destination\n\
+         smtpd_authorized_xforward_hosts = 127.0.0.0/8\n\
+         relayhost = [127.0.0.1]:{}\n",
+        remote.port()
+    )) else {
+        return;
+    };
+    let system = System::with(|config| {
+        let (head, _) = config
+            .split_once("[instance.submission]")
+            .expect("embedded");
+        format!(
+            "{head}[instance.input]\nrole = \"input\"\nlisten = [\"127.0.0.1:{}\"]\n\
+             next = \"smtp://127.0.0.1:{1}\"\n\n\
+             [[instance.input.route]]\ndomain = \"branch.test\"\nusers = [\"alice\"]\n\
+             open_to = \"anyone\"\nto = {{ relay = \"127.0.0.1:{1}\" }}\n",
+            port::free_port(),
+            postfix.port()
+        )
+    });
+    let listener = system.postern.printed();
+    let port = listener.split("127.0.0.1:").nth(1).expect("it listens");
+    let port = port.lines().next().and_then(|port| port.parse().ok());
+    let mut client = testkit::Dialogue::tcp(port.expect("a port"));
+    client.play("S: 220\nC: EHLO client.example\nS: 250");
+    let reply = give(
+        &mut client,
+        "a@example.org",
+        &["alice@branch.test"],
+        &letter("through-input"),
+    );
+    assert!(reply.starts_with("250 2.0.0"), "{reply}\n{}", postfix.log());
+    let received = remote.received("Subject: through-input");
+    assert!(
+        received.content.contains("from client.example"),
+        "{received:?}"
+    );
+    client.play(
+        "C: MAIL FROM:<a@example.org>
+         S: 250
+         C: RCPT TO:<nobody@branch.test>
+         S: 550 5.1.1
+         C: RCPT TO:<someone@elsewhere.test>
+         S: 550 5.7.1",
+    );
+}
+
+#[test]
 fn postfix_in_front_of_an_output_hands_its_mail_over() {
     let system = System::with(|config| {
         let (head, rest) = config
