@@ -1,0 +1,11 @@
+//! Deliveries of whole instances within one process: their spools on simulated disks, their next
+//! hosts scripted.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod deliveries;
+mod handoffs;
+mod host;
+mod operators;
+mod recoveries;
+mod world;

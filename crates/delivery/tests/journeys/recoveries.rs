@@ -1,0 +1,56 @@
+//! What an instance goes on with after a crash.
+
+use mail::Disposition;
+use spool::Content;
+use spool::simulated::{PowerCut, SimulatedDisk};
+
+use crate::host::Host;
+use crate::world::{
+    Instance, LATER, PATIENT, Plan, deferred, delivered, held, hold, message, open,
+    possible_duplicate, relay,
+};
+
+#[tokio::test]
+async fn a_message_whose_first_attempt_nobody_knows_of_is_delivered_and_said_to_be_one() {
+    let host = Host::new(&[]).await;
+    let disk = SimulatedDisk::new();
+    let (spool, _) = open(&disk);
+    let octets = Content::Bytes(b"\r\n".to_vec());
+    spool.accept(message(&["a@y.org"]), octets).await.unwrap();
+    let disk = disk.after(PowerCut::Lost);
+    let routes = vec![relay("y.org", host.port)];
+    let instance = Instance::on(disk, &PATIENT, |_, _| routes);
+    instance.noted.until(1, delivered).await;
+    instance.empty().await;
+    assert_eq!(instance.noted.count(possible_duplicate), 1);
+    assert_eq!(host.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_put_off_or_held_is_so_after_a_crash() {
+    let host = Host::new(&[("a@y.org", &["450 4.2.0 later"])]).await;
+    let plan = Plan {
+        backoff: LATER,
+        ..PATIENT
+    };
+    let routes = || vec![relay("y.org", host.port), hold("h.org")];
+    let instance = Instance::new(routes(), &plan);
+    let put_off = instance.accept(message(&["a@y.org"]), "\r\n").await;
+    instance.noted.until(1, deferred).await;
+    instance.accept(message(&["a@h.org"]), "\r\n").await;
+    instance.noted.until(1, held).await;
+    // What is told is recorded a moment later; an orderly end waits for it.
+    instance.delivery.stop().await;
+    instance.spool.close();
+    let disk = instance.disk.after(PowerCut::Lost);
+    let again = Instance::on(disk, &plan, |_, _| routes());
+    let counts = again.delivery.counts();
+    assert_eq!((counts.n_messages, counts.n_held), (2, 1));
+    assert_eq!((counts.n_waiting, counts.n_under_way), (1, 0));
+    assert_eq!(counts.n_deferred, 1);
+    let row = again.delivery.row(put_off).unwrap();
+    assert_eq!(row.recipients[0].disposition, Disposition::Pending);
+    assert_eq!(row.recipients[0].attempts, 1);
+    assert!(row.recipients[0].next_due.is_some());
+    assert_eq!(again.noted.count(possible_duplicate), 0);
+}

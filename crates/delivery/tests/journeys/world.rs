@@ -1,0 +1,261 @@
+//! An instance that delivers, and what a test can see of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use delivery::transport::{Relay, RelaySettings, Transport};
+use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings};
+use mail::event::{Event, Sink, What};
+use mail::{
+    BodyType, Envelope, Mailbox, MessageId, Origin, Provenance, Recipient, ReversePath, Timestamp,
+    TraceId,
+};
+use net::{Clock, Entropy};
+use queue::{Backoff, Lifetime};
+use smtp::client;
+use spool::simulated::SimulatedDisk;
+use spool::{Content, Message, Options, Recovery, Spool, Stored};
+use tokio::sync::Notify;
+
+/// No step of a test takes longer, or it fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Before a recipient is tried again, where a test is to see that.
+pub(crate) const SOON: Backoff = Backoff::new(&[Duration::from_millis(20)]);
+/// As good as never.
+pub(crate) const LATER: Backoff = Backoff::new(&[Duration::from_secs(3600)]);
+
+pub(crate) struct Instance {
+    pub(crate) disk: SimulatedDisk,
+    pub(crate) spool: Spool,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) noted: Arc<Noted>,
+}
+
+/// How an instance is to be.
+pub(crate) struct Plan {
+    pub(crate) backoff: Backoff,
+    pub(crate) expire_after: Duration,
+}
+
+pub(crate) const PATIENT: Plan = Plan {
+    backoff: SOON,
+    expire_after: Duration::from_secs(86_400),
+};
+
+/// What an instance told.
+#[derive(Default)]
+pub(crate) struct Noted {
+    events: Mutex<Vec<What>>,
+    changed: Notify,
+}
+
+impl Sink for Noted {
+    fn emit(&self, event: Event) {
+        self.events
+            .lock()
+            .expect("no test panics under it")
+            .push(event.what);
+        self.changed.notify_waiters();
+    }
+}
+
+impl Noted {
+    pub(crate) fn count(&self, wanted: fn(&What) -> bool) -> usize {
+        let events = self.events.lock().unwrap();
+        events.iter().filter(|what| wanted(what)).count()
+    }
+
+    /// Waits until `n` such events were told.
+    pub(crate) async fn until(&self, n: usize, wanted: fn(&What) -> bool) {
+        let told = self.when(|| self.count(wanted) >= n);
+        if tokio::time::timeout(LIMIT, told).await.is_err() {
+            panic!("only told {:#?}", self.events.lock().unwrap());
+        }
+    }
+
+    /// Waits until an event makes this true.
+    async fn when(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+pub(crate) fn delivered(what: &What) -> bool {
+    matches!(what, What::Delivered { .. })
+}
+
+pub(crate) fn deferred(what: &What) -> bool {
+    matches!(what, What::Deferred { .. })
+}
+
+pub(crate) fn failed(what: &What) -> bool {
+    matches!(what, What::Failed { .. })
+}
+
+pub(crate) fn held(what: &What) -> bool {
+    matches!(what, What::Held { .. })
+}
+
+pub(crate) fn notified(what: &What) -> bool {
+    matches!(what, What::Notified { .. })
+}
+
+pub(crate) fn possible_duplicate(what: &What) -> bool {
+    matches!(what, What::PossibleDuplicate { .. })
+}
+
+/// A spool on this disk, and what it held.
+pub(crate) fn open(disk: &SimulatedDisk) -> (Spool, Recovery) {
+    let mut options = Options::new([7; 32]);
+    // A simulated disk is memory, and each instance has one.
+    options.segment_len = 256 * 1024;
+    options.outcome_delay = Duration::ZERO;
+    Spool::open(Arc::new(disk.clone()), options).unwrap()
+}
+
+impl Instance {
+    /// On a new disk.
+    pub(crate) fn new(routes: Vec<Route>, plan: &Plan) -> Self {
+        Self::on(SimulatedDisk::new(), plan, |_, _| routes)
+    }
+
+    /// On this disk, with what it held.
+    pub(crate) fn on(
+        disk: SimulatedDisk,
+        plan: &Plan,
+        routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
+    ) -> Self {
+        let (spool, recovery) = open(&disk);
+        let clock = Clock::start();
+        let noted = Arc::new(Noted::default());
+        let settings = Settings {
+            hostname: "mail.x.org".into(),
+            routes: Routes::new(routes(&spool, &recovery), None, "mail.x.org"),
+            backoff: plan.backoff,
+            lifetime: Lifetime {
+                expire_after: plan.expire_after,
+                warn_after: plan.expire_after,
+            },
+        };
+        let delivery = Delivery::new(Parts {
+            spool: spool.clone(),
+            clock,
+            entropy: Arc::new(Entropy::new()),
+            events: Arc::clone(&noted) as Arc<dyn Sink>,
+            settings: Arc::new(settings),
+            queue: queue::Settings {
+                attempts_max: 10,
+                site_attempts_initial: 2,
+                site_attempts_max: 4,
+                probes: plan.backoff,
+            },
+        });
+        delivery.recover(&recovery, |_| ()).unwrap();
+        tokio::spawn(Arc::clone(&delivery).run());
+        Self {
+            disk,
+            spool,
+            delivery,
+            noted,
+        }
+    }
+
+    /// Accepts a message, as intake does.
+    pub(crate) async fn accept(&self, message: Message, content: &str) -> MessageId {
+        let octets = Content::Bytes(content.into());
+        let id = self.spool.accept(message.clone(), octets).await.unwrap();
+        self.delivery.queued(id, message, content.len() as u64);
+        id
+    }
+
+    /// Waits until nothing is in the spool, and sees that nothing is in the queue then.
+    pub(crate) async fn empty(&self) {
+        let draining = async {
+            while self.spool.usage().n_messages > 0 || self.delivery.counts().n_messages > 0 {
+                // The committer is a thread: only time passes here.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let outcome = tokio::time::timeout(LIMIT, draining).await;
+        assert!(outcome.is_ok(), "left: {:?}", self.delivery.counts());
+    }
+}
+
+/// A message to these recipients.
+pub(crate) fn message(recipients: &[&str]) -> Message {
+    let clock = Clock::start();
+    let now = clock.timestamp();
+    let to = recipients.iter().map(|to| Recipient::new(address(to)));
+    Message {
+        provenance: Provenance {
+            trace: TraceId::new(now, 1),
+            origin: Origin::Local { uid: 7 },
+            arrived: now,
+            client: None,
+            visited: Vec::new(),
+            about: None,
+        },
+        envelope: Envelope {
+            sender: ReversePath::Mailbox(address("s@x.org")),
+            recipients: to.collect(),
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        },
+        key: None,
+        handoff: None,
+        next_due: Timestamp::from_unix_ms(0),
+    }
+}
+
+pub(crate) fn address(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
+}
+
+pub(crate) fn route(domain: &str, transport: Transport) -> Route {
+    Route {
+        matches: vec![Match::Domain(domain.into())],
+        users: None,
+        open_to: OpenTo::Anyone,
+        transport: Arc::new(transport),
+    }
+}
+
+pub(crate) fn hold(domain: &str) -> Route {
+    route(domain, Transport::Hold { why: "test".into() })
+}
+
+/// A route to a host on this machine.
+pub(crate) fn relay(domain: &str, port: u16) -> Route {
+    let settings = RelaySettings {
+        host: "127.0.0.1".into(),
+        port,
+        client: Arc::new(client::Settings {
+            dialect: client::Dialect::Smtp,
+            hello_name: "mail.x.org".into(),
+            timeouts: client::Timeouts::LEAST,
+            tls: client::TlsWish::Never,
+        }),
+        connect_timeout: LIMIT,
+        connections_max: 4,
+        idle_max: LIMIT,
+    };
+    route(
+        domain,
+        Transport::Relay(Relay::new(settings, Clock::start())),
+    )
+}
+
+/// All messages of a spool that is opened after a loss of power.
+pub(crate) fn after_power_cut(disk: &SimulatedDisk) -> Vec<Stored> {
+    let (_spool, recovery) = open(&disk.after(spool::simulated::PowerCut::Lost));
+    recovery.messages().map(Result::unwrap).collect()
+}
