@@ -122,6 +122,7 @@ impl Spool {
     }
 
     /// Takes a notification, and records with it, in one, the end of what it reports on.
+    /// Resolves to [`CommitError::Full`] when there is no room, and then records neither.
     pub fn notify(
         &self,
         id: MessageId,

@@ -22,7 +22,7 @@ type Changes = HashMap<MessageId, Option<Vec<u8>>>;
 /// For what room is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// A new message, which may not use the reserve.
+    /// A new message, also a notification, which may not use the reserve.
     Message,
     /// An outcome, or a record of our own.
     Outcome,
@@ -45,6 +45,11 @@ impl Engine {
             let Some(draft) = next else {
                 return batch;
             };
+            if Room::of(&draft) == Room::Message && self.is_in_reserve() {
+                let full = CommitError::Full;
+                draft.effect.refuse(&mut shared.lock(), &full);
+                continue;
+            }
             if !batch.fits(&draft, self.room()) {
                 if !batch.is_empty() {
                     if is_own {
@@ -79,12 +84,10 @@ impl Engine {
 impl Room {
     fn of(draft: &Draft) -> Self {
         match draft.effect {
-            Effect::Accepted(_) => Self::Message,
-            Effect::Done(_)
-            | Effect::Keys
-            | Effect::Moved { .. }
-            | Effect::Notified { .. }
-            | Effect::State(_) => Self::Outcome,
+            Effect::Accepted(_) | Effect::Notified { .. } => Self::Message,
+            Effect::Done(_) | Effect::Keys | Effect::Moved { .. } | Effect::State(_) => {
+                Self::Outcome
+            }
         }
     }
 }

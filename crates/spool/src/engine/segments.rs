@@ -81,6 +81,12 @@ impl Engine {
         self.roll().map_err(|_| CommitError::Full)
     }
 
+    /// Whether the active segment is the reserve: outcomes have rolled into the last free one, and
+    /// no other could be made. No message may have what is left of it.
+    pub(super) fn is_in_reserve(&self) -> bool {
+        self.free.is_empty() && self.prepare_pause > 0
+    }
+
     /// Activates a free segment, making one if there is none.
     pub(super) fn roll(&mut self) -> io::Result<()> {
         if self.free.is_empty() {

@@ -154,6 +154,15 @@ fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
         assert!(kept.len() < 100, "the disk is never full");
     };
     assert_eq!(full, CommitError::Full);
+    // Outcomes go into the reserve; what they leave of it is not for messages.
+    for _ in 0..8 {
+        let attempt = spool.attempt(kept[0]);
+        settle(&mut engine);
+        attempt.wait().expect("recorded");
+    }
+    let small = accept(&spool, 400, 1);
+    settle(&mut engine);
+    assert_eq!(small.wait(), Err(CommitError::Full));
     for &id in &kept {
         let attempt = spool.attempt(id);
         settle(&mut engine);
