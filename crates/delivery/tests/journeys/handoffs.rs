@@ -1,1 +1,0 @@
-//! Handoffs from the spool.
