@@ -25,6 +25,8 @@ pub(crate) struct Body {
     gathered: Vec<u8>,
     /// Once it is too much for memory: where it is, and what was seen before it went there.
     file: Option<(ContentFile, Seen)>,
+    /// Why it cannot be kept. The rest is read over, so that the client learns it by a reply.
+    failed: Option<io::Error>,
 }
 
 /// What its header section shows of a content. Of a large one only the part that memory held is
@@ -57,6 +59,7 @@ impl Body {
         Self {
             gathered,
             file: None,
+            failed: None,
         }
     }
 
@@ -65,11 +68,18 @@ impl Body {
         &mut self.gathered
     }
 
-    /// Moves what was gathered to the file, where it has become too much for memory.
-    ///
-    /// # Errors
-    /// When the file cannot be made or written; the message must be refused then.
-    pub(crate) async fn settle(&mut self, spool: &Spool) -> io::Result<()> {
+    /// Moves what was gathered to the file, where it has become too much for memory. That this
+    /// fails shows in [`Self::finish`].
+    pub(crate) async fn settle(&mut self, spool: &Spool) {
+        if self.failed.is_none() {
+            self.failed = self.spill(spool).await.err();
+        }
+        if self.failed.is_some() {
+            self.gathered = Vec::new();
+        }
+    }
+
+    async fn spill(&mut self, spool: &Spool) -> io::Result<()> {
         let bound = if self.file.is_some() {
             FILE_PIECE_LEN
         } else {
@@ -89,8 +99,11 @@ impl Body {
     /// The complete content, and what its header section shows.
     ///
     /// # Errors
-    /// When the rest of a large content cannot be written.
+    /// When a large content could not be written.
     pub(crate) async fn finish(mut self) -> io::Result<(Gathered, Seen)> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         match self.file.take() {
             Some((file, seen)) => {
                 let file = self.write_to(file).await?;
@@ -114,5 +127,33 @@ impl Body {
         let (file, piece) = writing.await.map_err(io::Error::other)??;
         self.gathered = piece;
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spool::Options;
+    use spool::simulated::{Fault, SimulatedDisk};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn content_that_finds_no_room_is_read_over_and_says_why_at_its_end() {
+        let disk = SimulatedDisk::new();
+        let mut options = Options::new([7; 32]);
+        options.segment_len = 64 * 1024;
+        let (spool, _recovery) = Spool::open(Arc::new(disk.clone()), options).unwrap();
+        let mut body = Body::new("Received: by x\r\n", None);
+        disk.set_fault(Fault::FullFrom(0));
+        for _ in 0..4 {
+            body.buffer().resize(CONTENT_IN_MEMORY_MAX + 1, b'x');
+            body.settle(&spool).await;
+            assert!(body.buffer().is_empty(), "nothing is kept of it");
+        }
+        let refused = body.finish().await.map(|_| ());
+        assert_eq!(
+            refused.map_err(|e| e.kind()),
+            Err(io::ErrorKind::StorageFull)
+        );
     }
 }

@@ -104,7 +104,7 @@ impl EdgeSession {
     async fn handle(&mut self, event: Event) -> bool {
         let now = self.connection.clock().now();
         match event {
-            Event::Body => return self.take_body().await,
+            Event::Body => self.take_body().await,
             Event::Closed(_) | Event::StartTls => return false,
             Event::Commit(question) => {
                 let answer = self.commit().await;
@@ -252,26 +252,16 @@ impl EdgeSession {
         table::OK.reply()
     }
 
-    async fn take_body(&mut self) -> bool {
-        let Some(body) = self.transaction.as_mut().and_then(|t| t.body.as_mut()) else {
-            return true;
-        };
-        self.connection.machine().take_body(body.buffer());
-        match body.settle(&self.intake.spool).await {
-            Ok(()) => true,
-            Err(e) => {
-                self.intake
-                    .alarm(&format!("cannot keep content that is handed off: {e}"));
-                false
-            }
+    async fn take_body(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction
+                .take_body(&mut self.connection, &self.intake.spool)
+                .await;
         }
     }
 
     async fn commit(&mut self) -> Committed {
-        if !self.take_body().await {
-            self.transaction = None;
-            return Committed::All(table::STORAGE_FAILED.reply());
-        }
+        self.take_body().await;
         let Some(transaction) = self.transaction.take() else {
             return Committed::All(table::BAD_SEQUENCE.reply());
         };

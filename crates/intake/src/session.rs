@@ -106,7 +106,7 @@ impl Session {
     async fn handle(&mut self, event: Event) -> bool {
         let now = self.now();
         match event {
-            Event::Body => return self.take_body().await,
+            Event::Body => self.take_body().await,
             Event::Closed(reason) => {
                 self.note_close(reason);
                 return false;
@@ -264,27 +264,16 @@ impl Session {
         }
     }
 
-    /// False when the content cannot be kept: the session ends, the client tries again.
-    async fn take_body(&mut self) -> bool {
-        let Some(body) = self.transaction.as_mut().and_then(|t| t.body.as_mut()) else {
-            return true;
-        };
-        self.connection.machine().take_body(body.buffer());
-        match body.settle(&self.intake.spool).await {
-            Ok(()) => true,
-            Err(e) => {
-                self.intake
-                    .alarm(&format!("cannot keep arriving content: {e}"));
-                false
-            }
+    async fn take_body(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction
+                .take_body(&mut self.connection, &self.intake.spool)
+                .await;
         }
     }
 
     async fn commit(&mut self) -> Committed {
-        if !self.take_body().await {
-            self.transaction = None;
-            return Committed::All(table::STORAGE_FAILED.reply());
-        }
+        self.take_body().await;
         let Some(transaction) = self.transaction.take() else {
             return Committed::All(table::BAD_SEQUENCE.reply());
         };

@@ -2,7 +2,9 @@
 
 use handoff::Parameters;
 use mail::{Envelope, HandoffKey, Provenance, Recipient};
+use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
+use spool::Spool;
 
 use crate::body::Body;
 
@@ -59,6 +61,14 @@ impl Transaction {
             size: command.size,
             takes_own_route: false,
             handed: None,
+        }
+    }
+
+    /// Takes what has arrived of the content.
+    pub(crate) async fn take_body(&mut self, connection: &mut ServerConnection, spool: &Spool) {
+        if let Some(body) = &mut self.body {
+            connection.machine().take_body(body.buffer());
+            body.settle(spool).await;
         }
     }
 
