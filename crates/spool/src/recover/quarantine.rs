@@ -60,9 +60,13 @@ fn copy_range(disk: &dyn Disk, file: &dyn DiskFile, range: Range, to: &str) -> i
     copy.sync()
 }
 
-/// Moves a whole file that cannot be what its name says out of the way.
+/// Moves a whole file that cannot be what its name says out of the way, and over nothing that
+/// was moved there before.
 pub(super) fn move_file(disk: &dyn Disk, name: &str) -> Note {
-    let path = format!("{DIR}/{name}");
+    let taken = disk.list(DIR).unwrap_or_default();
+    let free = |n: &u32| !taken.contains(&numbered(name, *n));
+    let n = (1..).find(free).unwrap_or(u32::MAX);
+    let path = format!("{DIR}/{}", numbered(name, n));
     let moved = disk
         .rename(name, &path)
         .and_then(|()| disk.sync_dir(DIR))
@@ -71,5 +75,14 @@ pub(super) fn move_file(disk: &dyn Disk, name: &str) -> Note {
         file: name.to_owned(),
         offset: 0,
         quarantine: moved.is_ok().then_some(path),
+    }
+}
+
+/// The name of the `n`th file that had this name.
+fn numbered(name: &str, n: u32) -> String {
+    if n == 1 {
+        name.to_owned()
+    } else {
+        format!("{name}-{n}")
     }
 }

@@ -14,13 +14,13 @@ const WINDOW: usize = 256 << 10;
 
 /// Octets from `start` up to `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) start: u32,
-    pub(super) end: u32,
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Range {
-    pub(super) fn new(start: u32, len: u64) -> Self {
+    pub(crate) fn new(start: u32, len: u64) -> Self {
         let end = start.saturating_add(narrow(len));
         Self { start, end }
     }
@@ -28,29 +28,41 @@ impl Range {
 
 /// What a segment turned out to hold, besides its records.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Where what is durable ends.
-    pub(super) durable: u32,
+    pub(crate) durable: u32,
     /// Damaged octets below that.
-    pub(super) damage: Vec<Range>,
+    pub(crate) damage: Vec<Range>,
     /// What had not been written whole, above.
-    pub(super) torn: Vec<Range>,
-    pub(super) sequence: u64,
-    pub(super) next_id: u64,
+    pub(crate) torn: Vec<Range>,
+    pub(crate) sequence: u64,
+    pub(crate) next_id: u64,
 }
 
 /// A record as it was found.
-pub(super) struct FoundRecord<'a> {
-    pub(super) offset: u32,
-    pub(super) raw: [u8; record::LEN],
-    pub(super) header: RecordHeader,
-    pub(super) meta: &'a [u8],
+pub(crate) struct FoundRecord<'a> {
+    pub(crate) offset: u32,
+    pub(crate) raw: [u8; record::LEN],
+    pub(crate) header: RecordHeader,
+    pub(crate) meta: &'a [u8],
     /// It lies in a batch that is not known to be durable.
-    pub(super) in_tail: bool,
+    pub(crate) in_tail: bool,
 }
 
-/// Whether the record made sense to whom it was given.
-pub(super) type Sink<'s> = dyn FnMut(FoundRecord<'_>) -> bool + 's;
+/// Who is told what a segment holds, in the order of offsets.
+pub(crate) trait Sink {
+    /// A batch begins here; its records follow.
+    fn batch(&mut self, _offset: u32, _batch: &BatchHeader) {}
+
+    /// A record whose header and meta are good; whether it made sense.
+    fn record(&mut self, record: FoundRecord<'_>) -> bool;
+}
+
+impl<F: FnMut(FoundRecord<'_>) -> bool> Sink for F {
+    fn record(&mut self, record: FoundRecord<'_>) -> bool {
+        self(record)
+    }
+}
 
 /// A part of a segment that holds records.
 struct Extent {
@@ -66,7 +78,7 @@ impl Extent {
     }
 }
 
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     identity: &'a Identity,
     header: SegmentHeader,
     window: Window<'a>,
@@ -74,7 +86,7 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         identity: &'a Identity,
         file: &'a dyn DiskFile,
         header: SegmentHeader,
@@ -88,7 +100,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Gives every record to `sink`, in order.
-    pub(super) fn run(mut self, sink: &mut Sink<'_>) -> io::Result<Found> {
+    pub(crate) fn run(mut self, sink: &mut dyn Sink) -> io::Result<Found> {
         let extents = self.extents()?;
         let durable = match self.header.state {
             SegmentState::Sealed(end) => end,
@@ -99,12 +111,13 @@ impl<'a> Scan<'a> {
         };
         self.found.durable = durable;
         for Extent { range, batch } in extents {
-            if let Some(batch) = batch {
+            if let Some(batch) = &batch {
+                sink.batch(range.start - batch::HEADER_LEN, batch);
                 self.found.sequence = self.found.sequence.max(batch.sequence);
                 self.found.next_id = self.found.next_id.max(batch.next_id);
             }
             if range.end <= durable {
-                self.durable_records(range, sink)?;
+                self.durable_records(range, batch.is_none(), sink)?;
             } else if batch.is_none() {
                 self.found.torn.push(range);
             } else if !self.tail_records(range, sink)? {
@@ -158,14 +171,20 @@ impl<'a> Scan<'a> {
     }
 
     /// Records that are durable: what is bad between them is damage, and the rest is read on.
-    fn durable_records(&mut self, range: Range, sink: &mut Sink<'_>) -> io::Result<()> {
+    /// A gap begins with a batch header that is lost, and what pads its batches is no damage.
+    fn durable_records(
+        &mut self,
+        range: Range,
+        is_gap: bool,
+        sink: &mut dyn Sink,
+    ) -> io::Result<()> {
         let end = range.end;
         let mut next = range.start;
-        let mut bad: Option<u32> = None;
+        let mut bad: Option<u32> = is_gap.then_some(next);
         while next < end {
             let Some((raw, header)) = self.record_at(next, end)? else {
-                if bad.is_some() || !self.is_padding(next)? {
-                    bad = bad.or(Some(next));
+                if bad.is_none() && !(is_gap && self.is_padding(next)?) {
+                    bad = Some(next);
                 }
                 next += narrow(ALIGN);
                 continue;
@@ -197,7 +216,7 @@ impl<'a> Scan<'a> {
 
     /// Records of a batch that may have been written in part: those up to the first bad one
     /// count. Whether all were good.
-    fn tail_records(&mut self, range: Range, sink: &mut Sink<'_>) -> io::Result<bool> {
+    fn tail_records(&mut self, range: Range, sink: &mut dyn Sink) -> io::Result<bool> {
         let end = range.end;
         let mut next = range.start;
         while next < end {
@@ -242,14 +261,14 @@ impl<'a> Scan<'a> {
         raw: [u8; record::LEN],
         header: RecordHeader,
         in_tail: bool,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> io::Result<bool> {
         let at = offset + record::HEADER_LEN;
         let meta = self.window.get(at, header.meta_len as usize)?;
         if meta.len() < header.meta_len as usize || crc32c(meta) != header.meta_crc {
             return Ok(false);
         }
-        Ok(sink(FoundRecord {
+        Ok(sink.record(FoundRecord {
             offset,
             raw,
             header,

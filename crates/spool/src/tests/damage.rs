@@ -96,3 +96,39 @@ fn damage_is_copied_to_quarantine_once() {
     let (_spool, recovery, _engine) = open(&disk).expect("opens");
     assert_eq!(recovery.n_messages(), N_MESSAGES - 1);
 }
+
+#[test]
+fn records_that_a_lost_write_left_as_zeros_are_noted_and_not_taken_for_padding() {
+    let disk = spool();
+    let name = "seg-00000000";
+    let segment = disk.contents(name).expect("there");
+    // The records of the first batch, then all of it.
+    for start in [8192 + 40, 8192] {
+        let mut changed = segment.clone();
+        changed[start..8192 + 4096].fill(0);
+        let disk = disk.after(PowerCut::Kept);
+        disk.put(name, changed);
+        let (_spool, recovery, _engine) = open(&disk).expect("opens");
+        assert_eq!(stored(&recovery).len(), 4);
+        let [Note::Damage { offset, .. }] = &recovery.notes[..] else {
+            panic!("from {start}: {:?}", recovery.notes);
+        };
+        assert_eq!(*offset, start as u64);
+    }
+}
+
+#[test]
+fn a_second_segment_of_the_same_number_does_not_replace_the_first_in_quarantine() {
+    let disk = SimulatedDisk::new();
+    drop(open(&disk).expect("opens"));
+    let damaged = |octet| vec![octet; crate::limits::SEGMENT_LEN_MIN as usize];
+    for octet in [1, 2] {
+        disk.put("seg-00000000", damaged(octet));
+        let (_spool, recovery, _engine) = open(&disk).expect("opens");
+        assert_eq!(recovery.notes.len(), 1, "{:?}", recovery.notes);
+    }
+    for (copy, octet) in [("seg-00000000", 1), ("seg-00000000-2", 2)] {
+        let kept = disk.contents(&format!("quarantine/{copy}"));
+        assert!(kept == Some(damaged(octet)), "{copy}");
+    }
+}
