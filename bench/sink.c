@@ -2,6 +2,7 @@
  * The far end of a benchmark: an SMTP server that takes everything, and counts.
  *
  *     cc -O2 -o sink sink.c && ./sink          prints the port of 127.0.0.1 where it listens
+ *     ./sink 999                               and of 999 more addresses: 127.77.0.1 to 127.77.3.249
  *
  * It looks at each Message-ID, so that loss and duplicates show. Two verbs of its own, on any
  * connection: XSTAT answers with the counts, XZERO begins anew.
@@ -26,12 +27,20 @@ enum {
     REPLIES_LEN = 16 * 1024,
     EVENTS_MAX = 256,
     SEEN_SLOTS = 1 << 22, /* for two million messages between two XZERO */
+    ADDRESSES_MAX = 4096,
+    ADDRESSES_PER_NET = 250,
 };
 
 enum state { COMMAND, HEADER, BODY };
 
+struct listener {
+    int fd;
+    int has_mail; /* since the last XZERO */
+};
+
 struct client {
     int fd;
+    struct listener *listener;
     enum state state;
     uint64_t recipients;
     uint64_t message_id;
@@ -43,7 +52,11 @@ struct client {
 
 static struct {
     uint64_t messages, recipients, octets, duplicates, nameless, connections, last_unix_ns;
+    uint64_t addresses, first_unix_ns; /* that have had mail; when the latest of them had its first */
 } counts;
+
+/* The first is that of 127.0.0.1. */
+static struct listener listeners[1 + ADDRESSES_MAX];
 
 /* Hashes of the Message-IDs, open addressing; zero is a free slot. */
 static uint64_t seen[SEEN_SLOTS];
@@ -88,9 +101,10 @@ static void say_counts(struct client *client)
     char line[400];
     snprintf(line, sizeof line,
              "250 messages=%lu recipients=%lu octets=%lu duplicates=%lu nameless=%lu "
-             "connections=%lu last_unix_ns=%lu\r\n",
+             "connections=%lu last_unix_ns=%lu addresses=%lu first_unix_ns=%lu\r\n",
              counts.messages, counts.recipients, counts.octets, counts.duplicates,
-             counts.nameless, counts.connections, counts.last_unix_ns);
+             counts.nameless, counts.connections, counts.last_unix_ns, counts.addresses,
+             counts.first_unix_ns);
     say(client, line);
 }
 
@@ -99,6 +113,11 @@ static void count_message(struct client *client)
     counts.messages++;
     counts.recipients += client->recipients;
     counts.last_unix_ns = unix_ns();
+    if (!client->listener->has_mail) {
+        client->listener->has_mail = 1;
+        counts.addresses++;
+        counts.first_unix_ns = counts.last_unix_ns;
+    }
     if (!client->message_id)
         counts.nameless++;
     else if (is_seen(client->message_id))
@@ -128,6 +147,8 @@ static int obey(struct client *client, const char *line)
     } else if (!strncasecmp(line, "XZERO", 5)) {
         memset(&counts, 0, sizeof counts);
         memset(seen, 0, sizeof seen);
+        for (size_t n = 0; n < sizeof listeners / sizeof *listeners; n++)
+            listeners[n].has_mail = 0;
         say(client, "250 2.0.0 zero\r\n");
     } else if (!strncasecmp(line, "QUIT", 4)) {
         say(client, "221 2.0.0 bye\r\n");
@@ -200,16 +221,17 @@ static int serve(struct client *client)
     return flush(client) && goes_on;
 }
 
-static void welcome(int listener, int epoll)
+static void welcome(struct listener *listener, int epoll)
 {
     int fd, one = 1;
-    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct client *client = malloc(sizeof *client);
         if (!client) {
             close(fd);
             return;
         }
         client->fd = fd;
+        client->listener = listener;
         client->state = COMMAND;
         client->n_in = client->n_out = client->recipients = 0;
         counts.connections++;
@@ -221,29 +243,51 @@ static void welcome(int listener, int epoll)
     }
 }
 
-int main(void)
+/* Listens on an address (in the order of the host); returns the port, zero for failure. */
+static int listen_on(struct listener *listener, uint32_t host, int port, int epoll)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t len = sizeof address;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (bind(listener, (void *)&address, len) || listen(listener, 4096) ||
-        getsockname(listener, (void *)&address, &len)) {
+    address.sin_addr.s_addr = htonl(host);
+    listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(listener->fd, (void *)&address, len) || listen(listener->fd, 4096) ||
+        getsockname(listener->fd, (void *)&address, &len))
+        return 0;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener->fd, &event);
+    return ntohs(address.sin_port);
+}
+
+static int is_listener(const void *pointer)
+{
+    return (const struct listener *)pointer >= listeners &&
+           (const struct listener *)pointer <= listeners + ADDRESSES_MAX;
+}
+
+int main(int argc, char **argv)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int port = listen_on(listeners, INADDR_LOOPBACK, 0, epoll);
+    int n_more = argc > 1 ? atoi(argv[1]) : 0;
+    for (int n = 0; port && n < n_more && n < ADDRESSES_MAX; n++) {
+        uint32_t host = (127u << 24) + (77u << 16) + (uint32_t)(n / ADDRESSES_PER_NET << 8) +
+                        1 + (uint32_t)(n % ADDRESSES_PER_NET);
+        port = listen_on(listeners + 1 + n, host, port, epoll);
+    }
+    if (!port) {
         perror("sink");
         return 1;
     }
-    printf("%d\n", ntohs(address.sin_port));
+    printf("%d\n", port);
     fflush(stdout);
 
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event events[EVENTS_MAX], event = {.events = EPOLLIN, .data.ptr = NULL};
-    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    struct epoll_event events[EVENTS_MAX];
     for (;;) {
         int n = epoll_wait(epoll, events, EVENTS_MAX, -1);
         for (int i = 0; i < n; i++) {
             struct client *client = events[i].data.ptr;
-            if (!client) {
-                welcome(listener, epoll);
+            if (is_listener(client)) {
+                welcome((struct listener *)client, epoll);
             } else if (!serve(client)) {
                 close(client->fd);
                 free(client);
