@@ -4,12 +4,15 @@
 //! Pure but for one question: a Maildir route without a list of users looks whether the mailbox
 //! exists.
 
+mod index;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use mail::reply::table;
 use mail::{Mailbox, Origin, Reply};
 
+use self::index::Index;
 use crate::transport::{Handoff, Transport};
 
 /// One route.
@@ -62,6 +65,7 @@ pub enum Standing {
 #[derive(Debug, Default)]
 pub struct Routes {
     routes: Vec<Route>,
+    index: Index,
     delimiter: Option<char>,
     hostname: Box<str>,
 }
@@ -73,6 +77,7 @@ impl Routes {
     #[must_use]
     pub fn new(routes: Vec<Route>, delimiter: Option<char>, hostname: &str) -> Self {
         Self {
+            index: Index::new(&routes),
             routes,
             delimiter,
             hostname: hostname.into(),
@@ -82,7 +87,7 @@ impl Routes {
     /// Whether any route is for this recipient.
     #[must_use]
     pub fn matches(&self, recipient: &Mailbox) -> bool {
-        self.routes.iter().any(|route| route.takes(recipient))
+        self.first(recipient).is_some()
     }
 
     /// Where the recipient stands.
@@ -135,7 +140,7 @@ impl Routes {
         if let Some(route) = self.postmaster(recipient) {
             return Ok(route);
         }
-        let route = self.routes.iter().find(|route| route.takes(recipient));
+        let route = self.first(recipient);
         let route = route.ok_or_else(|| table::NO_SUCH_DOMAIN.reply())?;
         let known = match (&route.users, &*route.transport) {
             (Some(users), _) => users.contains(self.user(recipient).as_str()),
@@ -147,6 +152,12 @@ impl Routes {
         } else {
             Err(table::NO_SUCH_USER.reply())
         }
+    }
+
+    fn first(&self, recipient: &Mailbox) -> Option<&Route> {
+        let takes = |place: usize| self.routes[place].takes(recipient);
+        let place = self.index.first(recipient.domain(), takes)?;
+        Some(&self.routes[place])
     }
 
     fn postmaster(&self, recipient: &Mailbox) -> Option<&Route> {
@@ -271,6 +282,29 @@ mod tests {
         }
         let none = Routes::default().standing(&mailbox("a@b.c"));
         assert_eq!(none, Standing::Refused(table::NO_SUCH_DOMAIN.reply()));
+    }
+
+    #[test]
+    fn of_routes_that_match_in_different_ways_the_first_decides() {
+        let matches = [
+            Match::Address(mailbox("a@b.c.org")),
+            Match::Subdomains("org".into()),
+            Match::Domain("B.C.org".into()),
+            Match::Any,
+            Match::Subdomains("C.org".into()),
+        ];
+        for first in 0..matches.len() {
+            let mut order = matches.to_vec();
+            order.rotate_left(first);
+            let list = order.iter().map(|m| route(m.clone(), None, OpenTo::Ours));
+            let routes = Routes::new(list.collect(), None, "mail.x.org");
+            for address in ["a@b.c.org", "A@B.C.ORG", "x@b.c.org", "x@c.org", "x@d.net"] {
+                let recipient = mailbox(address);
+                let place = order.iter().position(|m| m.takes(&recipient)).unwrap();
+                let found = routes.first(&recipient).unwrap();
+                assert!(std::ptr::eq(found, &raw const routes.routes[place]), "{address}");
+            }
+        }
     }
 
     #[test]
