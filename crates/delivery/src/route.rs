@@ -302,7 +302,10 @@ mod tests {
                 let recipient = mailbox(address);
                 let place = order.iter().position(|m| m.takes(&recipient)).unwrap();
                 let found = routes.first(&recipient).unwrap();
-                assert!(std::ptr::eq(found, &raw const routes.routes[place]), "{address}");
+                assert!(
+                    std::ptr::eq(found, &raw const routes.routes[place]),
+                    "{address}"
+                );
             }
         }
     }

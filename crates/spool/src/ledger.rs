@@ -5,6 +5,7 @@
 //! it: a segment counts as needless only when nothing in it, live or dead, is needed.
 
 mod keys;
+mod live;
 mod segment;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,9 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use mail::{HandoffKey, MessageId};
 
 pub(crate) use keys::KeyTable;
+pub(crate) use live::Live;
 pub(crate) use segment::Segment;
 
-use crate::format::record::{self, RecordHeader};
+use crate::format::record::RecordHeader;
 
 /// Stands for the end of a segment that is not known to be durable, while recovery has not copied
 /// forward what lies there.
@@ -25,20 +27,6 @@ pub(crate) const TAIL: u32 = u32::MAX;
 pub(crate) struct Place {
     pub(crate) segment: u32,
     pub(crate) offset: u32,
-}
-
-/// A live message. There may be millions: about 100 octets each, and the state.
-pub(crate) struct Live {
-    pub(crate) place: Place,
-    pub(crate) header: RecordHeader,
-    pub(crate) n_recipients: u32,
-    /// The segment and the length of the latest state record, unless the state came with the
-    /// record of the message.
-    state_record: Option<(u32, u32)>,
-    /// The durable state, encoded; empty when nothing happened since it was accepted.
-    pub(crate) state: Box<[u8]>,
-    /// Segments with older copies of the message.
-    older: Vec<u32>,
 }
 
 /// A dead message that a copy in some segment could bring back.
@@ -52,7 +40,7 @@ struct Tomb {
 /// The books of one spool.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    live: HashMap<MessageId, Live>,
+    live: BTreeMap<MessageId, Live>,
     tombs: HashMap<MessageId, Tomb>,
     pub(crate) segments: BTreeMap<u32, Segment>,
     pub(crate) keys: KeyTable,
@@ -76,6 +64,13 @@ impl Ledger {
 
     pub(crate) fn live(&self) -> impl Iterator<Item = (MessageId, &Live)> {
         self.live.iter().map(|(&id, live)| (id, live))
+    }
+
+    /// To be called when replay is over. Nodes of a tree that grew message by message are half
+    /// empty; those of one that is made at once are full.
+    pub(crate) fn compact(&mut self) {
+        let live = std::mem::take(&mut self.live);
+        self.live = live.into_iter().collect();
     }
 
     pub(crate) fn n_live(&self) -> usize {
@@ -109,46 +104,26 @@ impl Ledger {
             }
             return;
         }
-        let mut new = Live {
-            place,
-            header,
-            n_recipients,
-            state_record: None,
-            state,
-            older: Vec::new(),
-        };
+        let mut new = Live::new(place, &header, n_recipients, state);
         if let Some(old) = self.live.remove(&id) {
             self.uncount(&old);
-            new.older = old.older;
-            insert(&mut new.older, old.place.segment);
-            new.older.retain(|&segment| segment != place.segment);
-            if new.state.is_empty() {
-                new.state = old.state;
-                new.state_record = old.state_record;
-            }
+            new.succeed(old);
         }
         self.count(&new);
         self.live.insert(id, new);
     }
 
-    /// A state record of `len` octets is durable.
+    /// A state record is durable.
     pub(crate) fn state(&mut self, id: MessageId, segment: u32, state: Box<[u8]>) {
-        let len = record::HEADER_LEN + u32::try_from(state.len()).unwrap_or(u32::MAX);
-        self.set_state(id, segment, len, state);
+        if let Some(mut live) = self.live.remove(&id) {
+            self.uncount(&live);
+            live.set_state(segment, state);
+            self.count(&live);
+            self.live.insert(id, live);
+        }
         if let Some(segment) = self.segments.get_mut(&segment) {
             segment.states.push(id);
         }
-    }
-
-    fn set_state(&mut self, id: MessageId, segment: u32, len: u32, state: Box<[u8]>) {
-        let Some(mut live) = self.live.remove(&id) else {
-            return;
-        };
-        self.uncount(&live);
-        live.state_record = Some((segment, len));
-        live.state = state;
-        self.count(&live);
-        self.live.insert(id, live);
     }
 
     /// The end of a message is durable. Returns its content file, which may go now.
@@ -156,10 +131,8 @@ impl Ledger {
         let mut file = None;
         let holders = if let Some(live) = self.live.remove(&id) {
             self.uncount(&live);
-            file = Some(live.header.file).filter(|&number| number != 0);
-            let mut holders = live.older;
-            insert(&mut holders, live.place.segment);
-            holders
+            file = live.file();
+            live.into_holders()
         } else if let Some(tomb) = self.tombs.remove(&id) {
             self.unpin(tomb.end);
             tomb.holders
@@ -218,7 +191,7 @@ impl Ledger {
         debug_assert!(segment.is_needless());
         for id in segment.copies.drain(..) {
             if let Some(live) = self.live.get_mut(&id) {
-                live.older.retain(|&holder| holder != number);
+                live.forget_older(number);
             } else if let Some(tomb) = self.tombs.get_mut(&id) {
                 tomb.holders.retain(|&holder| holder != number);
                 if tomb.holders.is_empty() {
@@ -246,7 +219,7 @@ impl Ledger {
                 let place = self.live.get(&id).map(|live| live.place.segment);
                 (place == Some(number)).then_some(Needed::Copy(id))
             } else if let Some(&id) = segment.states.get(at - n_copies) {
-                let record = self.live.get(&id).and_then(|live| live.state_record);
+                let record = self.live.get(&id).and_then(Live::state_record);
                 record
                     .is_some_and(|(at, _)| at == number)
                     .then_some(Needed::State(id))
@@ -265,7 +238,7 @@ impl Ledger {
 
     /// Messages whose state lies in a tail that is not known to be durable.
     pub(crate) fn states_in_tail(&self) -> Vec<MessageId> {
-        let in_tail = |live: &Live| live.state_record.is_some_and(|(at, _)| at == TAIL);
+        let in_tail = |live: &Live| live.state_record().is_some_and(|(at, _)| at == TAIL);
         ids(self
             .live
             .iter()
@@ -292,8 +265,7 @@ impl Ledger {
     }
 
     fn count(&mut self, live: &Live) {
-        let content_file = live.header.content_len - live.header.inline_len();
-        self.content_file_bytes += content_file;
+        self.content_file_bytes += live.content_file_len();
         for (segment, len) in live.records() {
             self.live_bytes += len;
             if let Some(segment) = self.segments.get_mut(&segment) {
@@ -304,8 +276,7 @@ impl Ledger {
     }
 
     fn uncount(&mut self, live: &Live) {
-        let content_file = live.header.content_len - live.header.inline_len();
-        self.content_file_bytes -= content_file;
+        self.content_file_bytes -= live.content_file_len();
         for (segment, len) in live.records() {
             self.live_bytes -= len;
             if let Some(account) = self.segments.get_mut(&segment) {
@@ -316,14 +287,6 @@ impl Ledger {
                 }
             }
         }
-    }
-}
-
-impl Live {
-    fn records(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
-        let own = (self.place.segment, self.header.record_len());
-        let state = self.state_record.map(|(at, len)| (at, u64::from(len)));
-        std::iter::once(own).chain(state)
     }
 }
 

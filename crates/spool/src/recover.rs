@@ -241,7 +241,8 @@ impl Recovery {
         files::commit_superblocks(&*self.disk, &superblock)?;
         let free = self.refresh_free(options.segment_len);
         let in_tail = std::mem::take(&mut self.replay.in_tail);
-        let ledger = std::mem::take(&mut self.replay.ledger);
+        let mut ledger = std::mem::take(&mut self.replay.ledger);
+        ledger.compact();
         let states = ledger.states_in_tail();
         let ends = ledger.ends_in_tail();
         let has_keys = ledger.keys.len() > 0;
@@ -324,12 +325,12 @@ impl Recovery {
         let mut wanted = HashSet::new();
         let mut lost = Vec::new();
         for (id, live) in self.replay.ledger.live() {
-            if live.header.file == 0 {
+            let Some(file) = live.file() else {
                 continue;
-            }
-            let name = file_name(live.header.file);
+            };
+            let name = file_name(file);
             if !present.contains(&name) {
-                lost.push((id, name.clone(), live.place, live.header.record_len()));
+                lost.push((id, name.clone(), live.place, live.header(id).record_len()));
             }
             wanted.insert(name);
         }

@@ -152,7 +152,7 @@ impl Spool {
     pub fn message(&self, id: MessageId) -> Result<Stored, ReadError> {
         let state = self.shared().lock();
         let live = state.ledger.get(id).ok_or(ReadError::Unknown(id))?;
-        let (header, place, n_recipients) = (live.header, live.place, live.n_recipients);
+        let (header, place, n_recipients) = (live.header(id), live.place, live.n_recipients);
         let state_bytes = live.state.clone();
         let segment = state.ledger.segments.get(&place.segment);
         let file = segment.map(|segment| Arc::clone(&segment.file));
@@ -175,7 +175,7 @@ impl Spool {
         let shared = self.shared();
         let state = shared.lock();
         let live = state.ledger.get(id).ok_or(ReadError::Unknown(id))?;
-        let (header, place) = (live.header, live.place);
+        let (header, place) = (live.header(id), live.place);
         let segment = state.ledger.segments.get(&place.segment);
         let file = segment.map(|segment| Arc::clone(&segment.file));
         drop(state);

@@ -130,7 +130,7 @@ fn source(state: &State, id: MessageId) -> Option<Source> {
     let segment = state.ledger.segments.get(&live.place.segment)?;
     Some(Source {
         file: Arc::clone(&segment.file),
-        header: live.header,
+        header: live.header(id),
         place: live.place,
         n_recipients: live.n_recipients,
         state: live.state.clone(),

@@ -51,7 +51,7 @@ impl Messages {
         let meta = self.summary.get(start..end)?;
         let state = self.spool.shared().lock();
         let live = state.ledger.get(id).filter(|live| live.place == place)?;
-        let (header, n_recipients) = (live.header, live.n_recipients);
+        let (header, n_recipients) = (live.header(id), live.n_recipients);
         let state_bytes = live.state.clone();
         drop(state);
         stored(id, &header, meta, &state_bytes, n_recipients)
