@@ -38,12 +38,17 @@ impl Dialogue {
     /// # Panics
     /// When nobody listens there.
     pub fn tcp(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        Self::try_tcp(port).expect("somebody listens")
+    }
+
+    /// As [`Self::tcp`]; `None` when nobody listens there.
+    pub fn try_tcp(port: u16) -> Option<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("the time is not zero");
         let reader = stream.try_clone().expect("there are descriptors");
-        Self::over(Box::new(reader), Box::new(stream))
+        Some(Self::over(Box::new(reader), Box::new(stream)))
     }
 
     /// Connects to a socket in the file system.

@@ -81,6 +81,7 @@ pub struct Next {
     state: Mutex<State>,
     connections: Semaphore,
     on_change: OnChange,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 #[derive(Debug)]
@@ -89,18 +90,20 @@ struct State {
     breaker: Breaker,
     /// Whether a task asks for signs of life.
     probing: bool,
-    ledger: Ledger,
+    /// A reload has named another next instance: what is under way ends here.
+    released: bool,
     questions: Questions,
 }
 
 impl Next {
     /// The instance at the other end of `edge`. `ledger` already holds the keys that the spool
-    /// gave back.
+    /// gave back; it is shared with whatever was the next instance before, since numbers are of
+    /// the spool.
     #[must_use]
     pub fn new(
         edge: EdgeSender,
         settings: Settings,
-        ledger: Ledger,
+        ledger: Arc<Mutex<Ledger>>,
         clock: Clock,
         on_change: OnChange,
     ) -> Arc<Self> {
@@ -108,7 +111,7 @@ impl Next {
             idle: Vec::new(),
             breaker: Breaker::new(),
             probing: false,
-            ledger,
+            released: false,
             questions: Questions::new(settings.lifetimes),
         };
         let connections = Semaphore::new(settings.connections_max);
@@ -119,6 +122,7 @@ impl Next {
             state: Mutex::new(state),
             connections,
             on_change,
+            ledger,
         })
     }
 
@@ -130,23 +134,31 @@ impl Next {
 
     /// Draws a number for one set of recipients.
     pub fn draw_key(&self) -> HandoffKey {
-        self.state().ledger.draw()
+        self.ledger().draw()
     }
 
     /// Takes in a key that a message recovered from the spool still holds.
     pub fn adopt(&self, key: &HandoffKey) {
-        self.state().ledger.adopt(key);
+        self.ledger().adopt(key);
     }
 
     /// The lowest number of the key's epoch that is still in doubt.
     #[must_use]
     pub fn lowest_unsettled(&self, key: &HandoffKey) -> u64 {
-        self.state().ledger.lowest_unsettled(key)
+        self.ledger().lowest_unsettled(key)
     }
 
     /// What became of the key is known and will not be asked again, not even after a crash.
     pub fn settle(&self, key: &HandoffKey) {
-        self.state().ledger.settle(key);
+        self.ledger().settle(key);
+    }
+
+    /// Another instance is the next one from now on: connections are not kept any more, so that
+    /// this one may end. What is under way is not touched.
+    pub fn release(&self) {
+        let mut state = self.state();
+        state.released = true;
+        state.idle.clear();
     }
 
     /// Whether mail goes to the own spool.
@@ -269,14 +281,9 @@ impl Next {
             }
         }
         let epochs = {
-            let state = self.state();
-            let live: Vec<_> = state
-                .ledger
-                .live_epochs()
-                .iter()
-                .map(u64::to_string)
-                .collect();
-            format!("epochs={}:{}", state.ledger.sender(), live.join(","))
+            let ledger = self.ledger();
+            let live: Vec<_> = ledger.live_epochs().iter().map(u64::to_string).collect();
+            format!("epochs={}:{}", ledger.sender(), live.join(","))
         };
         let reply = verify(&mut connection, &epochs).await?;
         if !reply.is_positive() {
@@ -292,8 +299,9 @@ impl Next {
     }
 
     fn keep(&self, mut connection: ClientConnection) {
-        if connection.machine().is_idle() {
-            self.state().idle.push(connection);
+        let mut state = self.state();
+        if connection.machine().is_idle() && !state.released {
+            state.idle.push(connection);
         }
     }
 
@@ -335,9 +343,14 @@ impl Next {
     /// When to probe; `None` ends the one task that does.
     fn next_probe(&self) -> Option<Moment> {
         let mut state = self.state();
-        let at = state.breaker.probe_at();
+        let at = state.breaker.probe_at().filter(|_| !state.released);
         state.probing = at.is_some();
         at
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing that is done under this lock can panic half way through a change.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

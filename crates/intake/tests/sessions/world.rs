@@ -94,7 +94,7 @@ impl Instance {
                 }),
             };
             let edge = EdgeSender::new(own_end.into());
-            let ledger = Ledger::new(spool.id(), spool.epoch());
+            let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
             let next = Next::new(edge, settings, ledger, clock, Box::new(|_, _| ()));
             Onward::Next { next, own: None }
         });

@@ -1,7 +1,8 @@
 //! What a reload would change, instance by instance.
 //!
-//! A process that is already confined can take over anything but more authority: what needs a
-//! new listener, channel or directory needs a new process.
+//! A process that is already confined can take over anything but more authority. What arrives as a
+//! descriptor, a listener or an edge, needs none; a new directory or remote port does, and with it
+//! a new process.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use mail::InstanceName;
 
 use super::Config;
-use super::model::{InstanceConfig, Target};
+use super::model::{InstanceConfig, Next, Target};
 
 /// What becomes of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +45,8 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<(InstanceName, Chang
 }
 
 fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &InstanceConfig) -> Change {
-    let reasons = [
-        (old.state != new.state, "another state directory"),
-        (before.role != after.role, "another role"),
-        (before.listen != after.listen, "other listeners"),
-        (before.next != after.next, "another next hop"),
-    ];
-    if let Some((_, reason)) = reasons.iter().find(|(differs, _)| *differs) {
-        return Change::NeedsGeneration((*reason).to_owned());
+    if before.role != after.role {
+        return Change::NeedsGeneration("another role".to_owned());
     }
     let had = directories(before);
     if let Some(directory) = directories(after).difference(&had).next() {
@@ -87,13 +82,16 @@ fn directories(instance: &InstanceConfig) -> BTreeSet<PathBuf> {
 /// The ports that it connects to.
 fn ports(instance: &InstanceConfig) -> BTreeSet<u16> {
     let targets = instance.routes.iter().map(|route| &route.to);
-    targets
-        .filter_map(|target| match target {
-            Target::Relay(host) => Some(host.port),
-            Target::Discard { .. }
-            | Target::Error { .. }
-            | Target::Hold { .. }
-            | Target::Maildir(_) => None,
-        })
-        .collect()
+    let relays = targets.filter_map(|target| match target {
+        Target::Relay(host) => Some(host.port),
+        Target::Discard { .. }
+        | Target::Error { .. }
+        | Target::Hold { .. }
+        | Target::Maildir(_) => None,
+    });
+    let next = match &instance.next {
+        Some(Next::Smtp(host)) => Some(host.port),
+        Some(Next::Instance(_)) | None => None,
+    };
+    relays.chain(next).collect()
 }

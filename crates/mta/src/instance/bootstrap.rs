@@ -121,6 +121,10 @@ impl LastWords {
 pub(crate) struct Reload {
     /// Its part of the new configuration, TOML.
     pub(crate) config: String,
+    /// All that it is to listen on, what it listens on already among it.
+    pub(crate) listeners: Vec<(Listen, OwnedFd)>,
+    /// The edge on which it is to hand on.
+    pub(crate) edges_to: Vec<(InstanceName, OwnedFd)>,
     /// Edges from fronts that are new.
     pub(crate) edges_from: Vec<(InstanceName, Role, OwnedFd)>,
 }
@@ -165,6 +169,8 @@ impl Reins {
                 Ok(Some(Rest::Commit)) => Order::Commit,
                 Ok(Some(Rest::Prepare(bundle))) => Order::Prepare(Reload {
                     config: bundle.config,
+                    listeners: bundle.listeners,
+                    edges_to: bundle.edges_to,
                     edges_from: bundle.edges_from,
                 }),
                 Ok(Some(Rest::Retire(limit))) => Order::Retire(limit),

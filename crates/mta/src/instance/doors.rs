@@ -1,5 +1,8 @@
 //! The doors of an instance: its listeners and the edges on which it is handed messages.
 //!
+//! # Guarantees
+//! Whoever connected before a listener was removed is served, for as long as the client stays.
+//!
 //! # Limits
 //! Connections in all and for each client are the configuration's; whoever comes on top is told
 //! `421` and closed.
@@ -8,6 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use handoff::EdgeReceiver;
 use intake::{Admission, Bounds, Current, EdgePeer, Entry, Intake, Visitor, serve, serve_edge};
@@ -16,8 +20,9 @@ use mail::reply::table;
 use net::tls::TlsAcceptor;
 use net::{Clock, Connection, Listener, Peer, Stream};
 use smtp::server::{Session, Settings};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
 
@@ -59,29 +64,106 @@ pub(crate) struct Hall {
     pub(crate) cutting: watch::Receiver<bool>,
 }
 
-impl Hall {
-    /// Accepts on a listener until clients are to leave, and then waits for those that are in.
+/// A listener on which nothing is accepted yet.
+pub(crate) struct Door {
+    listen: Listen,
+    listener: Listener,
+}
+
+impl Door {
+    /// Of a bound, listening socket. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the descriptor is not what it should be.
-    pub(crate) async fn listen(self, listen: Listen, fd: OwnedFd) -> io::Result<()> {
+    pub(crate) fn new(listen: Listen, fd: OwnedFd) -> io::Result<Self> {
         let listener = match listen.address {
             ListenAddress::Tcp(_) => Listener::tcp(fd)?,
             ListenAddress::Unix(_) => Listener::unix(fd)?,
         };
+        Ok(Self { listen, listener })
+    }
+}
+
+/// The doors that are open, each with a task of its own.
+pub(crate) struct Doors {
+    hall: Hall,
+    /// The listeners among them; each closes when its sender is dropped.
+    listening: Vec<(Listen, oneshot::Sender<()>)>,
+    tasks: JoinSet<()>,
+}
+
+impl Doors {
+    /// None yet.
+    pub(crate) fn new(hall: Hall) -> Self {
+        Self {
+            hall,
+            listening: Vec::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Makes `doors` the listeners: opens those that are new, and closes those that are not among
+    /// them. Who came in by one that is closed stays.
+    pub(crate) fn set_listeners(&mut self, doors: Vec<Door>) {
+        self.listening
+            .retain(|(open, _)| doors.iter().any(|door| door.listen == *open));
+        for door in doors {
+            if self.listening.iter().any(|(open, _)| door.listen == *open) {
+                continue;
+            }
+            let (open, closed) = oneshot::channel();
+            self.listening.push((door.listen.clone(), open));
+            self.tasks.spawn(self.hall.clone().listen(door, closed));
+        }
+    }
+
+    /// Serves another instance.
+    pub(crate) fn open_edge(&mut self, peer: EdgePeer, receiver: EdgeReceiver) {
+        self.tasks.spawn(self.hall.clone().receive(peer, receiver));
+    }
+
+    /// Waits until nobody is accepted any more, and who came in by a listener has left.
+    pub(crate) async fn closed(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Hall {
+    /// Accepts on a listener until it is closed or clients are to leave, and then waits for those
+    /// that are in.
+    async fn listen(self, door: Door, mut closed: oneshot::Receiver<()>) {
+        let Door { listen, listener } = door;
         let mut stopping = self.stopping.clone();
         let mut clients = JoinSet::new();
-        loop {
+        let removed = loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => accepted,
                 Some(_) = clients.join_next() => continue,
-                _ = stopping.wait_for(|asked| *asked) => break,
+                _ = stopping.wait_for(|asked| *asked) => break false,
+                _ = &mut closed => break true,
             };
             self.admit(stream, peer, listen.security, &mut clients);
+        };
+        if removed {
+            self.admit_who_waits(&listener, listen.security, &mut clients)
+                .await;
         }
         drop(listener);
         while clients.join_next().await.is_some() {}
-        Ok(())
+    }
+
+    /// Lets those in who connected already: closing the listener would reset them.
+    async fn admit_who_waits(
+        &self,
+        listener: &Listener,
+        security: ListenSecurity,
+        in_: &mut JoinSet<()>,
+    ) {
+        // The runtime learns in between who waits.
+        tokio::task::yield_now().await;
+        while let Ok((stream, peer)) = timeout(Duration::ZERO, listener.accept()).await {
+            self.admit(stream, peer, security, in_);
+        }
     }
 
     fn admit(&self, stream: Stream, peer: Peer, security: ListenSecurity, in_: &mut JoinSet<()>) {
@@ -113,7 +195,7 @@ impl Hall {
                 }
                 (ListenSecurity::ImplicitTls, Some(tls)) => {
                     let limit = settings.limits.tls_timeout;
-                    let shaking = tokio::time::timeout(limit, net::tls::accept(tls, stream));
+                    let shaking = timeout(limit, net::tls::accept(tls, stream));
                     let Ok(Ok(stream)) = shaking.await else {
                         return;
                     };
@@ -132,19 +214,15 @@ impl Hall {
         Arc::new(move || Arc::clone(&sessions.borrow().intake))
     }
 
-    /// Serves the connections of one other instance until it is to leave.
-    ///
-    /// # Errors
-    /// When the descriptor is not what it should be.
-    pub(crate) async fn receive(self, peer: EdgePeer, fd: OwnedFd) -> io::Result<()> {
-        let receiver = EdgeReceiver::new(fd)?;
+    /// Serves the connections of one other instance until it is to leave, or has gone.
+    async fn receive(self, peer: EdgePeer, receiver: EdgeReceiver) {
         let mut cutting = self.cutting.clone();
         loop {
             let stream = tokio::select! {
                 accepted = receiver.accept() => accepted,
-                _ = cutting.wait_for(|asked| *asked) => return Ok(()),
+                _ = cutting.wait_for(|asked| *asked) => return,
             };
-            let Some(stream) = stream? else { return Ok(()) };
+            let Ok(Some(stream)) = stream else { return };
             let sessions = self.sessions.borrow().clone();
             let session = Session::new(
                 Arc::clone(&sessions.edge),

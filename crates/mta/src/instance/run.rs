@@ -8,13 +8,15 @@
 //! What keeps it from starting is written to standard error in words, and the process ends with
 //! status 1; the supervisor tries again with growing pauses.
 
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use delivery::{Delivery, Parts, Settings};
-use handoff::{Change, EdgeSender, Ledger, Next};
+use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
 use intake::{Admission, EdgePeer, Gate, Intake, Onward, Queued};
 use mail::event::{Event, Sink, What};
 use mail::{InstanceName, MessageId};
@@ -22,14 +24,13 @@ use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Message, Options, RealDisk, Spool};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
 use super::compose::{self, Answering};
-use super::doors::{Hall, Sessions};
+use super::doors::{Door, Doors, Hall, Sessions};
 use super::requests;
 use super::view::View;
-use crate::config::{Config, InstanceConfig, Next as NextConfig, Role};
+use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::observe::EventSink;
 use crate::role::Composition;
 
@@ -112,10 +113,20 @@ struct Instance {
     entropy: Arc<Entropy>,
     events: Arc<dyn Sink>,
     spool: Spool,
-    next: Option<Arc<Next>>,
+    /// The numbers of handoffs: of the spool, whoever is next.
+    ledger: Arc<Mutex<Ledger>>,
+    next: Option<Onwards>,
     delivery: Arc<Delivery>,
     gate: Arc<Gate>,
-    refused: Arc<std::sync::Mutex<std::collections::HashMap<&'static str, u64>>>,
+    refused: Arc<Mutex<HashMap<&'static str, u64>>>,
+}
+
+/// The next instance, and what it was made of.
+#[derive(Clone)]
+struct Onwards {
+    next: Arc<Next>,
+    name: InstanceName,
+    handoff: config::HandoffSettings,
 }
 
 async fn run(
@@ -129,21 +140,17 @@ async fn run(
     let sink = EventSink::new(bootstrap.events);
     tokio::spawn(sink.clone().drive());
     let events: Arc<dyn Sink> = Arc::new(sink.clone());
-    let next = make_next(
-        &own,
-        std::mem::take(&mut bootstrap.edges_to),
-        &spool,
-        clock,
-        &events,
-    );
+    let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
+    let edges_to = std::mem::take(&mut bootstrap.edges_to);
+    let next = make_next(&own, edges_to, &ledger, clock, &events);
     let composition = Composition::of(own.role);
-    let settings = Arc::new(delivery_settings(&config, &own, clock, next.as_ref()));
+    let settings = delivery_settings(&config, &own, clock, next.as_ref());
     let delivery = Delivery::new(Parts {
         spool: spool.clone(),
         clock,
         entropy: Arc::clone(&entropy),
         events: Arc::clone(&events),
-        settings,
+        settings: Arc::new(settings),
         queue: compose::queue(&own, &composition),
     });
     let instance = Instance {
@@ -153,6 +160,7 @@ async fn run(
         entropy,
         events,
         spool,
+        ledger,
         next,
         delivery,
         gate: Arc::default(),
@@ -160,15 +168,13 @@ async fn run(
     };
     instance.recover(&recovery)?;
     drop(recovery);
-    let sessions = instance.sessions(&config, &own)?;
+    let sessions = instance.sessions(&config, &own, instance.next.as_ref())?;
+    let doors = make_doors(bootstrap.listeners)?;
+    let edges = make_edges(bootstrap.edges_from)?;
     let mut running = Running::new(instance, sessions, bootstrap.generation, bootstrap.requests);
     let mut reins = Reins::new(bootstrap.leash).map_err(|e| e.to_string())?;
-    for (name, role, fd) in bootstrap.edges_from {
-        running.open_edge(name, role, fd);
-    }
-    for (listen, fd) in bootstrap.listeners {
-        running.doors.spawn(running.hall.clone().listen(listen, fd));
-    }
+    running.open_edges(edges);
+    running.doors.set_listeners(doors);
     reins.ready().await;
     let ended = running.obey(&mut reins).await;
     sink.flush();
@@ -182,13 +188,34 @@ fn own_part<'a>(config: &'a Config, name: &InstanceName) -> Result<&'a InstanceC
         .ok_or_else(|| format!("the configuration has no instance {name}"))
 }
 
+/// The listeners that were passed, found to be such.
+fn make_doors(listeners: Vec<(Listen, OwnedFd)>) -> Result<Vec<Door>, String> {
+    let doors = listeners.into_iter().map(|(listen, fd)| {
+        let place = format!("{:?}", listen.address);
+        Door::new(listen, fd).map_err(|e| format!("cannot accept on {place}: {e}"))
+    });
+    doors.collect()
+}
+
+/// The receiving ends of edges that were passed, and who is at the other end of each.
+fn make_edges(
+    edges: Vec<(InstanceName, Role, OwnedFd)>,
+) -> Result<Vec<(EdgePeer, EdgeReceiver)>, String> {
+    let edges = edges.into_iter().map(|(name, role, fd)| {
+        let receiver = EdgeReceiver::new(fd).map_err(|e| format!("the edge from {name}: {e}"))?;
+        let claims = Composition::of(role).claims;
+        Ok((EdgePeer { name, claims }, receiver))
+    });
+    edges.collect()
+}
+
 fn make_next(
     own: &InstanceConfig,
-    edges: Vec<(InstanceName, std::os::fd::OwnedFd)>,
-    spool: &Spool,
+    edges: Vec<(InstanceName, OwnedFd)>,
+    ledger: &Arc<Mutex<Ledger>>,
     clock: Clock,
     events: &Arc<dyn Sink>,
-) -> Option<Arc<Next>> {
+) -> Option<Onwards> {
     let Some(NextConfig::Instance(wanted)) = &own.next else {
         return None;
     };
@@ -207,23 +234,22 @@ fn make_next(
             what,
         });
     };
-    let settings = compose::next_settings(own, name);
-    let ledger = Ledger::new(spool.id(), spool.epoch());
-    Some(Next::new(
-        EdgeSender::new(fd),
-        settings,
-        ledger,
-        clock,
-        Box::new(on_change),
-    ))
+    let settings = compose::next_settings(own, name.clone());
+    let (edge, ledger) = (EdgeSender::new(fd), Arc::clone(ledger));
+    Some(Onwards {
+        next: Next::new(edge, settings, ledger, clock, Box::new(on_change)),
+        name,
+        handoff: own.handoff.clone(),
+    })
 }
 
 fn delivery_settings(
     config: &Config,
     own: &InstanceConfig,
     clock: Clock,
-    next: Option<&Arc<Next>>,
+    onwards: Option<&Onwards>,
 ) -> Settings {
+    let next = onwards.map(|onwards| &onwards.next);
     let composition = Composition::of(own.role);
     Settings {
         hostname: config.hostname.clone(),
@@ -246,9 +272,9 @@ impl Instance {
             });
         }
         let adopt = |key: &mail::HandoffKey| {
-            if let Some(next) = &self.next {
-                next.adopt(key);
-            }
+            // Nothing that is done under this lock can panic half way through a change.
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.adopt(key);
         };
         let n = self
             .delivery
@@ -259,12 +285,17 @@ impl Instance {
         Ok(())
     }
 
-    fn sessions(&self, config: &Config, own: &InstanceConfig) -> Result<Sessions, String> {
+    fn sessions(
+        &self,
+        config: &Config,
+        own: &InstanceConfig,
+        onwards: Option<&Onwards>,
+    ) -> Result<Sessions, String> {
         let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(
             config, own, self.clock,
         ))));
-        let onward = match &self.next {
-            Some(next) => {
+        let onward = match onwards {
+            Some(Onwards { next, .. }) => {
                 let has_routes = !own.routes.is_empty();
                 let own = has_routes.then_some(own_routes as Arc<dyn intake::Recipients>);
                 Onward::Next {
@@ -308,6 +339,23 @@ impl Instance {
         })
     }
 
+    /// The next instance as a reload has it: the one that is there, with all that is known of it,
+    /// where nothing about it changed.
+    fn next_after(
+        &self,
+        own: &InstanceConfig,
+        edges: Vec<(InstanceName, OwnedFd)>,
+    ) -> Option<Onwards> {
+        let stays = |here: &&Onwards| {
+            own.next == Some(NextConfig::Instance(here.name.clone())) && own.handoff == here.handoff
+        };
+        self.next
+            .as_ref()
+            .filter(stays)
+            .cloned()
+            .or_else(|| make_next(own, edges, &self.ledger, self.clock, &self.events))
+    }
+
     fn tell(&self, what: What) {
         self.events.emit(Event {
             at: self.clock.timestamp(),
@@ -324,18 +372,23 @@ struct Running {
     hall: Hall,
     stopping: watch::Sender<bool>,
     cutting: watch::Sender<bool>,
-    doors: JoinSet<std::io::Result<()>>,
+    doors: Doors,
     /// A reload that was found good and waits for the others.
-    prepared: Option<(Sessions, Settings, Reload)>,
+    prepared: Option<Prepared>,
+}
+
+/// Everything that a reload replaces: taking it into use cannot fail.
+struct Prepared {
+    sessions: Sessions,
+    settings: Settings,
+    next: Option<Onwards>,
+    doors: Vec<Door>,
+    /// From fronts that are new.
+    edges: Vec<(EdgePeer, EdgeReceiver)>,
 }
 
 impl Running {
-    fn new(
-        instance: Instance,
-        sessions: Sessions,
-        generation: u64,
-        requests: std::os::fd::OwnedFd,
-    ) -> Self {
+    fn new(instance: Instance, sessions: Sessions, generation: u64, requests: OwnedFd) -> Self {
         let (sessions, watched) = watch::channel(sessions);
         let (stopping, stopping_seen) = watch::channel(false);
         let (cutting, cutting_seen) = watch::channel(false);
@@ -350,14 +403,14 @@ impl Running {
         let view = Arc::new(View {
             delivery: Arc::clone(&instance.delivery),
             spool: instance.spool.clone(),
-            next: instance.next.clone(),
+            sessions: hall.sessions.clone(),
             admission: Arc::clone(&hall.admission),
             clock: instance.clock,
             generation,
         });
         tokio::spawn(requests::serve(view, requests, instance.clock));
         tokio::spawn(Arc::clone(&instance.delivery).run());
-        let doors = JoinSet::new();
+        let doors = Doors::new(hall.clone());
         Self {
             instance,
             sessions,
@@ -369,12 +422,10 @@ impl Running {
         }
     }
 
-    fn open_edge(&mut self, name: InstanceName, role: Role, fd: std::os::fd::OwnedFd) {
-        let peer = EdgePeer {
-            name,
-            claims: Composition::of(role).claims,
-        };
-        self.doors.spawn(self.hall.clone().receive(peer, fd));
+    fn open_edges(&mut self, edges: Vec<(EdgePeer, EdgeReceiver)>) {
+        for (peer, receiver) in edges {
+            self.doors.open_edge(peer, receiver);
+        }
     }
 
     /// Carries out the supervisor's orders until the end. An error when the spool failed: then the
@@ -424,26 +475,38 @@ impl Running {
     fn prepare(&mut self, reload: Reload) -> Result<(), String> {
         let config = Config::parse(&reload.config, "part", None).map_err(|e| e.to_string())?;
         let own = own_part(&config, &self.instance.name)?;
-        let sessions = self.instance.sessions(&config, own)?;
-        let settings = delivery_settings(
-            &config,
-            own,
-            self.instance.clock,
-            self.instance.next.as_ref(),
-        );
-        self.prepared = Some((sessions, settings, reload));
+        let instance = &self.instance;
+        let next = instance.next_after(own, reload.edges_to);
+        let sessions = instance.sessions(&config, own, next.as_ref())?;
+        let settings = delivery_settings(&config, own, instance.clock, next.as_ref());
+        self.prepared = Some(Prepared {
+            sessions,
+            settings,
+            next,
+            doors: make_doors(reload.listeners)?,
+            edges: make_edges(reload.edges_from)?,
+        });
         Ok(())
     }
 
     fn commit(&mut self) {
-        let Some((sessions, settings, reload)) = self.prepared.take() else {
+        let Some(prepared) = self.prepared.take() else {
             return;
         };
-        self.sessions.send_replace(sessions);
-        self.instance.delivery.reconfigure(Arc::new(settings));
-        for (name, role, fd) in reload.edges_from {
-            self.open_edge(name, role, fd);
+        // By another door nobody comes in under the old settings.
+        self.sessions.send_replace(prepared.sessions);
+        self.instance
+            .delivery
+            .reconfigure(Arc::new(prepared.settings));
+        let before = std::mem::replace(&mut self.instance.next, prepared.next);
+        let after = self.instance.next.as_ref().map(|onwards| &onwards.next);
+        if let Some(before) = before
+            && after.is_none_or(|after| !Arc::ptr_eq(after, &before.next))
+        {
+            before.next.release();
         }
+        self.open_edges(prepared.edges);
+        self.doors.set_listeners(prepared.doors);
     }
 
     /// Ends in order, within `limit`.
@@ -458,7 +521,7 @@ impl Running {
                 self.wait_for_edges().await;
             }
             self.cutting.send_replace(true);
-            while self.doors.join_next().await.is_some() {}
+            self.doors.closed().await;
             self.instance.delivery.stop().await;
         });
         if ended.await.is_err() {

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use delivery::Delivery;
-use handoff::Next;
-use intake::Admission;
+use intake::{Admission, Onward};
 use mail::MessageId;
 use net::Clock;
 use spool::Spool;
+use tokio::sync::watch;
 
+use super::doors::Sessions;
 use super::requests::{InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step};
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) spool: Spool,
-    pub(crate) next: Option<Arc<Next>>,
+    pub(crate) sessions: watch::Receiver<Sessions>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) clock: Clock,
     pub(crate) generation: u64,
@@ -25,7 +26,10 @@ impl QueueView for View {
     fn status(&self) -> InstanceStatus {
         let usage = self.spool.usage();
         let mut notes = Vec::new();
-        if let Some(next) = self.next.as_ref().filter(|next| next.is_away()) {
+        let onward = self.sessions.borrow().intake.onward.clone();
+        if let Onward::Next { next, .. } = onward
+            && next.is_away()
+        {
             let name = next.name();
             notes.push(format!("handoff to {name}: no answer, mail waits in the own spool").into());
         }

@@ -14,7 +14,7 @@ use super::child::ProcessId;
 use super::limits::{COMMIT_LIMIT, PREPARE_LIMIT, RETIRE_LIMIT_MAX};
 use super::member::{Member, Presence, Who};
 use super::watch::Watch;
-use super::wiring::Wiring;
+use super::wiring::{Wiring, next_instance};
 use crate::config::{Change, Config};
 use crate::leash::{Document, Down, Weight};
 
@@ -171,7 +171,7 @@ impl Watch<'_> {
             }
             Some(name) => {
                 let part = config.part_for(name).unwrap_or_default();
-                (part, staged.edges_into(config, name)?)
+                (part, self.wiring.for_reload(staged, config, name)?)
             }
         };
         let (generation, state) = (member.generation, self.state.path().into());
@@ -283,6 +283,7 @@ impl Watch<'_> {
             self.tell_all(&reloading.told, || Down::Commit);
             self.wiring.add(staged);
             self.config = *config;
+            self.learn_who_hands_to_whom();
             for (name, change) in &reloading.changes {
                 self.change(name, change, now);
             }
@@ -317,6 +318,20 @@ impl Watch<'_> {
                 }
             }
             Change::Swappable | Change::Unchanged => {}
+        }
+    }
+
+    /// The order in which processes stop follows from where each hands to now.
+    fn learn_who_hands_to_whom(&mut self) {
+        for member in &mut self.members {
+            let instance = member
+                .who
+                .instance()
+                .and_then(|of| self.config.instance(of));
+            let next = instance.and_then(next_instance).cloned();
+            if let (Some(_), Some(child)) = (instance, member.child_mut()) {
+                child.next = next;
+            }
         }
     }
 

@@ -185,19 +185,7 @@ impl Wiring {
         instance: &InstanceConfig,
     ) -> io::Result<Vec<Down>> {
         let name = &instance.name;
-        let mut told = Vec::new();
-        for (listen, bound) in self.listeners_of(instance) {
-            told.push(Down::Listener {
-                listen,
-                fd: bound.socket.try_clone()?,
-            });
-        }
-        for edge in self.edges.iter().filter(|edge| edge.front == *name) {
-            told.push(Down::EdgeTo {
-                next: edge.next.clone(),
-                fd: edge.pair.near.try_clone()?,
-            });
-        }
+        let mut told = self.of_its_own(instance)?;
         told.extend(self.edges_into(config, name)?);
         if let Some(channels) = self.channels.iter().find(|of| of.name == *name) {
             let (name, role) = (name.clone(), instance.role);
@@ -212,11 +200,50 @@ impl Wiring {
         Ok(told)
     }
 
+    /// What an instance that goes on is given at a reload: all that it listens on and hands on to,
+    /// and the edges from fronts that are new to it. `staged` is what [`Self::missing`] made.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub(super) fn for_reload(
+        &self,
+        staged: &Self,
+        config: &Config,
+        name: &InstanceName,
+    ) -> io::Result<Vec<Down>> {
+        let mut told = Vec::new();
+        if let Some(instance) = config.instance(name) {
+            told.extend(self.of_its_own(instance)?);
+            told.extend(staged.of_its_own(instance)?);
+        }
+        told.extend(staged.edges_into(config, name)?);
+        Ok(told)
+    }
+
+    /// An instance's listeners, and the sending end of its edge.
+    fn of_its_own(&self, instance: &InstanceConfig) -> io::Result<Vec<Down>> {
+        let mut told = Vec::new();
+        for (listen, bound) in self.listeners_of(instance) {
+            told.push(Down::Listener {
+                listen,
+                fd: bound.socket.try_clone()?,
+            });
+        }
+        let next = next_instance(instance);
+        if let Some(edge) = next.and_then(|next| self.edge(&instance.name, next)) {
+            told.push(Down::EdgeTo {
+                next: edge.next.clone(),
+                fd: edge.pair.near.try_clone()?,
+            });
+        }
+        Ok(told)
+    }
+
     /// The receiving ends of the edges into `name`.
     ///
     /// # Errors
     /// When descriptors run out.
-    pub(super) fn edges_into(&self, config: &Config, name: &InstanceName) -> io::Result<Vec<Down>> {
+    fn edges_into(&self, config: &Config, name: &InstanceName) -> io::Result<Vec<Down>> {
         let mut told = Vec::new();
         for edge in self.edges.iter().filter(|edge| edge.next == *name) {
             let front = edge.front.clone();

@@ -7,6 +7,7 @@
 
 mod arrival;
 mod away;
+mod callers;
 mod clients;
 mod commands;
 mod content;

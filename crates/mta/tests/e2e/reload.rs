@@ -1,30 +1,16 @@
 //! `reload`: all or nothing, and no connection is dropped.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use testkit::port::free_port;
 use testkit::{Dialogue, wait};
 
-use crate::system::{System, letter};
+use crate::callers::Callers;
+use crate::system::{System, give, letter};
 
 #[test]
 fn a_reload_prints_a_line_an_instance_and_a_client_in_the_middle_of_data_finishes() {
     let mut system = System::embedded();
-    let mut client = system.at_input();
-    client.play(
-        "C: MAIL FROM:<a@example.org>
-         S: 250
-         C: RCPT TO:<alice@example.test>
-         S: 250
-         C: DATA
-         S: 354
-         C: Subject: across a reload
-         C:
-         C: one",
-    );
-    let pids: Vec<u32> = ["input", "output"]
-        .map(|name| system.postern.pid(name))
-        .into();
+    let mut client = in_the_middle_of_data(&system);
+    let pids = pids(&system);
     system.rewrite(|config| config.replace(r#"["alice", "bob"]"#, r#"["alice", "bob", "carol"]"#));
     let page = system.postern.call(&["reload"]).ok();
     let names: Vec<&str> = page
@@ -42,10 +28,7 @@ fn a_reload_prints_a_line_an_instance_and_a_client_in_the_middle_of_data_finishe
         message.contains("one") && message.contains("two"),
         "{message}"
     );
-    let now: Vec<u32> = ["input", "output"]
-        .map(|name| system.postern.pid(name))
-        .into();
-    assert_eq!(pids, now, "routes need no new process");
+    assert_eq!(self::pids(&system), pids, "routes need no new process");
 }
 
 #[test]
@@ -54,12 +37,12 @@ fn a_change_of_routes_is_in_use_at_once_also_over_kept_connections() {
     let mut client = system.at_input();
     // From here on input keeps a connection to output.
     let alice = ["alice@example.test"];
-    let reply = crate::system::give(&mut client, "a@example.org", &alice, &letter("kept"));
+    let reply = give(&mut client, "a@example.org", &alice, &letter("kept"));
     assert!(reply.starts_with("250"), "{reply}");
     system.rewrite(|config| config.replace(r#"["alice", "bob"]"#, r#"["alice", "bob", "carol"]"#));
     system.postern.call(&["reload"]).ok();
     let carol = ["carol@example.test"];
-    let reply = crate::system::give(&mut client, "a@example.org", &carol, &letter("new-user"));
+    let reply = give(&mut client, "a@example.org", &carol, &letter("new-user"));
     assert!(reply.starts_with("250"), "{reply}");
     system.arrived("carol", "Subject: new-user");
 }
@@ -103,10 +86,77 @@ fn an_error_in_the_file_changes_nothing_and_says_where_it_is_and_what_was_meant(
 }
 
 #[test]
-fn a_changed_listener_makes_a_new_generation_and_the_old_one_finishes() {
+fn listeners_come_and_go_in_the_running_process_and_nobody_who_came_in_notices() {
     let mut system = System::embedded();
-    let (old_port, new_port) = (system.ports.input, free_port());
-    let old_pid = system.postern.pid("input");
+    let ports = system.ports;
+    let (more, instead) = (free_port(), free_port());
+    let pids = pids(&system);
+    let callers = Callers::begin("input", ports.input);
+    callers.wait_for(10);
+    let (mut in_data, mut idle) = (in_the_middle_of_data(&system), system.at_input());
+    let listen = |ports: &[u16]| -> Vec<String> {
+        ports
+            .iter()
+            .map(|port| format!("\"127.0.0.1:{port}\""))
+            .collect()
+    };
+    let tls = format!("\"tls://127.0.0.1:{}\"", ports.tls);
+    let first = format!("\"127.0.0.1:{}\", {tls}", ports.input);
+    let mut now = first.clone();
+    for next in [
+        format!("{first}, {}", listen(&[more]).join(", ")),
+        listen(&[ports.input, instead, more]).join(", "),
+        listen(&[ports.input, instead]).join(", "),
+    ] {
+        system.rewrite(|config| config.replace(&now, &next));
+        now = next;
+        let page = system.postern.call(&["reload"]).ok();
+        let line = page.lines().find(|line| line.starts_with("input "));
+        assert!(line.unwrap_or_default().ends_with(" changed"), "{page}");
+        callers.wait_for(10);
+    }
+    let served = callers.end();
+    assert!(served.turned_away.is_empty(), "{:?}", served.turned_away);
+    closes(more);
+    closes(ports.tls);
+    // The port by which they came in goes as well; they stay.
+    system.rewrite(|config| config.replace(&now, &listen(&[instead]).join(", ")));
+    system.postern.call(&["reload"]).ok();
+    closes(ports.input);
+    in_data.play("C: good morning\nC: .\nS: 250 2.0.0");
+    let to = ["bob@example.test"];
+    let reply = give(
+        &mut idle,
+        "a@example.org",
+        &to,
+        &letter("by-a-door-that-is-gone"),
+    );
+    assert!(reply.starts_with("250"), "{reply}");
+    let mut newer = Dialogue::tcp(instead);
+    newer.play("S: 220\nC: EHLO client.example\nS: 250");
+    let reply = give(&mut newer, "a@example.org", &to, &letter("by-a-new-door"));
+    assert!(reply.starts_with("250"), "{reply}");
+    system.arrived("alice", "Subject: across a reload");
+    system.arrived("bob", "Subject: by-a-door-that-is-gone");
+    system.arrived("bob", "Subject: by-a-new-door");
+    system.all_arrived_once("alice", &served.acknowledged);
+    assert_eq!(self::pids(&system), pids, "no new process was needed");
+}
+
+#[track_caller]
+fn closes(port: u16) {
+    wait::until_true("nobody listens there any more", || {
+        Dialogue::try_tcp(port).is_none()
+    });
+}
+
+fn pids(system: &System) -> Vec<u32> {
+    let names = ["control", "submission", "input", "output"];
+    names.map(|name| system.postern.pid(name)).into()
+}
+
+/// A client at input that has begun to send a letter to alice.
+fn in_the_middle_of_data(system: &System) -> Dialogue {
     let mut client = system.at_input();
     client.play(
         "C: MAIL FROM:<a@example.org>
@@ -115,87 +165,9 @@ fn a_changed_listener_makes_a_new_generation_and_the_old_one_finishes() {
          S: 250
          C: DATA
          S: 354
-         C: Subject: by the old generation
-         C:",
+         C: Subject: across a reload
+         C:
+         C: one",
     );
-    system.rewrite(|config| config.replace(&format!(":{old_port}"), &format!(":{new_port}")));
-    let page = system.postern.call(&["reload"]).ok();
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("input "))
-        .unwrap_or_default();
-    assert!(line.contains("a new process takes over"), "{page}");
-    client.play(
-        "C: good morning
-         C: .
-         S: 250 2.0.0",
-    );
-    system.arrived("alice", "Subject: by the old generation");
-    let mut newer = wait::until("the new process greets at the new port", || {
-        let stream = std::net::TcpStream::connect(("127.0.0.1", new_port));
-        let mut newer = stream.is_ok().then(|| Dialogue::tcp(new_port))?;
-        let greeting = newer.try_reply()?;
-        greeting.starts_with("220").then_some(newer)
-    });
-    newer.play("C: EHLO client.example\nS: 250");
-    let reply = crate::system::give(
-        &mut newer,
-        "a@example.org",
-        &["bob@example.test"],
-        &letter("by-the-new"),
-    );
-    assert!(reply.starts_with("250"), "{reply}");
-    system.arrived("bob", "Subject: by-the-new");
-    drop(client);
-    wait::until_true("the old generation ends", || {
-        !testkit::postern::is_alive(old_pid)
-    });
-    assert!(std::net::TcpStream::connect(("127.0.0.1", old_port)).is_err());
-    assert_ne!(system.postern.pid("input"), old_pid);
-}
-
-#[test]
-fn clients_are_served_or_told_to_come_back_while_a_new_generation_takes_over() {
-    let mut system = System::embedded();
-    let (port, old_pid) = (system.ports.input, system.postern.pid("input"));
-    let tls = system.ports.tls;
-    system.rewrite(|config| config.replace(&format!(":{tls}"), &format!(":{}", free_port())));
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::SeqCst) {
-                // Nobody is cut off or left without a word.
-                let mut client = Dialogue::tcp(port);
-                let greeting = client.reply();
-                assert!(greeting.starts_with("220") || greeting.starts_with("421"));
-                if greeting.starts_with("220") && client.try_say("QUIT") {
-                    let farewell = client.reply();
-                    assert!(farewell.starts_with("221") || farewell.starts_with("421"));
-                }
-            }
-        });
-        system.postern.call(&["reload"]).ok();
-        wait::until_true("the new generation is there alone", || {
-            !testkit::postern::is_alive(old_pid) && system.queued("input").is_some()
-        });
-        is_over.store(true, Ordering::SeqCst);
-    });
-    assert_ne!(system.postern.pid("input"), old_pid);
-    system.at_input();
-}
-
-#[test]
-fn a_reload_answers_when_the_new_processes_are_ready() {
-    let mut system = System::embedded();
-    let (old_port, new_port) = (system.ports.input, free_port());
-    system.rewrite(|config| config.replace(&format!(":{old_port}"), &format!(":{new_port}")));
-    let page = system.postern.call(&["reload"]).ok();
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("input "))
-        .unwrap_or_default();
-    assert!(line.ends_with(", and is ready"), "{page}");
-    // Nothing is waited for, and no answer is partial.
-    system.postern.call(&["queue"]).ok();
-    assert!(Dialogue::tcp(new_port).reply().starts_with("220"));
+    client
 }

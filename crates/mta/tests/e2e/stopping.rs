@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use testkit::{Dialogue, maildir, wait};
+use testkit::{Dialogue, wait};
 
 use crate::system::System;
 
@@ -107,20 +107,6 @@ fn step(session: &mut Dialogue, command: &str) -> Option<()> {
         .map(drop)
 }
 
-/// The marks of what lies in alice's Maildir.
-fn delivered(system: &System) -> Vec<String> {
-    let messages = maildir::messages(&system.maildir("alice"));
-    let mark = |message: &String| {
-        let subject = message
-            .lines()
-            .find_map(|line| line.strip_prefix("Subject: "));
-        subject.unwrap_or_default().to_owned()
-    };
-    let mut marks: Vec<String> = messages.iter().map(mark).collect();
-    marks.sort();
-    marks
-}
-
 #[test]
 fn stop_under_load_ends_all_processes_and_after_a_start_everything_acknowledged_is_delivered() {
     let mut system =
@@ -144,18 +130,7 @@ fn stop_under_load_ends_all_processes_and_after_a_start_everything_acknowledged_
     }
     let acknowledged = load.end();
     system.postern.start();
-    wait::until_true("everything acknowledged is delivered", || {
-        let delivered = delivered(&system);
-        acknowledged
-            .iter()
-            .all(|mark| delivered.binary_search(mark).is_ok())
-    });
-    system.drained();
-    let delivered = delivered(&system);
-    let n_all = delivered.len();
-    let mut once = delivered;
-    once.dedup();
-    assert_eq!(once.len(), n_all, "a message came twice");
+    system.all_arrived_once("alice", &acknowledged);
 }
 
 #[test]

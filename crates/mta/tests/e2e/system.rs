@@ -115,6 +115,38 @@ impl System {
         maildir::message_with(&self.maildir(user), mark)
     }
 
+    /// The subjects of what lies in the Maildir of `user`, in their order.
+    pub(crate) fn subjects(&self, user: &str) -> Vec<String> {
+        let messages = maildir::messages(&self.maildir(user));
+        let subject = |message: &String| {
+            let mut lines = message.lines();
+            let subject = lines.find_map(|line| line.strip_prefix("Subject: "));
+            subject.unwrap_or_default().to_owned()
+        };
+        let mut subjects: Vec<String> = messages.iter().map(subject).collect();
+        subjects.sort();
+        subjects
+    }
+
+    /// Waits until all of `subjects` lie in the Maildir of `user`, and finds each of them once.
+    #[track_caller]
+    pub(crate) fn all_arrived_once(&self, user: &str, subjects: &[String]) {
+        wait::until_true("everything acknowledged is delivered", || {
+            let arrived = self.subjects(user);
+            let has = |subject| arrived.binary_search(subject).is_ok();
+            subjects.iter().all(has)
+        });
+        self.drained();
+        let arrived = self.subjects(user);
+        let mut once = arrived.clone();
+        once.dedup();
+        assert_eq!(
+            once.len(),
+            arrived.len(),
+            "a message came twice: {arrived:?}"
+        );
+    }
+
     /// Waits for a line of the log that has all of `words`, and returns it.
     #[track_caller]
     pub(crate) fn logged(&self, words: &[&str]) -> String {

@@ -223,7 +223,7 @@ fn next(spool: &Spool, edge: OwnedFd) -> Arc<Next> {
             tls: smtp::client::TlsWish::Never,
         }),
     };
-    let ledger = Ledger::new(spool.id(), spool.epoch());
+    let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
     let on_change = Box::new(|_, _: &str| ());
     Next::new(
         EdgeSender::new(edge),

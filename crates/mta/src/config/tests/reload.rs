@@ -113,8 +113,14 @@ fn what_a_process_may_already_do_is_swapped_and_its_neighbours_learn_what_concer
         (
             "127.0.0.1:587",
             "127.0.0.1:588",
-            Change::NeedsGeneration("other listeners".into()),
+            Change::Swappable,
             Change::Unchanged,
+        ),
+        (
+            "next = \"output\"",
+            "next = \"smtp://127.0.0.1:25\"",
+            Change::NeedsGeneration("a new remote port, 25".into()),
+            Change::Swappable,
         ),
     ] {
         let expected = [
