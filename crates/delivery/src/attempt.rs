@@ -160,7 +160,7 @@ impl Delivery {
     }
 
     async fn carry(&self, stored: &Stored, way: Way) -> (SiteSeen, Vec<Tried>) {
-        let reader = match self.spool.reader(stored.id) {
+        let reader = match self.reader(stored.id) {
             Ok(reader) => reader,
             Err(e) => {
                 self.alarm(&format!(

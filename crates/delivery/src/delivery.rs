@@ -5,8 +5,9 @@
 //! found by recovery. Routes are asked at every attempt.
 //!
 //! # Limits
-//! The envelope of a message is kept in memory only for its first attempt, and of no more than
-//! [`FRESH_MAX`] messages; all others are read from the spool when they are due.
+//! A message is kept in memory only for its first attempt, envelopes of no more than [`FRESH_MAX`]
+//! messages and contents of no more than [`FRESH_LEN_MAX`] octets; all others are read from the
+//! spool when they are due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use mail::event::{About, Event, Sink, What};
 use mail::{Disposition, HandoffKey, MessageId, Moment, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue};
-use spool::{Message, ReadError, Recovery, Spool, Stored};
+use spool::{Fresh, ReadError, Reader, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::record::is_in_doubt;
@@ -26,6 +27,9 @@ use crate::transport::Transport;
 
 /// The most messages whose envelope is kept in memory until their first attempt is over.
 pub const FRESH_MAX: usize = 2_000;
+/// The most octets of content that are kept in memory until a first attempt is over; of all other
+/// messages the content is read back.
+pub const FRESH_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// The site of everything that happens within this process: held, refused, thrown away.
 const HERE: &str = "here";
@@ -65,6 +69,7 @@ pub(crate) struct State {
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock_watch: ClockWatch,
     n_fresh: usize,
+    fresh_len: usize,
     armed_for: Option<Moment>,
     pub(crate) stopping: bool,
 }
@@ -84,6 +89,8 @@ pub(crate) struct Entry {
     pub(crate) arrived: Timestamp,
     /// Whole message, until its first attempt is over.
     pub(crate) fresh: Option<Arc<Stored>>,
+    /// Its content, likewise, where there was room for it.
+    content: Option<Arc<Vec<u8>>>,
     /// An attempt that a crash cut short may have delivered.
     pub(crate) in_doubt: bool,
 }
@@ -117,6 +124,7 @@ impl Delivery {
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
             n_fresh: 0,
+            fresh_len: 0,
             armed_for: None,
             stopping: false,
         };
@@ -155,17 +163,34 @@ impl Delivery {
     }
 
     /// Queues a message that the spool has just committed.
-    pub fn queued(self: &Arc<Self>, id: MessageId, message: Message, content_len: u64) {
-        let n = message.envelope.recipients.len();
+    pub fn queued(self: &Arc<Self>, fresh: Fresh) {
+        let n = fresh.message.envelope.recipients.len();
         let stored = Arc::new(Stored {
-            id,
-            message,
+            id: fresh.id,
+            message: fresh.message,
             recipients: vec![spool::RecipientState::NEW; n],
             unfinished: 0,
-            content_len,
+            content_len: fresh.content_len,
         });
-        self.insert(&stored, self.at_once(), false, Some(&stored));
+        let kept = Kept {
+            stored: &stored,
+            content: fresh.content,
+        };
+        self.insert(&stored, self.at_once(), false, Some(kept));
         self.start_due();
+    }
+
+    /// The content of a message: from memory at its first attempt, else from the spool.
+    pub(crate) fn reader(&self, id: MessageId) -> Result<Reader, ReadError> {
+        let kept = {
+            let state = self.state();
+            let entry = state.messages.get(&id);
+            entry.and_then(|entry| entry.content.clone())
+        };
+        match kept {
+            Some(content) => Ok(Reader::of_memory(id, content)),
+            None => self.spool.reader(id),
+        }
     }
 
     /// Replaces routes, host name and times; attempts under way end as they began.
@@ -249,7 +274,7 @@ impl Delivery {
         stored: &Stored,
         due: Moment,
         in_doubt: bool,
-        fresh: Option<&Arc<Stored>>,
+        kept: Option<Kept<'_>>,
     ) {
         let now = self.clock.now();
         let mut state = self.state();
@@ -263,8 +288,7 @@ impl Delivery {
         let count = |wanted: fn(&spool::RecipientState) -> bool| {
             u32::try_from(open().filter(|(s, _)| wanted(s)).count()).unwrap_or(u32::MAX)
         };
-        let fresh = fresh.filter(|_| state.n_fresh < FRESH_MAX).cloned();
-        state.n_fresh += usize::from(fresh.is_some());
+        let (fresh, content) = state.keep(kept);
         let entry = Entry {
             n_open: count(|_| true),
             n_held: count(|s| s.disposition == Disposition::Held),
@@ -272,6 +296,7 @@ impl Delivery {
             size_bytes: stored.content_len,
             arrived: stored.message.provenance.arrived,
             fresh,
+            content,
             in_doubt,
         };
         state.messages.insert(stored.id, entry);
@@ -311,8 +336,8 @@ impl Delivery {
     pub(crate) fn forget(&self, id: MessageId) {
         let now = self.clock.now();
         let mut state = self.state();
-        if let Some(entry) = state.messages.remove(&id) {
-            state.n_fresh -= usize::from(entry.fresh.is_some());
+        if let Some(mut entry) = state.messages.remove(&id) {
+            state.let_go(entry.fresh.take(), entry.content.take());
         }
         state.keys.remove(&id);
         state.queue.remove(now, queue::Which::Message(id));
@@ -321,10 +346,9 @@ impl Delivery {
     /// The envelope need not stay in memory any longer.
     pub(crate) fn drop_fresh(&self, id: MessageId) {
         let mut state = self.state();
-        if let Some(entry) = state.messages.get_mut(&id)
-            && entry.fresh.take().is_some()
-        {
-            state.n_fresh -= 1;
+        if let Some(entry) = state.messages.get_mut(&id) {
+            let (fresh, content) = (entry.fresh.take(), entry.content.take());
+            state.let_go(fresh, content);
         }
     }
 
@@ -389,7 +413,30 @@ impl Delivery {
     }
 }
 
+/// A message on its way into the queue that memory still has.
+struct Kept<'a> {
+    stored: &'a Arc<Stored>,
+    content: Option<Arc<Vec<u8>>>,
+}
+
 impl State {
+    /// What there is room for.
+    fn keep(&mut self, kept: Option<Kept<'_>>) -> (Option<Arc<Stored>>, Option<Arc<Vec<u8>>>) {
+        let Some(Kept { stored, content }) = kept.filter(|_| self.n_fresh < FRESH_MAX) else {
+            return (None, None);
+        };
+        self.n_fresh += 1;
+        let left = FRESH_LEN_MAX - self.fresh_len;
+        let content = content.filter(|content| content.len() <= left);
+        self.fresh_len += content.as_ref().map_or(0, |content| content.len());
+        (Some(Arc::clone(stored)), content)
+    }
+
+    fn let_go(&mut self, fresh: Option<Arc<Stored>>, content: Option<Arc<Vec<u8>>>) {
+        self.n_fresh -= usize::from(fresh.is_some());
+        self.fresh_len -= content.map_or(0, |content| content.len());
+    }
+
     /// When the driver is needed: the queue's next due time. What could begin at once has begun, as
     /// whoever changes the queue calls [`Delivery::start_due`]; it is no reason to wake up.
     fn next_due(&self) -> Option<Moment> {

@@ -14,6 +14,6 @@ mod sweep;
 pub mod transport;
 mod view;
 
-pub use delivery::{Delivery, FRESH_MAX, Parts, Settings};
+pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use route::{Match, OpenTo, Route, Routes, Standing};
 pub use view::{Counts, QueueRow, RecipientRow, Touched};

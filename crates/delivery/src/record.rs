@@ -11,7 +11,7 @@ use mail::event::What;
 use mail::reply::table;
 use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
 use queue::Stage;
-use spool::{CommitError, Content, Ending, Message, Progress, RecipientState, Stored};
+use spool::{CommitError, Content, Ending, Fresh, Message, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
 use crate::notification::Failure;
@@ -140,7 +140,7 @@ impl Delivery {
         (message, content): (Message, Vec<u8>),
     ) -> Result<bool, CommitError> {
         let id = record.stored.id;
-        let content_len = content.len() as u64;
+        let content = Arc::new(content);
         let (known, drawn, settled, is_last, committing) = {
             let mut state = self.state();
             let known = state.keys.get(&id).copied();
@@ -151,14 +151,15 @@ impl Delivery {
             } else {
                 Ending::Progress(record.progress(handoff))
             };
-            let content = Content::Bytes(content);
             let drawn = handoff.filter(|_| settled.is_some());
             let settled = if is_last {
                 settled.or(handoff)
             } else {
                 settled
             };
-            let committing = self.spool.notify(id, ending, message.clone(), content);
+            let committing =
+                self.spool
+                    .notify(id, ending, &message, Content::Bytes(Arc::clone(&content)));
             (known, drawn, settled, is_last, committing)
         };
         let notification = match committing.await {
@@ -172,7 +173,12 @@ impl Delivery {
         };
         self.tell_all(record);
         self.tell_notified(record.stored, &message);
-        self.queued(notification, message, content_len);
+        self.queued(Fresh {
+            id: notification,
+            message,
+            content_len: content.len() as u64,
+            content: Some(content),
+        });
         let ended = self.state().count(id, &record.changes);
         self.settle(record.next, settled, Ok(()), id);
         if ended && !is_last {

@@ -13,6 +13,7 @@ mod maildir;
 mod relay;
 
 use std::fmt;
+use std::sync::Arc;
 
 use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
 
@@ -159,6 +160,11 @@ trait Octets: Send + 'static {
     /// Reads at `offset` until `buffer` is full or the content ends; returns how much. Blocks. The
     /// call that reaches the end fails where the content is damaged.
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, spool::ReadError>;
+
+    /// All of it, where it need not be read.
+    fn in_memory(&self) -> Option<Arc<Vec<u8>>> {
+        None
+    }
 }
 
 impl Octets for spool::Reader {
@@ -168,6 +174,10 @@ impl Octets for spool::Reader {
 
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, spool::ReadError> {
         Self::read_at(self, offset, buffer)
+    }
+
+    fn in_memory(&self) -> Option<Arc<Vec<u8>>> {
+        Self::in_memory(self).cloned()
     }
 }
 

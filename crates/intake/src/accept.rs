@@ -20,7 +20,7 @@ use mail::reply::table::{self, Row};
 use mail::{HandoffKey, InstanceName, MessageId, Reply, ReplyClass};
 use net::{Clock, Entropy};
 use policy::Checks;
-use spool::{AcceptedKey, CommitError, ContentFile, DurableContent, Message, Spool};
+use spool::{AcceptedKey, CommitError, ContentFile, DurableContent, Fresh, Message, Spool};
 
 use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
@@ -42,8 +42,8 @@ pub type Current = Arc<dyn Fn() -> Arc<Intake> + Send + Sync>;
 
 /// Told of each message that entered the spool, so that it is delivered.
 pub trait Queued: Send + Sync {
-    /// `id` is committed. Must not block.
-    fn queued(&self, id: MessageId, message: Message, content_len: u64);
+    /// It is committed. Must not block.
+    fn queued(&self, fresh: Fresh);
 }
 
 /// Where the recipients of an instance's messages are known, and its messages go.
@@ -247,10 +247,19 @@ impl Intake {
             handoff,
             next_due: self.clock.timestamp(),
         };
-        match self.spool.accept(message.clone(), content).await {
+        let in_memory = match &content {
+            spool::Content::Bytes(bytes) => Some(Arc::clone(bytes)),
+            spool::Content::File(_) => None,
+        };
+        match self.spool.accept(&message, content).await {
             Ok(id) => {
                 self.note_accepted(id, &message, content_len, message_id, via);
-                self.queued.queued(id, message, content_len);
+                self.queued.queued(Fresh {
+                    id,
+                    message,
+                    content_len,
+                    content: in_memory,
+                });
                 reply
             }
             Err(e) => self.not_committed(&e),
@@ -405,7 +414,7 @@ impl Gathered {
     /// Makes a large content durable; a small one becomes so with its record.
     async fn commit(self) -> io::Result<spool::Content> {
         match self {
-            Self::Bytes(bytes) => Ok(spool::Content::Bytes(bytes)),
+            Self::Bytes(bytes) => Ok(spool::Content::Bytes(bytes.into())),
             Self::File(source) => {
                 let committing = tokio::task::spawn_blocking(move || source.commit());
                 Ok(spool::Content::File(

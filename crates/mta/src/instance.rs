@@ -1,5 +1,6 @@
 //! An instance: the process that a role runs in.
 
+mod bell;
 pub(crate) mod bootstrap;
 mod compose;
 mod doors;

@@ -6,8 +6,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 /// Why something was not made durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +53,6 @@ pub(crate) struct Completer<T>(Arc<Slot<T>>);
 #[derive(Debug)]
 struct Slot<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,6 @@ pub(crate) fn commit<T>() -> (Completer<T>, Commit<T>) {
             completed: false,
             waker: None,
         }),
-        changed: Condvar::new(),
     });
     (Completer(Arc::clone(&slot)), Commit(slot))
 }
@@ -95,18 +94,14 @@ impl<T> Commit<T> {
     ///
     /// # Panics
     /// When the result was taken before by polling.
-    pub fn wait(self) -> Result<T, CommitError> {
-        let mut state = self.0.lock();
+    pub fn wait(mut self) -> Result<T, CommitError> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
         loop {
-            if let Some(result) = state.result.take() {
-                return result;
+            match Pin::new(&mut self).poll(&mut cx) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => thread::park(),
             }
-            assert!(!state.completed, "invariant: a commit is taken once");
-            state = self
-                .0
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -134,30 +129,44 @@ impl<T> Future for Commit<T> {
     }
 }
 
+/// Wakes a thread that waits for a commit.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 impl<T> Completer<T> {
     pub(crate) fn complete(self, result: Result<T, CommitError>) {
-        self.set(result);
+        if let Some(waker) = self.resolve(result) {
+            waker.wake();
+        }
     }
 
-    fn set(&self, result: Result<T, CommitError>) {
+    /// Resolves the commit, and leaves it to the caller to wake who waits for it.
+    pub(crate) fn resolve(self, result: Result<T, CommitError>) -> Option<Waker> {
+        self.set(result)
+    }
+
+    fn set(&self, result: Result<T, CommitError>) -> Option<Waker> {
         let mut state = self.0.lock();
         if state.completed {
-            return;
+            return None;
         }
         state.completed = true;
         state.result = Some(result);
-        let waker = state.waker.take();
-        drop(state);
-        self.0.changed.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.waker.take()
     }
 }
 
 impl<T> Drop for Completer<T> {
     fn drop(&mut self) {
-        self.set(Err(CommitError::Failed("the committer is gone".into())));
+        let gone = CommitError::Failed("the committer is gone".into());
+        if let Some(waker) = self.set(Err(gone)) {
+            waker.wake();
+        }
     }
 }
 

@@ -152,17 +152,55 @@ pub enum ReadError {
 ///
 /// While it exists, what it reads stays in place, also when the message is done meanwhile.
 pub struct Reader {
+    pub(crate) id: MessageId,
+    pub(crate) len: u64,
+    source: Source,
+}
+
+enum Source {
+    /// What was committed and is still in memory.
+    Memory(Arc<Vec<u8>>),
+    Stored(Stored),
+}
+
+/// A content on disk.
+pub(crate) struct Stored {
     /// Holding the file keeps its segment from being recycled.
     pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) id: MessageId,
     pub(crate) start: u64,
-    pub(crate) len: u64,
     pub(crate) expected: u32,
     pub(crate) crc: Crc,
     pub(crate) checked_to: u64,
 }
 
 impl Reader {
+    /// Reads a content that is still in memory.
+    #[must_use]
+    pub fn of_memory(id: MessageId, content: Arc<Vec<u8>>) -> Self {
+        Self {
+            id,
+            len: content.len() as u64,
+            source: Source::Memory(content),
+        }
+    }
+
+    pub(crate) const fn of_disk(id: MessageId, len: u64, stored: Stored) -> Self {
+        Self {
+            id,
+            len,
+            source: Source::Stored(stored),
+        }
+    }
+
+    /// The content, where it is in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> Option<&Arc<Vec<u8>>> {
+        match &self.source {
+            Source::Memory(content) => Some(content),
+            Source::Stored(_) => None,
+        }
+    }
+
     /// Octets of the content.
     #[must_use]
     pub const fn content_len(&self) -> u64 {
@@ -180,21 +218,14 @@ impl Reader {
         let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
         let buffer = &mut buffer[..wanted];
-        let n = self
-            .file
-            .read_at(self.start + offset, buffer)
-            .map_err(ReadError::Io)?;
-        if n < wanted {
-            return Err(ReadError::Damaged(self.id));
-        }
-        if offset == self.checked_to {
-            self.crc.update(buffer);
-            self.checked_to += n as u64;
-            if self.checked_to == self.len && self.crc.value() != self.expected {
-                return Err(ReadError::Damaged(self.id));
+        match &mut self.source {
+            Source::Memory(content) => {
+                let from = usize::try_from(offset.min(self.len)).unwrap_or(usize::MAX);
+                buffer.copy_from_slice(&content[from..from + wanted]);
             }
+            Source::Stored(stored) => stored.read(self.id, self.len, offset, buffer)?,
         }
-        Ok(n)
+        Ok(wanted)
     }
 
     /// Reads all of it, checked. Blocks.
@@ -204,10 +235,36 @@ impl Reader {
     pub fn read_all(&mut self) -> Result<Vec<u8>, ReadError> {
         let len = usize::try_from(self.len).map_err(|_| ReadError::Damaged(self.id))?;
         let mut content = vec![0; len];
-        self.crc = Crc::new();
-        self.checked_to = 0;
+        if let Source::Stored(stored) = &mut self.source {
+            stored.crc = Crc::new();
+            stored.checked_to = 0;
+        }
         self.read_at(0, &mut content)?;
         Ok(content)
+    }
+}
+
+impl Stored {
+    /// Fills `buffer`, and checks the content as far as it was read in order.
+    fn read(
+        &mut self,
+        id: MessageId,
+        len: u64,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let read = self.file.read_at(self.start + offset, buffer);
+        if read.map_err(ReadError::Io)? < buffer.len() {
+            return Err(ReadError::Damaged(id));
+        }
+        if offset == self.checked_to {
+            self.crc.update(buffer);
+            self.checked_to += buffer.len() as u64;
+            if self.checked_to == len && self.crc.value() != self.expected {
+                return Err(ReadError::Damaged(id));
+            }
+        }
+        Ok(())
     }
 }
 

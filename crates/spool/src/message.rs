@@ -1,5 +1,7 @@
 //! What is kept of a message besides its content.
 
+use std::sync::Arc;
+
 use mail::{Disposition, Envelope, HandoffKey, MessageId, Provenance, Reply, Timestamp};
 
 use crate::{DurableContent, IndexSet};
@@ -32,8 +34,9 @@ pub struct AcceptedKey {
 #[derive(Debug)]
 pub enum Content {
     /// In memory: at most [`INLINE_CONTENT_LEN_MAX`](crate::limits::INLINE_CONTENT_LEN_MAX)
-    /// octets. Goes into the segment without another copy in this process.
-    Bytes(Vec<u8>),
+    /// octets. Goes into the segment without another copy in this process; who shares it can
+    /// deliver it without reading it back.
+    Bytes(Arc<Vec<u8>>),
     /// In a file of its own, which is durable already.
     File(DurableContent),
 }
@@ -76,6 +79,19 @@ pub enum Ending {
     Done,
     /// Other recipients are left.
     Progress(Progress),
+}
+
+/// A message that was committed a moment ago, as memory still has it.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// Its name in the spool.
+    pub id: MessageId,
+    /// As it was accepted.
+    pub message: Message,
+    /// Octets of its content.
+    pub content_len: u64,
+    /// The content itself, where it is not in a file.
+    pub content: Option<Arc<Vec<u8>>>,
 }
 
 /// A message as the spool has it.

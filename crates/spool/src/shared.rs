@@ -1,7 +1,8 @@
 //! What the handles and the committer of one spool share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use mail::MessageId;
 
@@ -19,7 +20,12 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Signalled when there is something for the committer.
     pub(crate) wake: Condvar,
+    /// What wakes those who waited for a batch; without it each is woken by the committer.
+    waking: OnceLock<Waking>,
 }
+
+/// Wakes all who waited for the commits of one batch; called by the committer's thread.
+pub(crate) type Waking = Box<dyn Fn(Vec<Waker>) + Send + Sync>;
 
 pub(crate) struct State {
     pub(crate) ledger: Ledger,
@@ -61,7 +67,7 @@ pub(crate) struct Draft {
     pub(crate) header: RecordHeader,
     pub(crate) meta: Vec<u8>,
     /// Empty where the content lies in a file.
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Arc<Vec<u8>>,
     pub(crate) effect: Effect,
 }
 
@@ -116,6 +122,19 @@ impl Shared {
             options,
             state: Mutex::new(state),
             wake: Condvar::new(),
+            waking: OnceLock::new(),
+        }
+    }
+
+    /// The first one stays.
+    pub(crate) fn set_waking(&self, waking: Waking) {
+        let _ = self.waking.set(waking);
+    }
+
+    pub(crate) fn wake_all(&self, wakers: Vec<Waker>) {
+        match self.waking.get() {
+            Some(waking) if !wakers.is_empty() => waking(wakers),
+            Some(_) | None => wakers.into_iter().for_each(Waker::wake),
         }
     }
 

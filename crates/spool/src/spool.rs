@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 use mail::{HandoffKey, MessageId, SpoolId};
 
 use crate::commit::commit;
-use crate::content::file_name;
+use crate::content::{self, file_name};
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
 use crate::format::state::State as MessageState;
 use crate::format::{BLOCK, Crc, crc32c, message};
@@ -69,12 +70,22 @@ impl Spool {
         self.shared().epoch
     }
 
+    /// Gives the committer another way to wake those who waited for the commits of one batch than
+    /// one by one: `waking` is called once a batch, from its thread, and must wake all of them
+    /// soon and not block. To be called once, before anything waits; later calls change nothing.
+    ///
+    /// A runtime that is woken from another thread pays a system call for each waker; told of all
+    /// together it pays one.
+    pub fn set_waking(&self, waking: impl Fn(Vec<Waker>) + Send + Sync + 'static) {
+        self.shared().set_waking(Box::new(waking));
+    }
+
     /// Takes a message. Never blocks on the disk.
     ///
     /// Its acceptance stands for the record of an immediate first attempt: see [`Self::attempt`].
     /// Resolves to [`CommitError::KeyKnown`] when a handoff of this key was accepted or is on its
     /// way in, to [`CommitError::Full`] when there is no room.
-    pub fn accept(&self, message: Message, content: Content) -> Commit<MessageId> {
+    pub fn accept(&self, message: &Message, content: Content) -> Commit<MessageId> {
         let (draft, promise) = match self.draft(Kind::Accepted, message, content) {
             Ok(both) => both,
             Err(error) => return Commit::failed(error),
@@ -127,7 +138,7 @@ impl Spool {
         &self,
         id: MessageId,
         ending: Ending,
-        notification: Message,
+        notification: &Message,
         content: Content,
     ) -> Commit<MessageId> {
         let (draft, promise) = match self.draft(Kind::Notified, notification, content) {
@@ -186,15 +197,14 @@ impl Spool {
             let opened = shared.disk.open(&file_name(header.file));
             (opened.map_err(ReadError::Io)?, 0)
         };
-        Ok(Reader {
+        let stored = content::Stored {
             file,
-            id,
             start,
-            len: header.content_len,
             expected: header.content_crc,
             crc: Crc::new(),
             checked_to: 0,
-        })
+        };
+        Ok(Reader::of_disk(id, header.content_len, stored))
     }
 
     /// What is known of a handoff to this spool.
@@ -264,7 +274,7 @@ impl Spool {
     fn draft(
         &self,
         kind: Kind,
-        message: Message,
+        message: &Message,
         content: Content,
     ) -> Result<(Draft, Commit<MessageId>), CommitError> {
         let shared = self.shared();
@@ -275,14 +285,14 @@ impl Spool {
         let n_recipients =
             u32::try_from(message.envelope.recipients.len()).map_err(|_| CommitError::TooLarge)?;
         let parts = MessageMeta {
-            message: &message::encode(&message, lowest),
+            message: &message::encode(message, lowest),
             state: &[],
             original: None,
         };
         let meta = parts.encode();
         let (bytes, file) = match content {
             Content::Bytes(bytes) => (bytes, None),
-            Content::File(file) => (Vec::new(), Some(file)),
+            Content::File(file) => (Arc::default(), Some(file)),
         };
         if meta.len() > META_LEN_MAX
             || bytes.len() > INLINE_CONTENT_LEN_MAX
@@ -309,7 +319,7 @@ impl Spool {
         let (completer, promise) = commit();
         let acceptance = Acceptance {
             n_recipients,
-            key: message.key,
+            key: message.key.clone(),
             content: file,
             completer,
         };

@@ -65,16 +65,14 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         mode: Mode::Each,
     };
     let len = work.content.content_len();
-    let mut whole = Vec::new();
+    let whole;
     let content = if len <= SMALL_LEN_MAX {
         let mut reader = work.content;
-        whole.resize(usize::try_from(len).unwrap_or(0), 0);
-        match reader.read_at(0, &mut whole) {
-            Ok(read) if read == whole.len() => Content::Bytes(&whole),
-            Ok(_) | Err(_) => {
-                return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply()));
-            }
+        match reader.read_all() {
+            Ok(read) => whole = read,
+            Err(_) => return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
         }
+        Content::Bytes(&whole)
     } else {
         Content::Source(Arc::new(Stored {
             len,

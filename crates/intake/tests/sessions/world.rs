@@ -13,12 +13,12 @@ use intake::{
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
-use mail::{InstanceName, Mailbox, MessageId, Origin, Security};
+use mail::{InstanceName, Mailbox, Origin, Security};
 use net::{Clock, Connection, Entropy, Peer, Stream};
 use policy::Checks;
 use smtp::server::{BareNewlines, Dialect, Extensions, Limits, Offer, Session, Settings, Starttls};
 use spool::simulated::SimulatedDisk;
-use spool::{Message, Options, Spool};
+use spool::{Fresh, Message, Options, Spool};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -47,8 +47,8 @@ impl Sink for Noted {
 }
 
 impl Queued for Noted {
-    fn queued(&self, _: MessageId, message: Message, _: u64) {
-        self.stored.lock().unwrap().push(message);
+    fn queued(&self, fresh: Fresh) {
+        self.stored.lock().unwrap().push(fresh.message);
     }
 }
 

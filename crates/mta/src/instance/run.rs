@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use delivery::{Delivery, Parts, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
 use intake::{Admission, EdgePeer, Gate, Intake, Onward, Queued};
+use mail::InstanceName;
 use mail::event::{Event, Sink, What};
-use mail::{InstanceName, MessageId};
 use net::{Clock, Entropy};
 use smtp::server::Offer;
-use spool::{Message, Options, RealDisk, Spool};
+use spool::{Fresh, Options, RealDisk, Spool};
 use tokio::sync::watch;
 
+use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
 use super::compose::{self, Answering};
 use super::doors::{Door, Doors, Hall, Sessions};
@@ -139,6 +140,9 @@ async fn run(
     let (clock, entropy) = (Clock::start(), Arc::new(Entropy::new()));
     let sink = EventSink::new(bootstrap.events);
     tokio::spawn(sink.clone().drive());
+    let bell = Bell::default();
+    tokio::spawn(bell.clone().answer());
+    spool.set_waking(move |wakers| bell.ring(wakers));
     let events: Arc<dyn Sink> = Arc::new(sink.clone());
     let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
     let edges_to = std::mem::take(&mut bootstrap.edges_to);
@@ -560,7 +564,7 @@ enum Edges {
 struct Queueing(Arc<Delivery>);
 
 impl Queued for Queueing {
-    fn queued(&self, id: MessageId, message: Message, content_len: u64) {
-        self.0.queued(id, message, content_len);
+    fn queued(&self, fresh: Fresh) {
+        self.0.queued(fresh);
     }
 }

@@ -12,12 +12,12 @@ use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
 use intake::{Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing, serve_edge};
 use mail::event::{Sink, What};
 use mail::reply::table;
-use mail::{Mailbox, MessageId, Origin, Security};
+use mail::{Mailbox, Origin, Security};
 use net::{Clock, Connection, Entropy, Stream};
 use policy::Checks;
 use smtp::server::{self, BareNewlines, Dialect, Extensions, Limits, Offer, Session, Starttls};
 use spool::simulated::SimulatedDisk;
-use spool::{Message, Spool};
+use spool::{Fresh, Message, Spool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -41,8 +41,8 @@ struct Output {
 struct Stored(Mutex<Vec<Message>>);
 
 impl Queued for Stored {
-    fn queued(&self, _: MessageId, message: Message, _: u64) {
-        self.0.lock().unwrap().push(message);
+    fn queued(&self, fresh: Fresh) {
+        self.0.lock().unwrap().push(fresh.message);
     }
 }
 

@@ -15,8 +15,8 @@ async fn a_message_whose_first_attempt_nobody_knows_of_is_delivered_and_said_to_
     let host = Host::new(&[]).await;
     let disk = SimulatedDisk::new();
     let (spool, _) = open(&disk);
-    let octets = Content::Bytes(b"\r\n".to_vec());
-    spool.accept(message(&["a@y.org"]), octets).await.unwrap();
+    let octets = Content::Bytes(b"\r\n".to_vec().into());
+    spool.accept(&message(&["a@y.org"]), octets).await.unwrap();
     let disk = disk.after(PowerCut::Lost);
     let routes = vec![relay("y.org", host.port)];
     let instance = Instance::on(disk, &PATIENT, |_, _| routes);

@@ -14,7 +14,7 @@ use net::{Clock, Entropy};
 use queue::{Backoff, Lifetime};
 use smtp::client;
 use spool::simulated::SimulatedDisk;
-use spool::{Content, Message, Options, Recovery, Spool, Stored};
+use spool::{Content, Fresh, Message, Options, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 /// No step of a test takes longer, or it fails.
@@ -169,9 +169,17 @@ impl Instance {
 
     /// Accepts a message, as intake does.
     pub(crate) async fn accept(&self, message: Message, content: &str) -> MessageId {
-        let octets = Content::Bytes(content.into());
-        let id = self.spool.accept(message.clone(), octets).await.unwrap();
-        self.delivery.queued(id, message, content.len() as u64);
+        let octets: Arc<Vec<u8>> = Arc::new(content.into());
+        let accepting = self
+            .spool
+            .accept(&message, Content::Bytes(Arc::clone(&octets)));
+        let id = accepting.await.unwrap();
+        self.delivery.queued(Fresh {
+            id,
+            message,
+            content_len: content.len() as u64,
+            content: Some(octets),
+        });
         id
     }
 

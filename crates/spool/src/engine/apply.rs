@@ -37,12 +37,11 @@ impl Engine {
             apply_draft(&mut state, draft, place, &mut resolved);
         }
         drop(state);
-        for (completer, id) in resolved.accepted {
-            completer.complete(Ok(id));
-        }
-        for completer in resolved.recorded {
-            completer.complete(Ok(()));
-        }
+        let accepted = resolved.accepted.into_iter();
+        let accepted = accepted.filter_map(|(completer, id)| completer.resolve(Ok(id)));
+        let recorded = resolved.recorded.into_iter();
+        let recorded = recorded.filter_map(|completer| completer.resolve(Ok(())));
+        self.shared.wake_all(accepted.chain(recorded).collect());
         for number in resolved.needless_files {
             // What cannot be removed is found at the next opening.
             let _ = self.shared.disk.remove(&file_name(number));

@@ -88,7 +88,7 @@ impl Batch {
             let len = record::LEN + draft.meta.len() + draft.content.len();
             slices.push(IoSlice::new(header));
             slices.push(IoSlice::new(&draft.meta));
-            slices.push(IoSlice::new(&draft.content));
+            slices.push(IoSlice::new(draft.content.as_slice()));
             slices.push(IoSlice::new(padding(len as u64, ALIGN)));
         }
         slices.push(IoSlice::new(padding(self.len, u64::from(BLOCK))));

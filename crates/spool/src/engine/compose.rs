@@ -201,7 +201,7 @@ fn bare(kind: Kind, id: MessageId, meta: Vec<u8>, effect: Effect) -> Draft {
     Draft {
         header,
         meta,
-        content: Vec::new(),
+        content: Arc::default(),
         effect,
     }
 }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_repetition_goes_before_a_change_that_was_carried_over() {
         let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
-        let promise = spool.accept(message(1, 1), Content::Bytes(Vec::new()));
+        let promise = spool.accept(&message(1, 1), Content::Bytes(Arc::default()));
         engine.step();
         let id = promise.wait().expect("kept");
         let state = |unfinished| {

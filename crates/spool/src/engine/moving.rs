@@ -166,7 +166,7 @@ fn moved_draft(id: MessageId, source: Source) -> Option<Draft> {
     Some(Draft {
         header,
         meta,
-        content,
+        content: content.into(),
         effect: Effect::Moved {
             n_recipients: source.n_recipients,
             state: source.state,

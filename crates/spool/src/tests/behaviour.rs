@@ -16,7 +16,7 @@ fn settle(engine: &mut Engine) {
 }
 
 fn accept(spool: &Spool, n: u64, len: usize) -> Commit<MessageId> {
-    spool.accept(message(n, 1), Content::Bytes(content(n, len)))
+    spool.accept(&message(n, 1), Content::Bytes(content(n, len).into()))
 }
 
 /// Accepts and commits.
@@ -69,7 +69,7 @@ fn after_a_failed_sync_the_records_are_durable_elsewhere_before_they_are_acknowl
 #[test]
 fn two_changes_of_one_message_in_one_batch_build_on_each_other() {
     let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
-    let promise = spool.accept(message(1, 2), Content::Bytes(Vec::new()));
+    let promise = spool.accept(&message(1, 2), Content::Bytes(Arc::default()));
     settle(&mut engine);
     let id = promise.wait().expect("kept");
     let first = spool.progress(id, deferral(0, 1));
@@ -92,7 +92,7 @@ fn a_notification_can_leave_other_recipients_of_its_original() {
     let (spool, _, mut engine) = open(&disk).expect("opens");
     let id = accepted(&spool, &mut engine, 1, 10);
     let ending = Ending::Progress(deferral(0, 4));
-    let promise = spool.notify(id, ending, message(2, 1), Content::Bytes(Vec::new()));
+    let promise = spool.notify(id, ending, &message(2, 1), Content::Bytes(Arc::default()));
     settle(&mut engine);
     promise.wait().expect("kept");
     let (_spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
@@ -237,7 +237,7 @@ fn segments_of_another_length_are_read_and_then_go() {
 #[test]
 fn a_second_handoff_of_a_key_waits_for_the_first() {
     let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
-    let first = spool.accept(keyed(1, 3), Content::Bytes(Vec::new()));
+    let first = spool.accept(&keyed(1, 3), Content::Bytes(Arc::default()));
     let KeyState::Pending(waiting) = spool.lookup_key(&key(1)) else {
         panic!("not pending");
     };

@@ -15,7 +15,12 @@ fn spool() -> SimulatedDisk {
     let (spool, _, mut engine) = open(&disk).expect("opens");
     for batch in 0..3 {
         let numbers = (batch * 2)..(batch * 2 + 2);
-        let accept = |n| spool.accept(message(n, 1), Content::Bytes(content(n, CONTENT_LEN)));
+        let accept = |n| {
+            spool.accept(
+                &message(n, 1),
+                Content::Bytes(content(n, CONTENT_LEN).into()),
+            )
+        };
         let promises: Vec<_> = numbers.map(accept).collect();
         while engine.step() == Step::More {}
         assert!(promises.into_iter().all(|promise| promise.wait().is_ok()));

@@ -106,13 +106,13 @@ impl Trial {
             Action::Accept(n) => {
                 self.known.entry(n).or_default();
                 let content = self.content(n)?;
-                let promise = self.spool.accept(message(n, 2), content);
+                let promise = self.spool.accept(&message(n, 2), content);
                 Some(Asked::Accept(n, promise))
             }
             Action::AcceptKeyed(n) => {
                 self.known.entry(n).or_default().has_key = true;
                 let content = self.content(n)?;
-                let promise = self.spool.accept(keyed(n, 2), content);
+                let promise = self.spool.accept(&keyed(n, 2), content);
                 Some(Asked::Accept(n, promise))
             }
             Action::Attempt(n) => {
@@ -138,7 +138,7 @@ impl Trial {
                 known.end_asked = true;
                 known.notification = Some(m);
                 self.known.entry(m).or_default();
-                let promise = self.spool.notify(id, Ending::Done, message(m, 2), content);
+                let promise = self.spool.notify(id, Ending::Done, &message(m, 2), content);
                 Some(Asked::Notify(n, m, promise))
             }
             Action::Progress(n) => {
@@ -157,7 +157,7 @@ impl Trial {
     fn content(&self, n: u64) -> Option<Content> {
         let bytes = content(n, content_len(n));
         if bytes.len() < FILE_LEN {
-            return Some(Content::Bytes(bytes));
+            return Some(Content::Bytes(bytes.into()));
         }
         let mut file = self.spool.content_file().ok()?;
         file.write(&bytes).ok()?;

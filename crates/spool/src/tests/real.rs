@@ -31,7 +31,7 @@ fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not()
     let (_scratch, disk) = Scratch::new("orderly");
     let (spool, recovery) = open(&disk);
     assert!(stored(&recovery).is_empty() && recovery.notes.is_empty());
-    let accept = |n, len| spool.accept(message(n, 2), Content::Bytes(content(n, len)));
+    let accept = |n, len| spool.accept(&message(n, 2), Content::Bytes(content(n, len).into()));
     let promises: Vec<_> = (0..40).map(|n| accept(n, 3_000)).collect();
     let ids: Vec<MessageId> = promises
         .into_iter()
@@ -67,7 +67,7 @@ fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not()
             assert_eq!(reader.read_all().expect("whole"), content(n, 3_000));
         }
     }
-    let id = spool.accept(message(99, 1), Content::Bytes(Vec::new()));
+    let id = spool.accept(&message(99, 1), Content::Bytes(Arc::default()));
     assert!(id.wait().expect("kept") > ids[39], "ids are not used again");
 }
 
@@ -91,7 +91,7 @@ fn a_large_content_streams_to_a_file_and_goes_with_its_message() {
         file.write(part).expect("written");
     }
     let durable = file.commit().expect("durable");
-    let id = spool.accept(message(1, 1), Content::File(durable));
+    let id = spool.accept(&message(1, 1), Content::File(durable));
     let id = id.wait().expect("kept");
     drop(spool.content_file().expect("a file that is given up"));
     let files = || disk.list("content").expect("there").len();
@@ -111,8 +111,8 @@ fn a_large_content_streams_to_a_file_and_goes_with_its_message() {
 fn a_handoff_is_accepted_once_and_remembered_until_it_is_settled() {
     let (_scratch, disk) = Scratch::new("keys");
     let (spool, recovery) = open(&disk);
-    let first = spool.accept(keyed(5, 3), Content::Bytes(content(5, 10)));
-    let again = spool.accept(keyed(5, 3), Content::Bytes(content(5, 10)));
+    let first = spool.accept(&keyed(5, 3), Content::Bytes(content(5, 10).into()));
+    let again = spool.accept(&keyed(5, 3), Content::Bytes(content(5, 10).into()));
     assert_eq!(again.wait(), Err(CommitError::KeyKnown));
     let id = first.wait().expect("kept");
     spool.done(id).wait().expect("recorded");
@@ -131,13 +131,13 @@ fn a_handoff_is_accepted_once_and_remembered_until_it_is_settled() {
 fn a_notification_and_the_end_of_its_original_are_one() {
     let (_scratch, disk) = Scratch::new("notify");
     let (spool, recovery) = open(&disk);
-    let id = spool.accept(message(1, 1), Content::Bytes(content(1, 10)));
+    let id = spool.accept(&message(1, 1), Content::Bytes(content(1, 10).into()));
     let id = id.wait().expect("kept");
     let notified = spool.notify(
         id,
         Ending::Done,
-        message(2, 1),
-        Content::Bytes(content(2, 20)),
+        &message(2, 1),
+        Content::Bytes(content(2, 20).into()),
     );
     let notification = notified.wait().expect("kept");
     spool.close();

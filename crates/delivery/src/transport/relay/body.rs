@@ -1,6 +1,7 @@
 //! The content of one message on its way to a host.
 
 use std::mem;
+use std::sync::Arc;
 
 use mail::BodyType;
 use net::ClientConnection;
@@ -11,7 +12,7 @@ use super::super::{Octets, PIECE_LEN, SMALL_LEN_MAX};
 
 /// A content, small or large.
 pub(super) enum Body<C> {
-    Small(Vec<u8>),
+    Small(Arc<Vec<u8>>),
     Large {
         /// Away only while a piece is read.
         source: Option<C>,
@@ -32,6 +33,9 @@ impl<C: Octets> Body<C> {
                 eight_bit: None,
             });
         }
+        if let Some(bytes) = content.in_memory() {
+            return Ok(Self::Small(bytes));
+        }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         let mut n_read = 0;
         while n_read < bytes.len() {
@@ -40,10 +44,10 @@ impl<C: Octets> Body<C> {
                 n => n_read += n,
             }
         }
-        Ok(Self::Small(bytes))
+        Ok(Self::Small(bytes.into()))
     }
 
-    pub(super) const fn content_len(&self) -> u64 {
+    pub(super) fn content_len(&self) -> u64 {
         match self {
             Self::Small(bytes) => bytes.len() as u64,
             Self::Large { len, .. } => *len,
