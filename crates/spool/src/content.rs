@@ -157,6 +157,10 @@ pub struct Reader {
     source: Source,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives as long as an attempt, and a box would cost more"
+)]
 enum Source {
     /// What was committed and is still in memory.
     Memory(Arc<Vec<u8>>),
