@@ -120,7 +120,10 @@ fn fill(spool: &Spool, plan: Plan) -> io::Result<u64> {
     for number in 0..plan.messages {
         let made = Made::draw(number, plan, &mut random);
         n_first += u64::from(made.destination == 0);
-        let accepted = spool.accept(made.message(plan), Content::Bytes(made.content(plan)));
+        let accepted = spool.accept(
+            &made.message(plan),
+            Content::Bytes(made.content(plan).into()),
+        );
         accepting.push_back((accepted, made.is_deferred));
         if accepting.len() == IN_FLIGHT_MAX {
             to_defer.extend(settle(&mut accepting)?);
