@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mail::reply::table;
-use mail::{Disposition, Moment, Outcome};
+use mail::{Disposition, HandoffKey, Moment, Outcome};
 use queue::{Finish, Job, Which};
-use spool::{CommitError, Progress, ReadError, Stored};
+use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State, fairness_key, site_name};
 use crate::record::Tried;
@@ -47,19 +47,20 @@ impl Delivery {
             }
         };
         let settings = Arc::clone(&self.state().settings);
-        let (ways, elsewhere) = ways(&stored, site, &settings);
+        let (mut ways, elsewhere) = ways(&stored, site, &settings);
         if ways.is_empty() {
             return Ended::nothing_left(elsewhere);
         }
-        let Ok(stored) = self.with_key(stored, &ways).await else {
-            return not_now();
-        };
-        if !self.record_beginning(&stored).await {
+        self.note_doubt(&stored, &settings);
+        if let Err(e) = self.begin(&stored, &mut ways).await {
+            self.alarm(&format!(
+                "an attempt could not be recorded and did not begin: {e}"
+            ));
             return not_now();
         }
         let mut tried = Vec::new();
         let mut seen = SiteSeen::Down;
-        for way in ways.into_values() {
+        for way in ways {
             let (site, of_way) = self.carry(&stored, way).await;
             if site == SiteSeen::Answering {
                 seen = site;
@@ -91,72 +92,46 @@ impl Delivery {
         }
     }
 
-    /// A message that was not accepted for a handoff may come to one by a change of the routes. Its
-    /// key is on stable storage before it is used.
-    async fn with_key(
-        &self,
-        mut stored: Arc<Stored>,
-        ways: &BTreeMap<usize, Way>,
-    ) -> Result<Arc<Stored>, CommitError> {
-        let next = ways.values().find_map(|way| match &*way.transport {
-            Transport::Handoff(next) => Some(next),
-            _ => None,
-        });
-        let (Some(next), None) = (next, stored.message.handoff) else {
-            return Ok(stored);
-        };
-        let id = stored.id;
-        let message = &mut Arc::make_mut(&mut stored).message;
-        if let Some(drawn) = self.state().keys.get(&id) {
-            message.handoff = *drawn;
-        }
-        if message.handoff.is_some() {
-            return Ok(stored);
-        }
-        let key = next.draw_key();
-        message.handoff = Some(key);
-        let progress = Progress {
-            recipients: Vec::new(),
-            next_due: message.next_due,
-            handoff: message.handoff,
-        };
-        let committing = {
-            let mut state = self.state();
-            state.keys.insert(id, message.handoff);
-            self.spool.progress(id, progress)
-        };
-        if let Err(e) = committing.await {
-            self.alarm(&format!("a handoff key could not be recorded: {e}"));
-            self.state().keys.remove(&id);
-            next.settle(&key);
-            return Err(e);
-        }
-        Ok(stored)
-    }
-
-    /// From the second attempt on, an attempt is on stable storage before it begins. For the first,
-    /// the record of acceptance stands.
-    async fn record_beginning(&self, stored: &Stored) -> bool {
-        let first = {
-            let state = self.state();
-            state
-                .messages
-                .get(&stored.id)
-                .is_some_and(|entry| entry.fresh.is_some())
-        };
-        if first {
-            return true;
-        }
-        self.note_doubt(stored);
-        match self.spool.attempt(stored.id).await {
-            Ok(()) => true,
-            Err(e) => {
-                self.alarm(&format!(
-                    "an attempt could not be recorded and did not begin: {e}"
-                ));
-                false
+    /// Makes durable what must be before the attempt begins: that it does, where the acceptance or
+    /// an earlier attempt without an outcome does not say so yet; and the keys under which
+    /// recipients go to the next instance for the first time.
+    async fn begin(&self, stored: &Stored, ways: &mut [Way]) -> Result<(), CommitError> {
+        let (mut drawn, mut bound) = (Vec::new(), Vec::new());
+        for way in ways.iter_mut() {
+            let transport = Arc::clone(&way.transport);
+            if let (Some(next), None) = (transport.handoff(), way.handoff) {
+                let key = next.draw_key();
+                way.handoff = Some(key);
+                bound.extend(way.states(stored).map(|(index, state)| {
+                    let mut state = state.clone();
+                    state.handoff = Some(key);
+                    (index, state)
+                }));
+                drawn.push((transport, key));
             }
         }
+        let recipients: IndexSet = ways.iter().flat_map(|w| &w.recipients).copied().collect();
+        let mut begun = stored.under_way.clone();
+        begun.extend(&recipients);
+        if bound.is_empty() && begun == stored.under_way {
+            return Ok(());
+        }
+        let progress = Progress {
+            recipients: bound,
+            next_due: stored.message.next_due,
+        };
+        let binding = (!drawn.is_empty()).then(|| self.spool.progress(stored.id, progress));
+        // Waits for nothing, and what was asked before goes with it.
+        let attempt = self.spool.attempt(stored.id, recipients);
+        if let Some(binding) = binding
+            && let Err(e) = binding.await
+        {
+            for (transport, key) in &drawn {
+                transport.handoff().iter().for_each(|next| next.settle(key));
+            }
+            return Err(e);
+        }
+        attempt.await
     }
 
     async fn carry(&self, stored: &Stored, way: Way) -> (SiteSeen, Vec<Tried>) {
@@ -177,7 +152,7 @@ impl Delivery {
             provenance: &stored.message.provenance,
             envelope: &stored.message.envelope,
             recipients: &way.recipients,
-            handoff: stored.message.handoff,
+            handoff: way.handoff,
             content: reader,
         };
         let Carried { outcomes, site } = way.transport.deliver(work).await;
@@ -250,48 +225,59 @@ struct Elsewhere {
 }
 
 /// The recipients to be tried at this site, by what carries them, and the sites of all others.
-fn ways(stored: &Stored, site: &str, settings: &Settings) -> (BTreeMap<usize, Way>, Elsewhere) {
-    let mut ways: BTreeMap<usize, Way> = BTreeMap::new();
+fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewhere) {
+    let mut ways: BTreeMap<_, Way> = BTreeMap::new();
     let mut elsewhere = Elsewhere {
         sites: BTreeSet::new(),
         sender: fairness_key(stored),
     };
-    let envelope = &stored.message.envelope;
-    let origin = &stored.message.provenance.origin;
-    for (index, (state, recipient)) in (0..).zip(stored.recipients.iter().zip(&envelope.recipients))
-    {
+    for (index, state) in (0..).zip(&stored.recipients) {
         if state.disposition != Disposition::Pending {
             continue;
         }
-        let found = settings.routes.transport(&recipient.address, origin);
+        let found = settings.transport(stored, index);
         let name = site_name(found.clone());
         if *name != *site {
             elsewhere.sites.insert(name);
             continue;
         }
-        let (key, transport) = match found {
+        let (place, transport) = match found {
             Ok(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
             Err(reply) => (usize::MAX, Arc::new(Transport::Error(reply))),
         };
-        let way = ways.entry(key).or_insert_with(|| Way {
+        // Under a key exactly those go that are bound to it.
+        let handoff = transport.handoff().and(state.handoff);
+        let way = ways.entry((place, handoff)).or_insert_with(|| Way {
             transport,
+            handoff,
             recipients: Vec::new(),
         });
         way.recipients.push(index);
     }
-    (ways, elsewhere)
+    (ways.into_values().collect(), elsewhere)
 }
 
 /// How long a message waits that the spool cannot read or record now.
 const UNREADABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Recipients that one transport carries.
+/// Recipients that one transport carries together.
 struct Way {
     transport: Arc<Transport>,
+    /// The key that they are bound to, on their way to the next instance.
+    handoff: Option<HandoffKey>,
     recipients: Vec<u32>,
 }
 
 impl Way {
+    /// Where its recipients stand.
+    fn states<'a>(&'a self, stored: &'a Stored) -> impl Iterator<Item = (u32, &'a RecipientState)> {
+        let of = |&index: &u32| {
+            let place = usize::try_from(index).ok()?;
+            Some((index, stored.recipients.get(place)?))
+        };
+        self.recipients.iter().filter_map(of)
+    }
+
     fn tried(&self, outcomes: &[Outcome]) -> Vec<Tried> {
         // A transport that forgot one has not delivered it.
         let missing = Outcome::Deferred(table::TRY_AGAIN.reply());
@@ -303,6 +289,7 @@ impl Way {
                 index,
                 outcome: outcome.clone(),
                 transport: Arc::clone(&transport),
+                handoff: self.handoff,
             })
             .collect()
     }

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
-use mail::{Disposition, HandoffKey, MessageId, Moment, Timestamp};
+use mail::reply::table;
+use mail::{Disposition, HandoffKey, MessageId, Moment, Reply, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue};
-use spool::{Fresh, ReadError, Reader, Recovery, Spool, Stored};
+use spool::{Fresh, IndexSet, ReadError, Reader, RecipientState, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::record::is_in_doubt;
@@ -47,6 +48,23 @@ pub struct Settings {
     pub lifetime: Lifetime,
 }
 
+impl Settings {
+    /// What carries this recipient's copy now. Where the next instance may have taken it already,
+    /// only the next instance can say, whatever the routes have become.
+    pub(crate) fn transport(&self, stored: &Stored, index: u32) -> Result<&Arc<Transport>, Reply> {
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let bound = stored.recipients.get(place).and_then(|r| r.handoff);
+        if let (Some(_), Some(handoff)) = (bound, self.routes.handoff()) {
+            return Ok(handoff);
+        }
+        let message = &stored.message;
+        let recipient = message.envelope.recipients.get(place);
+        let recipient = recipient.ok_or_else(|| table::NO_SUCH_USER.reply())?;
+        self.routes
+            .transport(&recipient.address, &message.provenance.origin)
+    }
+}
+
 /// The deliveries of one instance.
 pub struct Delivery {
     pub(crate) spool: Spool,
@@ -61,9 +79,6 @@ pub struct Delivery {
 pub(crate) struct State {
     pub(crate) queue: Queue,
     pub(crate) messages: BTreeMap<MessageId, Entry>,
-    /// Under which key a message is handed on now, where that changed since it was queued: a
-    /// reader of the spool may not see the latest record yet.
-    pub(crate) keys: BTreeMap<MessageId, Option<HandoffKey>>,
     /// Messages that an operator's command is changing; they have no jobs meanwhile.
     pub(crate) aside: BTreeSet<MessageId>,
     pub(crate) settings: Arc<Settings>,
@@ -119,7 +134,6 @@ impl Delivery {
         let state = State {
             queue: Queue::new(parts.queue),
             messages: BTreeMap::new(),
-            keys: BTreeMap::new(),
             aside: BTreeSet::new(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
@@ -151,10 +165,14 @@ impl Delivery {
         let mut n = 0;
         for stored in recovery.messages() {
             let stored = stored?;
-            if let Some(key) = &stored.message.handoff {
-                adopt(key);
-            }
-            let in_doubt = stored.recipients.iter().any(|r| is_in_doubt(&stored, r));
+            stored
+                .recipients
+                .iter()
+                .filter_map(|recipient| recipient.handoff.as_ref())
+                .for_each(&mut adopt);
+            let in_doubt = (0..).zip(&stored.recipients).any(|(index, recipient)| {
+                is_in_doubt(&stored, index) || recipient.handoff.is_some()
+            });
             let due = self.clock.moment_of(stored.message.next_due);
             self.insert(&stored, due, in_doubt, None);
             n += 1;
@@ -165,11 +183,15 @@ impl Delivery {
     /// Queues a message that the spool has just committed.
     pub fn queued(self: &Arc<Self>, fresh: Fresh) {
         let n = fresh.message.envelope.recipients.len();
+        let as_accepted = RecipientState {
+            handoff: fresh.message.handoff,
+            ..RecipientState::NEW
+        };
         let stored = Arc::new(Stored {
             id: fresh.id,
             message: fresh.message,
-            recipients: vec![spool::RecipientState::NEW; n],
-            unfinished: 0,
+            recipients: vec![as_accepted; n],
+            under_way: IndexSet::all(u32::try_from(n).unwrap_or(u32::MAX)),
             content_len: fresh.content_len,
         });
         let kept = Kept {
@@ -280,13 +302,13 @@ impl Delivery {
         let mut state = self.state();
         let settings = Arc::clone(&state.settings);
         let open = || {
-            let states = stored.recipients.iter();
-            states
-                .zip(&stored.message.envelope.recipients)
-                .filter(|(s, _)| !s.disposition.is_final())
+            stored
+                .recipients
+                .iter()
+                .filter(|s| !s.disposition.is_final())
         };
-        let count = |wanted: fn(&spool::RecipientState) -> bool| {
-            u32::try_from(open().filter(|(s, _)| wanted(s)).count()).unwrap_or(u32::MAX)
+        let count = |wanted: fn(&RecipientState) -> bool| {
+            u32::try_from(open().filter(|s| wanted(s)).count()).unwrap_or(u32::MAX)
         };
         let (fresh, content) = state.keep(kept);
         let entry = Entry {
@@ -301,10 +323,12 @@ impl Delivery {
         };
         state.messages.insert(stored.id, entry);
         let sender = fairness_key(stored);
-        let origin = &stored.message.provenance.origin;
         // A held recipient has no job: it gets one when it is released.
-        for (_, recipient) in open().filter(|(s, _)| s.disposition == Disposition::Pending) {
-            let name = site_name(settings.routes.transport(&recipient.address, origin));
+        for (index, _) in (0..)
+            .zip(&stored.recipients)
+            .filter(|(_, s)| s.disposition == Disposition::Pending)
+        {
+            let name = site_name(settings.transport(stored, index));
             let site = state.queue.site(now, &name);
             state.queue.insert(
                 now,
@@ -339,7 +363,6 @@ impl Delivery {
         if let Some(mut entry) = state.messages.remove(&id) {
             state.let_go(entry.fresh.take(), entry.content.take());
         }
-        state.keys.remove(&id);
         state.queue.remove(now, queue::Which::Message(id));
     }
 
@@ -445,7 +468,7 @@ impl State {
 }
 
 /// Under which name a recipient's site is known to the queue.
-pub(crate) fn site_name(transport: Result<&Arc<Transport>, mail::Reply>) -> Box<str> {
+pub(crate) fn site_name(transport: Result<&Arc<Transport>, Reply>) -> Box<str> {
     transport
         .ok()
         .and_then(|t| t.site())

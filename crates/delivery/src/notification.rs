@@ -1,11 +1,10 @@
 //! Notifications of failure: made, and committed together with the end of what they report on.
 
+use mail::Reply;
 use mail::dsn::{self, Action, Fate, Original, Remote, Report};
-use mail::{HandoffKey, Reply};
 use spool::{Message, Stored};
 
 use crate::delivery::{Delivery, Settings};
-use crate::transport::Transport;
 
 /// A recipient that failed for good.
 pub(crate) struct Failure {
@@ -62,7 +61,7 @@ impl Delivery {
         };
         let made = report.notification()?;
         let message = Message {
-            handoff: key_for(&made, settings),
+            handoff: None,
             provenance: made.provenance,
             envelope: made.envelope,
             key: None,
@@ -84,18 +83,5 @@ impl Delivery {
             Some(beginning)
         });
         reading.await.ok().flatten().unwrap_or_default()
-    }
-}
-
-/// A notification that is handed on needs a key as all that is handed on.
-fn key_for(made: &dsn::Notification, settings: &Settings) -> Option<HandoffKey> {
-    let recipient = made.envelope.recipients.first()?;
-    match &**settings
-        .routes
-        .transport(&recipient.address, &made.provenance.origin)
-        .ok()?
-    {
-        Transport::Handoff(next) => Some(next.draw_key()),
-        _ => None,
     }
 }

@@ -5,6 +5,7 @@
 //! are one record as well. A handoff key is settled only after the record of its outcome is
 //! committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mail::event::What;
@@ -22,6 +23,8 @@ pub(crate) struct Tried {
     pub(crate) index: u32,
     pub(crate) outcome: Outcome,
     pub(crate) transport: Arc<Transport>,
+    /// The key under which it was handed to the next instance.
+    pub(crate) handoff: Option<HandoffKey>,
 }
 
 /// The recipients that an attempt changed.
@@ -69,7 +72,7 @@ impl Delivery {
             stored,
             tried,
             next_due,
-            next: settings.routes.handoff(),
+            next: settings.routes.handoff().and_then(|t| t.handoff()),
         };
         let notification = self
             .notification(stored, &record.changes.failed, settings)
@@ -108,26 +111,25 @@ impl Delivery {
     /// so that is waited for; nobody waits for the end of a message. True when that is it.
     async fn commit(self: &Arc<Self>, record: &Record<'_>) -> bool {
         let id = record.stored.id;
+        let settled = record.settled();
         // One step, so that records are in the order of what they say.
-        let (ended, settled, committing) = {
+        let (ended, committing) = {
             let mut state = self.state();
-            let (handoff, settled) = state.next_key(record);
             if state.count(id, &record.changes) {
-                (true, settled.or(handoff), self.spool.done(id))
+                (true, self.spool.done(id))
             } else {
-                let progress = record.progress(handoff);
-                (false, settled, self.spool.progress(id, progress))
+                (false, self.spool.progress(id, record.progress(&settled)))
             }
         };
         self.tell_all(record);
         if !ended {
             let committed = committing.await;
-            self.settle(record.next, settled, committed, id);
-        } else if let (Some(next), Some(_)) = (record.next.cloned(), settled) {
-            let delivery = Arc::clone(self);
+            self.settle(record.next, &settled, committed, id);
+        } else if !settled.is_empty() {
+            let (delivery, next) = (Arc::clone(self), record.next.cloned());
             tokio::spawn(async move {
                 let committed = committing.await;
-                delivery.settle(Some(&next), settled, committed, id);
+                delivery.settle(next.as_ref(), &settled, committed, id);
             });
         }
         ended
@@ -141,36 +143,21 @@ impl Delivery {
     ) -> Result<bool, CommitError> {
         let id = record.stored.id;
         let content = Arc::new(content);
-        let (known, drawn, settled, is_last, committing) = {
-            let mut state = self.state();
-            let known = state.keys.get(&id).copied();
-            let (handoff, settled) = state.next_key(record);
+        let settled = record.settled();
+        let (is_last, committing) = {
+            let state = self.state();
             let is_last = state.n_open(id) <= record.changes.n_closed;
             let ending = if is_last {
                 Ending::Done
             } else {
-                Ending::Progress(record.progress(handoff))
-            };
-            let drawn = handoff.filter(|_| settled.is_some());
-            let settled = if is_last {
-                settled.or(handoff)
-            } else {
-                settled
+                Ending::Progress(record.progress(&settled))
             };
             let committing =
                 self.spool
                     .notify(id, ending, &message, Content::Bytes(Arc::clone(&content)));
-            (known, drawn, settled, is_last, committing)
+            (is_last, committing)
         };
-        let notification = match committing.await {
-            Ok(notification) => notification,
-            Err(e) => {
-                self.state().restore_key(id, known);
-                let unused = [drawn, message.handoff].into_iter().flatten();
-                unused.for_each(|key| self.settle(record.next, Some(key), Ok(()), id));
-                return Err(e);
-            }
-        };
+        let notification = committing.await?;
         self.tell_all(record);
         self.tell_notified(record.stored, &message);
         self.queued(Fresh {
@@ -180,7 +167,7 @@ impl Delivery {
             content: Some(content),
         });
         let ended = self.state().count(id, &record.changes);
-        self.settle(record.next, settled, Ok(()), id);
+        self.settle(record.next, &settled, Ok(()), id);
         if ended && !is_last {
             // The other recipients ended while this record was on its way.
             drop(self.spool.done(id));
@@ -188,18 +175,18 @@ impl Delivery {
         Ok(ended)
     }
 
-    /// The outcome under a key is on stable storage: the next instance may forget it.
+    /// The outcomes under these keys are on stable storage: the next instance may forget them.
     fn settle(
         &self,
         next: Option<&Handoff>,
-        key: Option<HandoffKey>,
+        keys: &BTreeSet<HandoffKey>,
         committed: Result<(), CommitError>,
         id: MessageId,
     ) {
-        match (committed, next, key) {
-            (Ok(()), Some(next), Some(key)) => next.settle(&key),
-            (Ok(()), _, _) => {}
-            (Err(e), _, _) => self.alarm(&format!(
+        match (committed, next) {
+            (Ok(()), Some(next)) => keys.iter().for_each(|key| next.settle(key)),
+            (Ok(()), None) => {}
+            (Err(e), _) => self.alarm(&format!(
                 "what an attempt for message {id} came to is not recorded: {e}"
             )),
         }
@@ -289,24 +276,25 @@ impl Delivery {
         self.emit(Some(stored.message.provenance.trace), what);
     }
 
-    /// A crash cut an attempt short whose outcome nobody knows.
-    pub(crate) fn note_doubt(&self, stored: &Stored) {
+    /// Tells whom a crash may have brought a copy of which nobody knows, before another is made.
+    pub(crate) fn note_doubt(&self, stored: &Stored, settings: &Settings) {
         let in_doubt = {
             let mut state = self.state();
             let entry = state.messages.get_mut(&stored.id);
             entry.is_some_and(|entry| std::mem::take(&mut entry.in_doubt))
         };
-        // The key of a handoff makes its repetition harmless.
-        if !in_doubt || stored.message.handoff.is_some() {
+        if !in_doubt {
             return;
         }
-        for (index, state) in stored.recipients.iter().enumerate() {
-            if !is_in_doubt(stored, state) {
+        for (index, state) in (0..).zip(&stored.recipients) {
+            // A key makes repetitions harmless, as long as there is who remembers it.
+            let doubted = match state.handoff {
+                Some(_) => settings.routes.handoff().is_none() && !state.disposition.is_final(),
+                None => is_in_doubt(stored, index),
+            };
+            if !doubted {
                 continue;
             }
-            let Ok(index) = u32::try_from(index) else {
-                break;
-            };
             let about = self.about(stored, index, "", state.attempts, state.disposition);
             if let Some(about) = about {
                 let trace = Some(stored.message.provenance.trace);
@@ -316,18 +304,17 @@ impl Delivery {
     }
 }
 
-/// Whether, after a crash, a recipient may already have its copy. Sites are tried at the same time:
-/// the outcome of one leaves the other ones' first attempts without a record but the acceptance.
-pub(crate) fn is_in_doubt(stored: &Stored, recipient: &RecipientState) -> bool {
-    recipient.disposition == Disposition::Pending
-        && (stored.unfinished > 0 || recipient.attempts == 0)
+/// Whether, after a crash, a recipient may already have its copy.
+pub(crate) fn is_in_doubt(stored: &Stored, index: u32) -> bool {
+    let place = usize::try_from(index).unwrap_or(usize::MAX);
+    let state = stored.recipients.get(place);
+    state.is_some_and(|state| !state.disposition.is_final()) && stored.under_way.contains(index)
 }
 
 impl State {
     /// Counts recipients where they stand now; true when none is left.
     fn count(&mut self, id: MessageId, changes: &Changes) -> bool {
         self.messages.get_mut(&id).is_none_or(|entry| {
-            entry.in_doubt = false;
             entry.n_open = entry.n_open.saturating_sub(changes.n_closed);
             entry.n_held += changes.n_held;
             entry.n_deferred += changes.n_pending;
@@ -339,61 +326,31 @@ impl State {
     fn n_open(&self, id: MessageId) -> u32 {
         self.messages.get(&id).map_or(0, |entry| entry.n_open)
     }
-
-    /// The key for what is left, and the one that is settled by the record of this attempt.
-    fn next_key(&mut self, record: &Record<'_>) -> (Option<HandoffKey>, Option<HandoffKey>) {
-        let id = record.stored.id;
-        let known = self.keys.get(&id).copied();
-        let key = known.unwrap_or(record.stored.message.handoff);
-        let next = key.and_then(|_| record.tried.iter().find_map(Tried::handoff));
-        let (kept, settled) = match next {
-            // Other recipients were tried: those of the handoff are still in doubt under their key.
-            None => (key, None),
-            Some(_) if record.changes.n_pending == 0 => (None, key),
-            Some(next) if record.is_other_set() => (Some(next.draw_key()), key),
-            Some(_) => (key, None),
-        };
-        if settled.is_some() {
-            self.keys.insert(id, kept);
-        }
-        (kept, settled)
-    }
-
-    fn restore_key(&mut self, id: MessageId, known: Option<Option<HandoffKey>>) {
-        match known {
-            Some(key) => self.keys.insert(id, key),
-            None => self.keys.remove(&id),
-        };
-    }
 }
 
 impl Record<'_> {
-    /// Whether the recipients that are left are not those which the key stands for: the next
-    /// instance took a part, or says that they are not in its record.
-    fn is_other_set(&self) -> bool {
+    /// The keys under which nothing is in doubt any more: the next instance took or refused a part
+    /// of their recipients, or says that the others are not in its record.
+    fn settled(&self) -> BTreeSet<HandoffKey> {
         let pending = table::HANDOFF_PENDING.reply();
-        let not_in_record = |tried: &Tried| *tried.outcome.reply() == pending;
-        self.changes.n_closed > 0 || self.tried.iter().any(not_in_record)
+        let states = self.changes.states.iter().map(|(_, state)| state);
+        let told = |(tried, state): (&Tried, &RecipientState)| {
+            let is_told = state.disposition.is_final() || *tried.outcome.reply() == pending;
+            tried.handoff.filter(|_| is_told)
+        };
+        self.tried.iter().zip(states).filter_map(told).collect()
     }
 
-    fn progress(&self, handoff: Option<HandoffKey>) -> Progress {
-        Progress {
-            recipients: self.changes.states.clone(),
-            next_due: self.next_due,
-            handoff,
+    /// Who is left after a part of a key's recipients is another set: those get a key when they are
+    /// tried again, and hold none while they wait.
+    fn progress(&self, settled: &BTreeSet<HandoffKey>) -> Progress {
+        let mut recipients = self.changes.states.clone();
+        for (_, state) in &mut recipients {
+            state.handoff = state.handoff.filter(|key| !settled.contains(key));
         }
-    }
-}
-
-impl Tried {
-    fn handoff(&self) -> Option<&Handoff> {
-        match &*self.transport {
-            Transport::Handoff(next) => Some(next),
-            Transport::Discard { .. }
-            | Transport::Error(_)
-            | Transport::Hold { .. }
-            | Transport::Maildir(_)
-            | Transport::Relay(_) => None,
+        Progress {
+            recipients,
+            next_due: self.next_due,
         }
     }
 }
@@ -447,6 +404,7 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
             disposition,
             attempts,
             reply: Some(last),
+            handoff: t.handoff,
         };
         changes.states.push((t.index, state));
     }

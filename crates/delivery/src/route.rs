@@ -13,7 +13,7 @@ use mail::reply::table;
 use mail::{Mailbox, Origin, Reply};
 
 use self::index::Index;
-use crate::transport::{Handoff, Transport};
+use crate::transport::Transport;
 
 /// One route.
 #[derive(Debug)]
@@ -123,17 +123,9 @@ impl Routes {
     }
 
     /// The way to the next instance, where a route leads there; there is one at most.
-    pub(crate) fn handoff(&self) -> Option<&Handoff> {
-        self.routes
-            .iter()
-            .find_map(|route| match &*route.transport {
-                Transport::Handoff(handoff) => Some(handoff),
-                Transport::Discard { .. }
-                | Transport::Error(_)
-                | Transport::Hold { .. }
-                | Transport::Maildir(_)
-                | Transport::Relay(_) => None,
-            })
+    pub(crate) fn handoff(&self) -> Option<&Arc<Transport>> {
+        let mut transports = self.routes.iter().map(|route| &route.transport);
+        transports.find(|transport| transport.handoff().is_some())
     }
 
     fn find(&self, recipient: &Mailbox) -> Result<&Route, Reply> {

@@ -103,6 +103,18 @@ impl Transport {
         }
     }
 
+    /// The way to the next instance, if that is what it is.
+    pub(crate) const fn handoff(&self) -> Option<&Handoff> {
+        match self {
+            Self::Handoff(handoff) => Some(handoff),
+            Self::Discard { .. }
+            | Self::Error(_)
+            | Self::Hold { .. }
+            | Self::Maildir(_)
+            | Self::Relay(_) => None,
+        }
+    }
+
     /// The name of the site that it leads to, by which attempts are counted and paced; `None` for
     /// what needs no pace.
     #[must_use]

@@ -4,15 +4,17 @@
 //! What an operator changes is committed before it is reported as done. A recipient whose attempt
 //! is under way is left alone: its outcome decides first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mail::event::{About, What};
 use mail::reply::table;
 use mail::{
-    Disposition, Mailbox, MessageId, Moment, Origin, Reply, ReversePath, Timestamp, TraceId,
+    Disposition, HandoffKey, Mailbox, MessageId, Moment, Origin, Reply, ReversePath, Timestamp,
+    TraceId,
 };
 use queue::{Job, JobState, Which};
-use spool::{Progress, RecipientState, Stored};
+use spool::{IndexSet, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, fairness_key, site_name};
 
@@ -141,23 +143,19 @@ impl Delivery {
         let stored = self.spool.message(id).ok()?;
         let settings = Arc::clone(&self.state().settings);
         let message = &stored.message;
-        let origin = &message.provenance.origin;
         let mut recipients = Vec::new();
-        for (index, (state, recipient)) in stored
-            .recipients
-            .iter()
-            .zip(&message.envelope.recipients)
-            .enumerate()
+        for (index, (state, recipient)) in
+            (0..).zip(stored.recipients.iter().zip(&message.envelope.recipients))
         {
             if state.disposition.is_final() {
                 continue;
             }
-            let found = settings.routes.transport(&recipient.address, origin);
+            let found = settings.transport(&stored, index);
             let destination = found
                 .clone()
                 .map_or_else(|r| r.to_string(), |t| t.to_string());
             recipients.push(RecipientRow {
-                index: u32::try_from(index).ok()?,
+                index,
                 address: recipient.address.clone(),
                 disposition: state.disposition,
                 attempts: state.attempts,
@@ -172,7 +170,7 @@ impl Delivery {
             from: message.envelope.sender.clone(),
             arrived: message.provenance.arrived,
             size_bytes: stored.content_len,
-            origin: origin.clone(),
+            origin: message.provenance.origin.clone(),
             recipients,
         })
     }
@@ -213,7 +211,8 @@ impl Delivery {
         self.command(Command::Release, id, recipient, by).await
     }
 
-    /// Makes waiting recipients due now.
+    /// Makes waiting recipients due now. With one, those of the same message that go to the same
+    /// site are tried with it; the answer counts them.
     ///
     /// # Errors
     /// In words for the operator.
@@ -247,7 +246,7 @@ impl Delivery {
         by: &str,
     ) -> Result<Touched, String> {
         if command == Command::Retry {
-            return self.retry_now(id);
+            return self.retry_now(id, recipient);
         }
         let (stored, mut aside) = self.set_aside(id)?;
         let changes = changes(&stored, command, recipient, by);
@@ -256,10 +255,10 @@ impl Delivery {
         }
         let n_recipients = u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let partial = u64::from(n_recipients) < n_open(&stored);
-        if stored.message.handoff.is_some() && partial {
+        if splits_a_key(&stored, &changes) {
             return Err(
-                "this message is handed on as a whole, so its recipients cannot be \
-                        changed one by one; name the message without a recipient"
+                "the next instance may have taken this recipient together with others, so they \
+                 cannot be changed one by one; name the message without a recipient"
                     .into(),
             );
         }
@@ -280,13 +279,35 @@ impl Delivery {
         Ok(Touched { n_recipients })
     }
 
-    fn retry_now(self: &Arc<Self>, id: MessageId) -> Result<Touched, String> {
+    fn retry_now(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+    ) -> Result<Touched, String> {
         let stored = self.spool.message(id).map_err(|e| e.to_string())?;
         let now = self.clock.now();
-        self.state().queue.retry_now(now, Which::Message(id));
+        let n_recipients = {
+            let mut state = self.state();
+            let settings = Arc::clone(&state.settings);
+            let site_of = |index| site_name(settings.transport(&stored, index));
+            let pending: Vec<u32> = pending(&stored).collect();
+            match recipient {
+                None => {
+                    state.queue.retry_now(now, Which::Message(id));
+                    pending.len()
+                }
+                Some(wanted) if pending.contains(&wanted) => {
+                    let name = site_of(wanted);
+                    let site = state.queue.site(now, &name);
+                    state.queue.retry_now(now, Which::Job(id, site));
+                    pending.iter().filter(|&&i| site_of(i) == name).count()
+                }
+                Some(_) => 0,
+            }
+        };
         self.start_due();
         Ok(Touched {
-            n_recipients: n_pending(&stored),
+            n_recipients: u32::try_from(n_recipients).unwrap_or(u32::MAX),
         })
     }
 
@@ -339,22 +360,21 @@ impl Delivery {
         if command == Command::Drop && !partial {
             self.spool.done(id).await.map_err(|e| e.to_string())?;
             self.forget(id);
-            let settings = Arc::clone(&self.state().settings);
-            if let (Some(next), Some(key)) = (settings.routes.handoff(), &message.handoff) {
-                next.settle(key);
-            }
+            self.settle_dropped(stored, &recipients);
             return Ok(());
         }
         let n_changed = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
         let progress = Progress {
-            recipients,
+            recipients: recipients.clone(),
             next_due: message.next_due,
-            handoff: message.handoff,
         };
         self.spool
             .progress(id, progress)
             .await
             .map_err(|e| e.to_string())?;
+        if command == Command::Drop {
+            self.settle_dropped(stored, &recipients);
+        }
         let mut state = self.state();
         if let Some(entry) = state.messages.get_mut(&id) {
             match command {
@@ -368,16 +388,25 @@ impl Delivery {
         Ok(())
     }
 
+    /// Nobody will ask any more what became of those that are dropped for good.
+    fn settle_dropped(&self, stored: &Stored, dropped: &[(u32, RecipientState)]) {
+        let settings = Arc::clone(&self.state().settings);
+        let Some(next) = settings.routes.handoff().and_then(|t| t.handoff()) else {
+            return;
+        };
+        let keys = dropped
+            .iter()
+            .filter_map(|(index, _)| key_of(stored, *index));
+        keys.for_each(|key| next.settle(&key));
+    }
+
     /// Gives released recipients a job at their site.
     fn requeue(&self, stored: &Stored) {
         let settings = Arc::clone(&self.state().settings);
-        let message = &stored.message;
-        for (state, recipient) in stored.recipients.iter().zip(&message.envelope.recipients) {
+        for (index, state) in (0..).zip(&stored.recipients) {
             if state.disposition == Disposition::Held {
-                let found = settings
-                    .routes
-                    .transport(&recipient.address, &message.provenance.origin);
-                self.insert_at(stored, &site_name(found), self.at_once());
+                let site = site_name(settings.transport(stored, index));
+                self.insert_at(stored, &site, self.at_once());
             }
         }
     }
@@ -474,7 +503,10 @@ fn changes(
         }
         let mut changed = state.clone();
         match command {
-            Command::Drop => changed.disposition = Disposition::Dropped,
+            Command::Drop => {
+                changed.disposition = Disposition::Dropped;
+                changed.handoff = None;
+            }
             Command::Hold => {
                 changed.disposition = Disposition::Held;
                 changed.reply = Some(table::HELD.with_text(&format!("held by {by}")));
@@ -494,10 +526,28 @@ fn n_open(stored: &Stored) -> u64 {
         .count() as u64
 }
 
-fn n_pending(stored: &Stored) -> u32 {
-    let pending = stored
-        .recipients
+fn pending(stored: &Stored) -> impl Iterator<Item = u32> {
+    (0..)
+        .zip(&stored.recipients)
+        .filter(|(_, state)| state.disposition == Disposition::Pending)
+        .map(|(index, _)| index)
+}
+
+fn key_of(stored: &Stored, index: u32) -> Option<HandoffKey> {
+    let place = usize::try_from(index).ok()?;
+    stored.recipients.get(place)?.handoff
+}
+
+/// Whether the changes are to some of those that are bound to one key, and not to all: what is
+/// handed on under it again would be another set.
+fn splits_a_key(stored: &Stored, changes: &[(u32, RecipientState)]) -> bool {
+    let changed: IndexSet = changes.iter().map(|(index, _)| *index).collect();
+    let keys: BTreeSet<_> = changes
         .iter()
-        .filter(|s| s.disposition == Disposition::Pending);
-    u32::try_from(pending.count()).unwrap_or(u32::MAX)
+        .filter_map(|(index, _)| key_of(stored, *index))
+        .collect();
+    (0..).zip(&stored.recipients).any(|(index, state)| {
+        let bound = state.handoff.is_some_and(|key| keys.contains(&key));
+        bound && !changed.contains(index)
+    })
 }

@@ -150,7 +150,7 @@ impl Intake {
             Answer::NotTried | Answer::Unknown => Then::Keep,
             Answer::Replies(replies) => then(mode, replies),
         };
-        let key = match (what, &answer) {
+        let in_doubt = match (what, &answer) {
             (Then::Acknowledge, _) => {
                 // It never entered this spool, so nothing will ask for this key again.
                 next.settle(&key);
@@ -161,18 +161,19 @@ impl Intake {
                 next.settle(&key);
                 return self.refuse_all(next, &transaction, replies);
             }
+            // Who is left is another set, which the next instance has not heard of.
             (Then::KeepRest, Answer::Replies(replies)) => {
-                next.settle(&key);
                 transaction.keep_refused(replies);
-                next.draw_key()
+                None
             }
-            (Then::Keep | Then::KeepRest | Then::Refuse, _) => key,
+            (_, Answer::NotTried) => None,
+            (Then::Keep | Then::KeepRest | Then::Refuse, _) => Some(key),
         };
         let reply = self
-            .keep_content(transaction, content, Some(key), message_id, via)
+            .keep_content(transaction, content, in_doubt, message_id, via)
             .await;
-        if !reply.is_positive() {
-            // The client keeps it: whatever the next instance has is RFC 1047's duplicate.
+        // Where its client keeps it, whatever the next instance has is RFC 1047's duplicate.
+        if in_doubt.is_none() || !reply.is_positive() {
             next.settle(&key);
         }
         reply

@@ -266,11 +266,11 @@ fn deferral(plan: Plan, random: &mut Random) -> Progress {
         disposition: Disposition::Pending,
         attempts: 1 + u32::try_from(random.below(8)).unwrap_or(0),
         reply: Some(reply),
+        handoff: None,
     };
     Progress {
         recipients: vec![(0, state)],
         next_due: Timestamp::from_unix_ms(plan.now.saturating_sub(random.below(3_600_000))),
-        handoff: None,
     }
 }
 

@@ -39,6 +39,28 @@ impl IndexSet {
         }
     }
 
+    /// Takes an index out.
+    pub fn remove(&mut self, index: u32) {
+        let (word, bit) = (index as usize / 64, 1u64 << (index % 64));
+        if word == 0 {
+            self.first &= !bit;
+        } else if let Some(bits) = self.rest.get_mut(word - 1) {
+            *bits &= !bit;
+            self.trim();
+        }
+    }
+
+    /// Puts all of another set in.
+    pub fn extend(&mut self, other: &Self) {
+        self.first |= other.first;
+        if self.rest.len() < other.rest.len() {
+            self.rest.resize(other.rest.len(), 0);
+        }
+        for (bits, more) in self.rest.iter_mut().zip(&other.rest) {
+            *bits |= more;
+        }
+    }
+
     /// Whether an index is in.
     #[must_use]
     pub fn contains(&self, index: u32) -> bool {
@@ -67,13 +89,17 @@ impl IndexSet {
     }
 
     pub(crate) fn from_words(words: &[u64]) -> Self {
-        let mut rest = words.get(1..).unwrap_or_default().to_vec();
-        while rest.last() == Some(&0) {
-            rest.pop();
-        }
-        Self {
+        let mut set = Self {
             first: words.first().copied().unwrap_or(0),
-            rest,
+            rest: words.get(1..).unwrap_or_default().to_vec(),
+        };
+        set.trim();
+        set
+    }
+
+    fn trim(&mut self) {
+        while self.rest.last() == Some(&0) {
+            self.rest.pop();
         }
     }
 }
@@ -102,5 +128,19 @@ mod tests {
         assert_eq!(IndexSet::from_words(&words), set);
         assert_eq!(IndexSet::from_words(&[5, 0, 0]), IndexSet::from_words(&[5]));
         assert_eq!(IndexSet::all(65).len(), 65);
+    }
+
+    #[test]
+    fn sets_grow_and_shrink_and_equal_ones_are_equal() {
+        let mut set: IndexSet = [0, 64, 200].into_iter().collect();
+        set.remove(200);
+        set.remove(500);
+        assert_eq!(set, [0, 64].into_iter().collect());
+        set.extend(&[3, 130].into_iter().collect());
+        assert_eq!(set, [0, 3, 64, 130].into_iter().collect());
+        for index in [0, 3, 64, 130] {
+            set.remove(index);
+        }
+        assert_eq!(set, IndexSet::new());
     }
 }

@@ -15,7 +15,8 @@ pub struct Message {
     pub envelope: Envelope,
     /// The handoff by which it came, where the key has to be remembered.
     pub key: Option<AcceptedKey>,
-    /// The key under which this spool will hand it on.
+    /// The key that all its recipients are bound to until progress says otherwise: they are handed
+    /// on together, under it.
     pub handoff: Option<HandoffKey>,
     /// When it is to be tried first.
     pub next_due: Timestamp,
@@ -50,6 +51,9 @@ pub struct RecipientState {
     pub attempts: u32,
     /// The last reply, ours or the remote's.
     pub reply: Option<Reply>,
+    /// The key that it is bound to, together with all others that have the same: whether the next
+    /// instance has taken it under that key is in doubt until the key is settled.
+    pub handoff: Option<HandoffKey>,
 }
 
 impl RecipientState {
@@ -58,18 +62,18 @@ impl RecipientState {
         disposition: Disposition::Pending,
         attempts: 0,
         reply: None,
+        handoff: None,
     };
 }
 
 /// What an attempt, or an operator, changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The recipients that changed, by their index in the envelope, and where they stand now.
+    /// The recipients that changed, by their index in the envelope, and where they stand now. Where
+    /// the number of attempts rose, this is the outcome of the one that was under way.
     pub recipients: Vec<(u32, RecipientState)>,
     /// When the message is to be tried next.
     pub next_due: Timestamp,
-    /// The key under which what is left will be handed on; replaces the one before.
-    pub handoff: Option<HandoffKey>,
 }
 
 /// How a notification leaves the message that it reports on.
@@ -99,14 +103,14 @@ pub struct Fresh {
 pub struct Stored {
     /// Its name in this spool.
     pub id: MessageId,
-    /// As it was accepted. `message.next_due` and `message.handoff` are the current ones.
+    /// As it was accepted, but for `message.next_due`, which is the current one.
     pub message: Message,
     /// Where each recipient stands, in the order of the envelope.
     pub recipients: Vec<RecipientState>,
-    /// Attempts that began and have no recorded outcome. One for a message that was accepted and
-    /// nothing since: its acceptance stands for the record of an immediate first attempt. After a
-    /// crash each of them may have delivered: a possible duplicate.
-    pub unfinished: u32,
+    /// Recipients of whom an attempt began that has no recorded outcome. At first all: acceptance
+    /// stands for the record of an immediate first attempt. After a crash each of those that are
+    /// pending may have been delivered: a possible duplicate.
+    pub under_way: IndexSet,
     /// Octets of its content.
     pub content_len: u64,
 }

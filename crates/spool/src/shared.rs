@@ -10,7 +10,7 @@ use crate::commit::Completer;
 use crate::format::Identity;
 use crate::format::record::RecordHeader;
 use crate::ledger::Ledger;
-use crate::{AcceptedKey, CommitError, Disk, DurableContent, Options, Progress, Stats};
+use crate::{AcceptedKey, CommitError, Disk, DurableContent, IndexSet, Options, Progress, Stats};
 
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
@@ -51,7 +51,7 @@ pub(crate) enum Phase {
 /// What a caller wants recorded.
 pub(crate) enum Request {
     Accept(Draft),
-    Attempt(MessageId, Completer<()>),
+    Attempt(MessageId, IndexSet, Completer<()>),
     Done(MessageId, Completer<()>),
     /// The notification, and what it leaves of its original.
     Notify {
@@ -198,7 +198,7 @@ impl Request {
         match self {
             Self::Accept(draft) => draft.effect.refuse(state, error),
             Self::Notify { notification, .. } => notification.effect.refuse(state, error),
-            Self::Attempt(_, completer)
+            Self::Attempt(_, _, completer)
             | Self::Done(_, completer)
             | Self::Progress(_, _, completer) => completer.complete(Err(error.clone())),
         }

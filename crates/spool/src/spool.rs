@@ -108,11 +108,12 @@ impl Spool {
         ContentFile::create(Arc::clone(&shared.disk), number)
     }
 
-    /// Records that an attempt begins; it must not begin before this resolves. Needed from the
-    /// second attempt on.
-    pub fn attempt(&self, id: MessageId) -> Commit<()> {
+    /// Records that an attempt for these recipients begins; it must not begin before this resolves.
+    /// Not needed where [`Stored::under_way`] names all of them already, as at first.
+    pub fn attempt(&self, id: MessageId, recipients: IndexSet) -> Commit<()> {
         let (completer, promise) = commit();
-        self.shared().push(Request::Attempt(id, completer));
+        self.shared()
+            .push(Request::Attempt(id, recipients, completer));
         promise
     }
 
@@ -349,15 +350,13 @@ pub(crate) fn stored(
     let parts = MessageMeta::decode(header.kind, meta)?;
     let mut message = message::decode(parts.message)?;
     let state = MessageState::decode_or_new(state, n_recipients)?;
-    if let Some(schedule) = state.schedule {
-        message.next_due = schedule.next_due;
-        message.handoff = schedule.handoff;
-    }
+    message.next_due = state.next_due.unwrap_or(message.next_due);
+    let under_way = state.under_way.clone();
     Some(Stored {
         id,
+        recipients: state.into_recipients(message.handoff),
         message,
-        recipients: state.recipients,
-        unfinished: state.unfinished,
+        under_way,
         content_len: header.content_len,
     })
 }

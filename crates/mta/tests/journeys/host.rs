@@ -1,11 +1,15 @@
 //! A host outside of the system, which says to each recipient what the test wants.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+use crate::world::LIMIT;
 
 /// Takes mail by SMTP on a port of its own.
 pub(crate) struct Host {
@@ -21,6 +25,7 @@ struct Shared {
     taken: Mutex<Vec<Taken>>,
     /// One permit for each message that may be acknowledged.
     acknowledgements: Semaphore,
+    n_unacknowledged: AtomicUsize,
 }
 
 /// A message that the host has.
@@ -37,7 +42,12 @@ impl Host {
 
     /// A host that keeps silent after the data until the test says [`Self::acknowledge`].
     pub(crate) async fn silent() -> Self {
-        Self::with_acknowledgements(&[], 0).await
+        Self::silent_after(&[]).await
+    }
+
+    /// A host that is silent after the data, and says this at RCPT.
+    pub(crate) async fn silent_after(replies: &[(&'static str, &[&'static str])]) -> Self {
+        Self::with_acknowledgements(replies, 0).await
     }
 
     async fn with_acknowledgements(replies: &[(&'static str, &[&'static str])], n: usize) -> Self {
@@ -49,6 +59,7 @@ impl Host {
             named: Mutex::default(),
             taken: Mutex::default(),
             acknowledgements: Semaphore::new(n),
+            n_unacknowledged: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
@@ -65,6 +76,16 @@ impl Host {
             .lock()
             .expect("no test panics under it")
             .clone()
+    }
+
+    /// Waits until that many contents came that are not acknowledged.
+    pub(crate) async fn has_content(&self, n: usize) {
+        let coming = async {
+            while self.shared.n_unacknowledged.load(Ordering::SeqCst) < n {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, coming).await.unwrap();
     }
 
     pub(crate) fn acknowledge(&self) {
@@ -109,7 +130,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
                     }
                     content.push_str(&line);
                 }
+                shared.n_unacknowledged.fetch_add(1, Ordering::SeqCst);
                 shared.acknowledgements.acquire().await.ok()?.forget();
+                shared.n_unacknowledged.fetch_sub(1, Ordering::SeqCst);
                 let recipients = std::mem::take(&mut recipients);
                 let taken = Taken {
                     recipients,

@@ -30,7 +30,7 @@ async fn host() -> Host {
 async fn what_waits_is_tried_at_once_when_an_operator_says_so() {
     let host = host().await;
     let (instance, id) = with_one_deferred(&host).await;
-    idle(&instance).await;
+    instance.idle().await;
     instance.delivery.retry(id, None, "uid 0").await.unwrap();
     instance.noted.until(1, delivered).await;
     instance.empty().await;
@@ -40,7 +40,7 @@ async fn what_waits_is_tried_at_once_when_an_operator_says_so() {
 async fn a_held_message_stays_until_it_is_released() {
     let host = host().await;
     let (instance, id) = with_one_deferred(&host).await;
-    idle(&instance).await;
+    instance.idle().await;
     let touched = instance.delivery.hold(id, None, "uid 0").await.unwrap();
     assert_eq!(touched.n_recipients, 1);
     instance.delivery.retry(id, None, "uid 0").await.unwrap();
@@ -61,7 +61,7 @@ async fn a_held_message_stays_until_it_is_released() {
 async fn what_is_dropped_is_gone_and_the_log_says_who_did_it() {
     let host = host().await;
     let (instance, id) = with_one_deferred(&host).await;
-    idle(&instance).await;
+    instance.idle().await;
     instance.delivery.discard(id, None, "uid 0").await.unwrap();
     instance.empty().await;
     assert!(after_power_cut(&instance.disk).is_empty());
@@ -86,7 +86,7 @@ async fn a_command_does_not_touch_what_is_being_tried() {
 async fn nothing_is_tried_while_a_command_is_carried_out() {
     let host = host().await;
     let (instance, id) = with_one_deferred(&host).await;
-    idle(&instance).await;
+    instance.idle().await;
     // The commit of the hold takes its time; what makes the job due meanwhile comes too late.
     let (holding, retrying) = tokio::join!(
         instance.delivery.hold(id, None, "uid 0"),
@@ -109,7 +109,7 @@ async fn a_command_about_one_recipient_leaves_the_others_their_time() {
         .accept(message(&["a@y.org", "b@y.org"]), "\r\n")
         .await;
     instance.noted.until(2, deferred).await;
-    idle(&instance).await;
+    instance.idle().await;
     instance.delivery.hold(id, Some(0), "uid 0").await.unwrap();
     instance.accept(message(&["a@h.org"]), "\r\n").await;
     instance.noted.until(2, held).await;
@@ -118,9 +118,23 @@ async fn a_command_about_one_recipient_leaves_the_others_their_time() {
     assert_eq!(instance.noted.count(deferred), 2);
 }
 
-/// Waits until no attempt is under way: an event is told before its attempt is over.
-async fn idle(instance: &Instance) {
-    while instance.delivery.counts().n_under_way > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+#[tokio::test]
+async fn a_retry_of_one_recipient_tries_its_site_and_leaves_the_others_their_time() {
+    let y = Host::new(&[("a@y.org", &["450 4.2.0 later"])]).await;
+    let z = Host::new(&[("b@z.org", &["450 4.2.0 later"])]).await;
+    let routes = vec![relay("y.org", y.port), relay("z.org", z.port)];
+    let instance = Instance::new(routes, &SLOW);
+    let to = ["a@y.org", "b@z.org", "c@y.org"];
+    let id = instance.accept(message(&to), "\r\n").await;
+    instance.noted.until(2, deferred).await;
+    instance.noted.until(1, delivered).await;
+    instance.idle().await;
+    let touched = instance.delivery.retry(id, Some(0), "uid 0").await.unwrap();
+    assert_eq!(touched.n_recipients, 1);
+    instance.noted.until(2, delivered).await;
+    instance.idle().await;
+    assert_eq!((y.taken().len(), z.taken().len()), (2, 0));
+    let gone = instance.delivery.retry(id, Some(0), "uid 0").await.unwrap();
+    assert_eq!(gone.n_recipients, 0, "it is delivered");
+    assert_eq!(instance.delivery.counts().n_waiting, 1);
 }

@@ -1,6 +1,7 @@
 //! What an instance goes on with after a crash.
 
 use mail::Disposition;
+use mail::event::What;
 use spool::Content;
 use spool::simulated::{PowerCut, SimulatedDisk};
 
@@ -53,4 +54,35 @@ async fn what_was_put_off_or_held_is_so_after_a_crash() {
     assert_eq!(row.recipients[0].attempts, 1);
     assert!(row.recipients[0].next_due.is_some());
     assert_eq!(again.noted.count(possible_duplicate), 0);
+}
+
+#[tokio::test]
+async fn of_attempts_that_overlap_a_crash_those_without_an_outcome_are_in_doubt_and_no_others() {
+    let y = Host::silent_after(&[("a@y.org", &["450 4.2.0 later"])]).await;
+    let z = Host::new(&[("b@z.org", &["450 4.2.0 later"; 3])]).await;
+    let plan = Plan {
+        backoff: LATER,
+        ..PATIENT
+    };
+    let routes = || vec![relay("y.org", y.port), relay("z.org", z.port)];
+    let instance = Instance::new(routes(), &plan);
+    let to = ["a@y.org", "b@z.org"];
+    let id = instance.accept(message(&to), "\r\n").await;
+    instance.noted.until(2, deferred).await;
+    instance.idle().await;
+    // The second attempts: one is under way for ever, the other has its outcome.
+    instance.delivery.retry(id, None, "uid 0").await.unwrap();
+    instance.noted.until(3, deferred).await;
+    y.has_content(1).await;
+    instance
+        .recorded(id, |stored| stored.recipients[1].attempts == 2)
+        .await;
+    let disk = instance.disk.after(PowerCut::Lost);
+    let again = Instance::on(disk, &plan, |_, _| routes());
+    again.delivery.retry(id, None, "uid 0").await.unwrap();
+    again.noted.until(1, possible_duplicate).await;
+    again.noted.until(1, deferred).await;
+    let about_a = |what: &What| matches!(what, What::PossibleDuplicate { about } if about.to.domain() == "y.org");
+    assert_eq!(again.noted.count(about_a), 1);
+    assert_eq!(again.noted.count(possible_duplicate), 1);
 }

@@ -38,6 +38,20 @@ pub(crate) struct Plan {
     pub(crate) expire_after: Duration,
 }
 
+impl Plan {
+    pub(crate) fn settings(&self, routes: Vec<Route>) -> Settings {
+        Settings {
+            hostname: "mail.x.org".into(),
+            routes: Routes::new(routes, None, "mail.x.org"),
+            backoff: self.backoff,
+            lifetime: Lifetime {
+                expire_after: self.expire_after,
+                warn_after: self.expire_after,
+            },
+        }
+    }
+}
+
 pub(crate) const PATIENT: Plan = Plan {
     backoff: SOON,
     expire_after: Duration::from_secs(86_400),
@@ -61,14 +75,14 @@ impl Sink for Noted {
 }
 
 impl Noted {
-    pub(crate) fn count(&self, wanted: fn(&What) -> bool) -> usize {
+    pub(crate) fn count(&self, wanted: impl Fn(&What) -> bool) -> usize {
         let events = self.events.lock().unwrap();
         events.iter().filter(|what| wanted(what)).count()
     }
 
     /// Waits until `n` such events were told.
-    pub(crate) async fn until(&self, n: usize, wanted: fn(&What) -> bool) {
-        let told = self.when(|| self.count(wanted) >= n);
+    pub(crate) async fn until(&self, n: usize, wanted: impl Fn(&What) -> bool) {
+        let told = self.when(|| self.count(&wanted) >= n);
         if tokio::time::timeout(LIMIT, told).await.is_err() {
             panic!("only told {:#?}", self.events.lock().unwrap());
         }
@@ -135,15 +149,7 @@ impl Instance {
         let (spool, recovery) = open(&disk);
         let clock = Clock::start();
         let noted = Arc::new(Noted::default());
-        let settings = Settings {
-            hostname: "mail.x.org".into(),
-            routes: Routes::new(routes(&spool, &recovery), None, "mail.x.org"),
-            backoff: plan.backoff,
-            lifetime: Lifetime {
-                expire_after: plan.expire_after,
-                warn_after: plan.expire_after,
-            },
-        };
+        let settings = plan.settings(routes(&spool, &recovery));
         let delivery = Delivery::new(Parts {
             spool: spool.clone(),
             clock,
@@ -167,6 +173,12 @@ impl Instance {
         }
     }
 
+    /// Other routes, from now on.
+    pub(crate) fn reload(&self, routes: Vec<Route>) {
+        self.delivery
+            .reconfigure(Arc::new(PATIENT.settings(routes)));
+    }
+
     /// Accepts a message, as intake does.
     pub(crate) async fn accept(&self, message: Message, content: &str) -> MessageId {
         let octets: Arc<Vec<u8>> = Arc::new(content.into());
@@ -181,6 +193,24 @@ impl Instance {
             content: Some(octets),
         });
         id
+    }
+
+    /// Waits until no attempt is under way: an event is told before its attempt is over.
+    pub(crate) async fn idle(&self) {
+        while self.delivery.counts().n_under_way > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the spool has this of a message: an event is told before it is recorded.
+    pub(crate) async fn recorded(&self, id: MessageId, is_so: impl Fn(&Stored) -> bool) {
+        let recording = async {
+            while !self.spool.message(id).is_ok_and(|stored| is_so(&stored)) {
+                // The committer is a thread: only time passes here.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, recording).await.unwrap();
     }
 
     /// Waits until nothing is in the spool, and sees that nothing is in the queue then.

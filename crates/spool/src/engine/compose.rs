@@ -119,8 +119,8 @@ fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
         };
         match request {
             Request::Accept(draft) => return Some(draft),
-            Request::Attempt(id, completer) => {
-                match changed(state, changes, id, |s| s.unfinished += 1) {
+            Request::Attempt(id, recipients, completer) => {
+                match changed(state, changes, id, |s| s.begin(&recipients)) {
                     Ok(state) => return Some(state_draft(id, state, Some(completer))),
                     Err(error) => completer.complete(Err(error)),
                 }
@@ -255,18 +255,19 @@ mod tests {
     #[test]
     fn a_repetition_goes_before_a_change_that_was_carried_over() {
         let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
-        let promise = spool.accept(&message(1, 1), Content::Bytes(Arc::default()));
+        let promise = spool.accept(&message(1, 3), Content::Bytes(Arc::default()));
         engine.step();
         let id = promise.wait().expect("kept");
-        let state = |unfinished| {
-            let new = MessageState::new(1);
-            MessageState { unfinished, ..new }.encode()
+        let state = |under_way: &[u32]| {
+            let under_way = under_way.iter().copied().collect();
+            let new = MessageState::new(3);
+            MessageState { under_way, ..new }.encode()
         };
-        engine.carried = Some(state_draft(id, state(2), None));
-        engine.own.push_back(state_draft(id, state(1), None));
-        let _attempt = spool.attempt(id);
+        engine.carried = Some(state_draft(id, state(&[0, 1]), None));
+        engine.own.push_back(state_draft(id, state(&[0]), None));
+        let _attempt = spool.attempt(id, [2].into_iter().collect());
         let batch = engine.compose();
         let metas: Vec<_> = batch.drafts().iter().map(|draft| &draft.meta).collect();
-        assert_eq!(metas, [&state(1), &state(2), &state(3)]);
+        assert_eq!(metas, [&state(&[0]), &state(&[0, 1]), &state(&[0, 1, 2])]);
     }
 }

@@ -3,30 +3,28 @@
 use mail::{Disposition, EnhancedStatus, HandoffKey, Reply, ReplyCode, Timestamp};
 
 use super::codec::{Decoder, Encoder};
-use super::keys::{put_key, take_key};
-use crate::{Progress, RecipientState};
+use super::keys::{put_key, put_set, take_key, take_set};
+use crate::{IndexSet, Progress, RecipientState};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Attempts that began and have no outcome.
-    pub(crate) unfinished: u32,
-    /// When it is due and how it is handed on; `None`: still as it was accepted.
-    pub(crate) schedule: Option<Schedule>,
+    /// Recipients of whom an attempt began that has no outcome.
+    pub(crate) under_way: IndexSet,
+    /// When it is due; `None`: still as it was accepted.
+    pub(crate) next_due: Option<Timestamp>,
+    /// Recipients that are still bound to the key with which the message was accepted, where it has
+    /// one; that key stands in the message, and not here.
+    pub(crate) bound_as_accepted: IndexSet,
     pub(crate) recipients: Vec<RecipientState>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    pub(crate) next_due: Timestamp,
-    pub(crate) handoff: Option<HandoffKey>,
 }
 
 impl State {
     /// As a message begins: its acceptance stands for the record of a first attempt.
     pub(crate) fn new(n_recipients: u32) -> Self {
         Self {
-            unfinished: 1,
-            schedule: None,
+            under_way: IndexSet::all(n_recipients),
+            next_due: None,
+            bound_as_accepted: IndexSet::all(n_recipients),
             recipients: vec![RecipientState::NEW; n_recipients as usize],
         }
     }
@@ -39,43 +37,46 @@ impl State {
         Self::decode(bytes).filter(|state| state.recipients.len() == n_recipients as usize)
     }
 
+    /// An attempt begins for these.
+    pub(crate) fn begin(&mut self, recipients: &IndexSet) {
+        self.under_way.extend(recipients);
+    }
+
     /// Takes in what an attempt came to. Indexes beyond the recipients are left out.
     pub(crate) fn apply(&mut self, progress: Progress) {
-        self.unfinished = 0;
-        self.schedule = Some(Schedule {
-            next_due: progress.next_due,
-            handoff: progress.handoff,
-        });
+        self.next_due = Some(progress.next_due);
         for (index, state) in progress.recipients {
-            if let Some(recipient) = self.recipients.get_mut(index as usize) {
-                *recipient = state;
+            let Some(recipient) = self.recipients.get_mut(index as usize) else {
+                continue;
+            };
+            // An operator's change, or a new key, is no outcome: what was in doubt stays so.
+            if state.attempts > recipient.attempts {
+                self.under_way.remove(index);
+            }
+            self.bound_as_accepted.remove(index);
+            *recipient = state;
+        }
+    }
+
+    /// Where the recipients stand, of a message that was accepted with this key or without one.
+    pub(crate) fn into_recipients(mut self, accepted: Option<HandoffKey>) -> Vec<RecipientState> {
+        for (index, recipient) in (0..).zip(&mut self.recipients) {
+            if self.bound_as_accepted.contains(index) {
+                recipient.handoff = accepted;
             }
         }
+        self.recipients
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::default();
-        e.number(u64::from(self.unfinished));
-        e.option(self.schedule, |e, schedule| {
-            e.number(schedule.next_due.unix_ms());
-            e.option(schedule.handoff.as_ref(), put_key);
-        });
-        // Recipients at one site mostly have the same reply: it is written once.
-        let mut replies: Vec<&Reply> = Vec::new();
-        let mut numbers = Vec::with_capacity(self.recipients.len());
-        for recipient in &self.recipients {
-            let Some(reply) = &recipient.reply else {
-                numbers.push(0);
-                continue;
-            };
-            // From the end, as neighbours are alike, and bounded, so that a thousand different
-            // replies do not cost a million comparisons.
-            let near = replies.iter().rev().take(8).position(|r| *r == reply);
-            if near.is_none() {
-                replies.push(reply);
-            }
-            numbers.push(replies.len() - near.unwrap_or(0));
-        }
+        put_set(&mut e, &self.under_way);
+        e.option(self.next_due, |e, due| e.number(due.unix_ms()));
+        put_set(&mut e, &self.bound_as_accepted);
+        let (keys, key_numbers) = numbered(self.recipients.iter().map(|r| r.handoff.as_ref()));
+        e.number(keys.len() as u64);
+        keys.into_iter().for_each(|key| put_key(&mut e, key));
+        let (replies, reply_numbers) = numbered(self.recipients.iter().map(|r| r.reply.as_ref()));
         e.number(replies.len() as u64);
         for reply in replies {
             e.number(u64::from(reply.code.value()));
@@ -87,43 +88,69 @@ impl State {
             e.text(reply.text());
         }
         e.number(self.recipients.len() as u64);
-        for (recipient, number) in self.recipients.iter().zip(numbers) {
+        let numbers = reply_numbers.into_iter().zip(key_numbers);
+        for (recipient, (reply, key)) in self.recipients.iter().zip(numbers) {
             e.byte(disposition_code(recipient.disposition));
             e.number(u64::from(recipient.attempts));
-            e.number(number as u64);
+            e.number(reply);
+            e.number(key);
         }
         e.0
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut d = Decoder(bytes);
-        let unfinished = d.small()?;
-        let schedule = d.option(|d| {
-            Some(Schedule {
-                next_due: Timestamp::from_unix_ms(d.number()?),
-                handoff: d.option(take_key)?,
-            })
-        })?;
+        let under_way = take_set(&mut d)?;
+        let next_due = d.option(|d| d.number().map(Timestamp::from_unix_ms))?;
+        let bound_as_accepted = take_set(&mut d)?;
+        let keys = d.list(take_key)?;
         let replies = d.list(take_reply)?;
         let recipients = d.list(|d| {
             let disposition = disposition_of(d.byte()?)?;
             let attempts = d.small()?;
-            let reply = match usize::try_from(d.number()?).ok()? {
-                0 => None,
-                n => Some(replies.get(n - 1)?.clone()),
-            };
+            let reply = take_numbered(d, &replies)?;
+            let handoff = take_numbered(d, &keys)?;
             Some(RecipientState {
                 disposition,
                 attempts,
                 reply,
+                handoff,
             })
         })?;
         d.end()?;
         Some(Self {
-            unfinished,
-            schedule,
+            under_way,
+            next_due,
+            bound_as_accepted,
             recipients,
         })
+    }
+}
+
+/// What recipients have in common is written once: each different value, and for every recipient
+/// its number from 1, or 0 where it has none.
+fn numbered<'a, T: PartialEq>(
+    values: impl Iterator<Item = Option<&'a T>>,
+) -> (Vec<&'a T>, Vec<u64>) {
+    let mut different: Vec<&T> = Vec::new();
+    let numbers = values.map(|value| {
+        let Some(value) = value else { return 0 };
+        // From the end, as neighbours are alike, and bounded, so that a thousand different replies
+        // do not cost a million comparisons.
+        let near = different.iter().rev().take(8).position(|d| *d == value);
+        if near.is_none() {
+            different.push(value);
+        }
+        (different.len() - near.unwrap_or(0)) as u64
+    });
+    let numbers = numbers.collect();
+    (different, numbers)
+}
+
+fn take_numbered<T: Clone>(d: &mut Decoder<'_>, values: &[T]) -> Option<Option<T>> {
+    match usize::try_from(d.number()?).ok()? {
+        0 => Some(None),
+        n => values.get(n - 1).cloned().map(Some),
     }
 }
 

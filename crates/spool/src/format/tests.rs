@@ -11,7 +11,7 @@ use super::batch::BatchHeader;
 use super::keys::{KeyGroup, decode_snapshot, encode_snapshot};
 use super::record::{Kind, MessageMeta, RecordHeader};
 use super::segment::{SegmentHeader, SegmentState};
-use super::state::{Schedule, State};
+use super::state::State;
 use super::summary::{Summary, SummaryWriter};
 use super::superblock::{Read, Superblock};
 use super::{BLOCK, Identity, Position, message};
@@ -74,23 +74,22 @@ fn full_state() -> State {
         let status = EnhancedStatus::new(4, 7, n);
         Some(Reply::new(ReplyCode::new(450), Some(status), text))
     };
-    let recipient = |disposition, attempts, reply| RecipientState {
+    let recipient = |disposition, attempts, reply, key: Option<u64>| RecipientState {
         disposition,
         attempts,
         reply,
+        handoff: key.map(fixture::key),
     };
     State {
-        unfinished: 2,
-        schedule: Some(Schedule {
-            next_due: Timestamp::from_unix_ms(1 << 40),
-            handoff: Some(fixture::key(3)),
-        }),
+        under_way: [0, 70].into_iter().collect(),
+        next_due: Some(Timestamp::from_unix_ms(1 << 40)),
+        bound_as_accepted: [2].into_iter().collect(),
         recipients: vec![
-            recipient(Disposition::Pending, 3, reply(1, "later")),
-            recipient(Disposition::Failed, 1, None),
-            recipient(Disposition::Held, 300, reply(2, "held")),
-            recipient(Disposition::Delivered, 1, reply(1, "later")),
-            recipient(Disposition::Dropped, 0, reply(2, "held")),
+            recipient(Disposition::Pending, 3, reply(1, "later"), Some(3)),
+            recipient(Disposition::Failed, 1, None, None),
+            recipient(Disposition::Held, 300, reply(2, "held"), None),
+            recipient(Disposition::Delivered, 1, reply(1, "later"), Some(4)),
+            recipient(Disposition::Dropped, 0, reply(2, "held"), Some(3)),
         ],
     }
 }

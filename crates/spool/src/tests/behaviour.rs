@@ -9,7 +9,9 @@ use super::fixture::{content, deferral, key, keyed, message, options, stored};
 use super::model::open;
 use crate::engine::{Engine, Step};
 use crate::simulated::{Fault, PowerCut, SimulatedDisk};
-use crate::{Commit, CommitError, Content, Ending, KeyState, OpenError, Options, ReadError, Spool};
+use crate::{
+    Commit, CommitError, Content, Ending, IndexSet, KeyState, OpenError, Options, ReadError, Spool,
+};
 
 fn settle(engine: &mut Engine) {
     while engine.step() == Step::More {}
@@ -74,7 +76,7 @@ fn two_changes_of_one_message_in_one_batch_build_on_each_other() {
     let id = promise.wait().expect("kept");
     let first = spool.progress(id, deferral(0, 1));
     let second = spool.progress(id, deferral(1, 2));
-    let attempt = spool.attempt(id);
+    let attempt = spool.attempt(id, IndexSet::all(1));
     let done = spool.done(id);
     let late = spool.progress(id, deferral(0, 3));
     engine.step();
@@ -156,7 +158,7 @@ fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
     assert_eq!(full, CommitError::Full);
     // Outcomes go into the reserve; what they leave of it is not for messages.
     for _ in 0..8 {
-        let attempt = spool.attempt(kept[0]);
+        let attempt = spool.attempt(kept[0], IndexSet::all(1));
         settle(&mut engine);
         attempt.wait().expect("recorded");
     }
@@ -164,7 +166,7 @@ fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
     settle(&mut engine);
     assert_eq!(small.wait(), Err(CommitError::Full));
     for &id in &kept {
-        let attempt = spool.attempt(id);
+        let attempt = spool.attempt(id, IndexSet::all(1));
         settle(&mut engine);
         attempt.wait().expect("recorded");
         let done = spool.done(id);
@@ -282,4 +284,60 @@ fn a_lost_superblock_is_made_good_by_its_copy_and_no_epoch_comes_twice() {
     disk.put("superblock", Vec::new());
     disk.put("superblock.copy", Vec::new());
     assert!(matches!(open(&disk), Err(OpenError::NoSuperblock)));
+}
+
+#[test]
+fn an_outcome_at_one_site_leaves_the_attempt_at_another_in_doubt() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let promise = spool.accept(&message(1, 3), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let all = (0..3).map(|r| spool.progress(id, deferral(r, 1)));
+    let all: Vec<_> = all.collect();
+    let again = spool.attempt(id, [0, 2].into_iter().collect());
+    let of_one = spool.progress(id, deferral(0, 2));
+    settle(&mut engine);
+    all.iter()
+        .for_each(|p| assert_eq!(p.try_take(), Some(Ok(()))));
+    assert_eq!(again.try_take(), Some(Ok(())));
+    assert_eq!(of_one.try_take(), Some(Ok(())));
+    let (_, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    assert_eq!(
+        stored(&recovery)[0].under_way,
+        [2].into_iter().collect::<IndexSet>()
+    );
+}
+
+#[test]
+fn a_change_without_an_attempt_leaves_in_doubt_what_was() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let promise = spool.accept(&message(1, 1), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let held = spool.progress(id, deferral(0, 0));
+    settle(&mut engine);
+    held.wait().expect("recorded");
+    assert_eq!(
+        spool.message(id).expect("there").under_way,
+        IndexSet::all(1)
+    );
+}
+
+#[test]
+fn a_key_stays_with_its_recipients_whatever_becomes_of_the_others() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let promise = spool.accept(&keyed(1, 3), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let of_one = spool.progress(id, deferral(1, 1));
+    settle(&mut engine);
+    of_one.wait().expect("recorded");
+    let (_, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    let found = &stored(&recovery)[0];
+    let keys: Vec<_> = found.recipients.iter().map(|r| r.handoff).collect();
+    let as_accepted = keyed(1, 3).handoff;
+    assert_eq!(keys, [as_accepted, Some(key(101)), as_accepted]);
 }

@@ -43,9 +43,16 @@ fn workload(trial: &mut Trial) {
             continue;
         }
         let old = n - 10;
-        // What ends in 2 stays in some rounds, and is put off again and again.
-        trial.ask(&[Done(old), Done(old + 1), Attempt(old + 2)]);
-        trial.ask(&[Progress(old + 2), Progress(2), Done(old + 3)]);
+        // What ends in 2 stays in some rounds, and is put off again and again; of two attempts that
+        // overlap, the outcome of one leaves the other in doubt.
+        trial.ask(&[Done(old), Done(old + 1), Attempt(old + 2, 0)]);
+        let r = (round % 2) as u32;
+        trial.ask(&[
+            Attempt(2, 1 - r),
+            Progress(old + 2, 0),
+            Progress(2, r),
+            Done(old + 3),
+        ]);
         trial.ask(&[Notify(old + 4, old + 5)]);
         if round % 3 != 0 {
             trial.ask(&[Done(old + 2), Done(old + 5)]);

@@ -51,8 +51,10 @@ pub(crate) fn key(number: u64) -> HandoffKey {
     }
 }
 
+/// A message that came by a handoff and is to be handed on.
 pub(crate) fn keyed(number: u64, n_recipients: u32) -> Message {
     Message {
+        handoff: Some(key(1_000 + number)),
         key: Some(AcceptedKey {
             key: key(number),
             accepted: IndexSet::all(n_recipients),
@@ -85,10 +87,10 @@ pub(crate) fn deferral(index: u32, attempts: u32) -> Progress {
                 disposition: Disposition::Pending,
                 attempts,
                 reply: Some(reply),
+                handoff: Some(key(100 + u64::from(attempts))),
             },
         )],
         next_due: Timestamp::from_unix_ms(u64::from(attempts) * 60_000),
-        handoff: Some(key(100 + u64::from(attempts))),
     }
 }
 

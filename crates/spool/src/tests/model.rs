@@ -28,15 +28,39 @@ pub(crate) struct Known {
     key_settled: bool,
     /// It was refused for good: nothing of it may be there.
     refused: bool,
-    /// The highest progress asked for, and acknowledged.
-    version_asked: u32,
-    version_acknowledged: u32,
-    /// Attempts acknowledged since the last progress was asked for.
-    attempts: u32,
+    recipients: [KnownRecipient; 2],
     end_asked: bool,
     end_acknowledged: bool,
     /// The message that ends it, and nothing else does.
     notification: Option<u64>,
+}
+
+/// What is known of one of its recipients.
+#[derive(Debug, Default)]
+struct KnownRecipient {
+    /// The highest progress asked for, and acknowledged.
+    version_asked: u32,
+    version_acknowledged: u32,
+    /// How many attempts and progresses were asked for.
+    n_asked: u32,
+    /// Whether an attempt is under way, once the last thing asked for is acknowledged.
+    under_way: Option<bool>,
+}
+
+impl KnownRecipient {
+    /// Something is asked for that may or may not come to be; returns which thing it is.
+    fn ask(&mut self) -> u32 {
+        self.n_asked += 1;
+        self.under_way = None;
+        self.n_asked
+    }
+
+    /// Thing `n` was acknowledged.
+    fn acknowledged(&mut self, n: u32, under_way: bool) {
+        if n == self.n_asked {
+            self.under_way = Some(under_way);
+        }
+    }
 }
 
 pub(crate) struct Trial {
@@ -49,10 +73,11 @@ pub(crate) struct Trial {
 
 enum Asked {
     Accept(u64, Commit<MessageId>),
-    Attempt(u64, Commit<()>),
+    /// For a recipient; which of the things asked for about it, and for a progress its version.
+    Attempt(u64, u32, u32, Commit<()>),
     Done(u64, Commit<()>),
     Notify(u64, u64, Commit<MessageId>),
-    Progress(u64, u32, Commit<()>),
+    Progress(u64, u32, (u32, u32), Commit<()>),
 }
 
 /// One thing to ask.
@@ -60,12 +85,14 @@ enum Asked {
 pub(crate) enum Action {
     Accept(u64),
     AcceptKeyed(u64),
-    Attempt(u64),
+    /// For a recipient of the message.
+    Attempt(u64, u32),
     Done(u64),
     ForgetKeysBelow(u64),
     /// The first ends, the second reports on it.
     Notify(u64, u64),
-    Progress(u64),
+    /// Of a recipient of the message.
+    Progress(u64, u32),
 }
 
 pub(crate) fn open(disk: &SimulatedDisk) -> Result<(Spool, Recovery, Engine), OpenError> {
@@ -115,9 +142,12 @@ impl Trial {
                 let promise = self.spool.accept(&keyed(n, 2), content);
                 Some(Asked::Accept(n, promise))
             }
-            Action::Attempt(n) => {
-                let id = self.known[&n].id?;
-                Some(Asked::Attempt(n, self.spool.attempt(id)))
+            Action::Attempt(n, r) => {
+                let known = self.known.get_mut(&n)?;
+                let id = known.id?;
+                let thing = known.recipient(r).ask();
+                let promise = self.spool.attempt(id, [r].into_iter().collect());
+                Some(Asked::Attempt(n, r, thing, promise))
             }
             Action::Done(n) => {
                 let known = self.known.get_mut(&n)?;
@@ -141,14 +171,15 @@ impl Trial {
                 let promise = self.spool.notify(id, Ending::Done, &message(m, 2), content);
                 Some(Asked::Notify(n, m, promise))
             }
-            Action::Progress(n) => {
+            Action::Progress(n, r) => {
                 let known = self.known.get_mut(&n)?;
                 let id = known.id?;
-                known.version_asked += 1;
-                known.attempts = 0;
-                let version = known.version_asked;
-                let promise = self.spool.progress(id, deferral(0, version));
-                Some(Asked::Progress(n, version, promise))
+                let of = known.recipient(r);
+                let thing = of.ask();
+                of.version_asked += 1;
+                let version = of.version_asked;
+                let promise = self.spool.progress(id, deferral(r, version));
+                Some(Asked::Progress(n, r, (thing, version), promise))
             }
         }
     }
@@ -167,9 +198,9 @@ impl Trial {
     fn note(&mut self, asked: Asked) {
         match asked {
             Asked::Accept(n, promise) => self.note_accepted(n, &promise),
-            Asked::Attempt(n, promise) => {
+            Asked::Attempt(n, r, thing, promise) => {
                 if promise.try_take() == Some(Ok(())) {
-                    self.of(n).attempts += 1;
+                    self.of(n).recipient(r).acknowledged(thing, true);
                 }
             }
             Asked::Done(n, promise) => {
@@ -186,9 +217,11 @@ impl Trial {
                     self.of(n).notification = None;
                 }
             }
-            Asked::Progress(n, version, promise) => {
+            Asked::Progress(n, r, (thing, version), promise) => {
                 if promise.try_take() == Some(Ok(())) {
-                    self.of(n).version_acknowledged = version;
+                    let of = self.of(n).recipient(r);
+                    of.version_acknowledged = version;
+                    of.acknowledged(thing, false);
                 }
             }
         }
@@ -196,7 +229,12 @@ impl Trial {
 
     fn note_accepted(&mut self, n: u64, promise: &Commit<MessageId>) {
         match promise.try_take().expect("every commit resolves") {
-            Ok(id) => self.of(n).id = Some(id),
+            Ok(id) => {
+                self.of(n).id = Some(id);
+                for of in &mut self.of(n).recipients {
+                    of.under_way = Some(true);
+                }
+            }
             Err(CommitError::Full) => {
                 self.of(n).refused = true;
                 self.was_full = true;
@@ -207,6 +245,12 @@ impl Trial {
 
     fn of(&mut self, n: u64) -> &mut Known {
         self.known.entry(n).or_default()
+    }
+}
+
+impl Known {
+    fn recipient(&mut self, r: u32) -> &mut KnownRecipient {
+        &mut self.recipients[r as usize]
     }
 }
 
@@ -255,25 +299,40 @@ fn check_present(known: Option<&Known>, stored: &Stored, spool: &Spool) {
         known.id.is_none_or(|id| id == stored.id),
         "{n} has another id"
     );
-    let version = stored.recipients[0].attempts;
-    assert!(
-        (known.version_acknowledged..=known.version_asked).contains(&version),
-        "{n} has state {version} of {known:?}"
-    );
-    if version == known.version_acknowledged && version == known.version_asked {
-        assert!(stored.unfinished >= known.attempts, "{n}: {known:?}");
-    }
     let mut expected = if known.has_key {
         keyed(n, 2)
     } else {
         message(n, 2)
     };
-    if version > 0 {
-        let progress = deferral(0, version);
-        expected.next_due = progress.next_due;
-        expected.handoff = progress.handoff;
-        assert_eq!(stored.recipients[0], progress.recipients[0].1);
+    let mut due = vec![expected.next_due];
+    for (r, of) in (0..).zip(&known.recipients) {
+        let state = &stored.recipients[r as usize];
+        let versions = of.version_acknowledged..=of.version_asked;
+        assert!(
+            versions.contains(&state.attempts),
+            "{n} has {state:?} of {known:?}"
+        );
+        let progress = deferral(r, state.attempts);
+        if state.attempts > 0 {
+            due.push(progress.next_due);
+            assert_eq!(*state, progress.recipients[0].1);
+        } else {
+            assert_eq!(state.handoff, expected.handoff);
+        }
+        if let Some(under_way) = of.under_way {
+            assert_eq!(
+                stored.under_way.contains(r),
+                under_way,
+                "{n} to {r}: {known:?}"
+            );
+        }
     }
+    // The last progress decides when it is due, whosever it was.
+    assert!(
+        due.contains(&stored.message.next_due)
+            && (due.len() == 1 || stored.message.next_due != due[0])
+    );
+    expected.next_due = stored.message.next_due;
     assert_eq!(stored.message, expected);
     let read = spool.reader(stored.id).expect("there").read_all();
     assert_eq!(read.expect("whole"), content(n, content_len(n)));

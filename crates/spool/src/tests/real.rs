@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mail::MessageId;
 
 use super::fixture::{content, deferral, key, keyed, message, open, stored};
-use crate::{CommitError, Content, Disk, Ending, KeyState, OpenError, RealDisk, Spool};
+use crate::{CommitError, Content, Disk, Ending, IndexSet, KeyState, OpenError, RealDisk, Spool};
 
 /// A directory that goes when the test is over.
 struct Scratch(PathBuf);
@@ -38,7 +38,8 @@ fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not()
         .map(|p| p.wait().expect("kept"))
         .collect();
     spool.done(ids[3]).wait().expect("recorded");
-    spool.attempt(ids[4]).wait().expect("recorded");
+    let first = IndexSet::all(1);
+    spool.attempt(ids[4], first).wait().expect("recorded");
     spool
         .progress(ids[5], deferral(1, 1))
         .wait()
@@ -59,11 +60,11 @@ fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not()
         let mut reader = spool.reader(found.id).expect("there");
         if found.id == ids[5] {
             assert_eq!(found.recipients[1].attempts, 1);
-            assert_eq!(found.message.handoff, Some(key(101)));
-            assert_eq!(found.unfinished, 0);
+            assert_eq!(found.recipients[1].handoff, Some(key(101)));
+            assert_eq!(found.under_way, IndexSet::all(1));
         } else {
             assert_eq!(found.message, message(n, 2));
-            assert_eq!(found.unfinished, if found.id == ids[4] { 2 } else { 1 });
+            assert_eq!(found.under_way, IndexSet::all(2));
             assert_eq!(reader.read_all().expect("whole"), content(n, 3_000));
         }
     }
