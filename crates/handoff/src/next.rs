@@ -174,7 +174,8 @@ impl Next {
         if let Some(known) = self.state().questions.fresh(now, question) {
             return Some(known);
         }
-        if let Some(reply) = self.ask_now(question).await {
+        // Boxed, because a session that waits for its client must not hold room for this.
+        if let Some(reply) = Box::pin(self.ask_now(question)).await {
             self.state()
                 .questions
                 .learn(self.clock.now(), question, &reply);

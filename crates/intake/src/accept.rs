@@ -92,9 +92,13 @@ impl Intake {
     /// Answers a client's message within the time that it may wait. Past it the client hears `451`
     /// and keeps the message, while what was begun here goes on: should it still succeed, the
     /// client's next try is a duplicate of the kind of RFC 1047.
-    pub(crate) async fn answer(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        transaction: Box<Transaction>,
+        via: Box<str>,
+    ) -> Reply {
         let intake = Arc::clone(self);
-        let mut accepting = Box::pin(async move { intake.accept(transaction, via).await });
+        let mut accepting = Box::pin(async move { intake.accept(*transaction, via).await });
         match tokio::time::timeout(self.answer_timeout, &mut accepting).await {
             Ok(reply) => reply,
             Err(_) => {

@@ -23,8 +23,9 @@ const FILE_PIECE_LEN: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Body {
     gathered: Vec<u8>,
-    /// Once it is too much for memory: where it is, and what was seen before it went there.
-    file: Option<(ContentFile, Seen)>,
+    /// Once it is too much for memory: where it is, and what was seen before it went there. Boxed,
+    /// because every session has room for what is passed on while it is written.
+    file: Option<(Box<ContentFile>, Seen)>,
     /// Why it cannot be kept. The rest is read over, so that the client learns it by a reply.
     failed: Option<io::Error>,
 }
@@ -90,7 +91,7 @@ impl Body {
         }
         let (file, seen) = match self.file.take() {
             Some(there) => there,
-            None => (spool.content_file()?, Seen::of(&self.gathered)),
+            None => (Box::new(spool.content_file()?), Seen::of(&self.gathered)),
         };
         self.file = Some((self.write_to(file).await?, seen));
         Ok(())
@@ -107,7 +108,7 @@ impl Body {
         match self.file.take() {
             Some((file, seen)) => {
                 let file = self.write_to(file).await?;
-                Ok((Gathered::File(Arc::new(FileSource::new(file))), seen))
+                Ok((Gathered::File(Arc::new(FileSource::new(*file))), seen))
             }
             None => {
                 let seen = Seen::of(&self.gathered);
@@ -117,7 +118,7 @@ impl Body {
     }
 
     /// Writing may block under a busy disk, so it does not happen on the runtime's thread.
-    async fn write_to(&mut self, mut file: ContentFile) -> io::Result<ContentFile> {
+    async fn write_to(&mut self, mut file: Box<ContentFile>) -> io::Result<Box<ContentFile>> {
         let mut piece = std::mem::take(&mut self.gathered);
         let writing = tokio::task::spawn_blocking(move || {
             file.write(&piece)?;

@@ -118,14 +118,20 @@ impl<M: Machine> Connection<M> {
     }
 
     /// Says the machine's last words, within a short time, and closes the stream.
-    pub async fn close(mut self) {
-        let farewell = async {
-            if self.flush().await.is_ok() {
-                let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
-            }
-        };
-        // A peer that does not read has no right to our time: what it loses is the farewell.
-        let _ = tokio::time::timeout(CLOSING_TIME, farewell).await;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would keep its argument twice: as it came, and where it is used"
+    )]
+    pub fn close(mut self) -> impl Future<Output = ()> + use<M> {
+        async move {
+            let farewell = async {
+                if self.flush().await.is_ok() {
+                    let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
+                }
+            };
+            // A peer that does not read has no right to our time: what it loses is the farewell.
+            let _ = tokio::time::timeout(CLOSING_TIME, farewell).await;
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<M::Event>> {
@@ -238,7 +244,8 @@ impl ServerConnection {
             let Stream::Tcp(tcp) = stream else {
                 return Err(io::ErrorKind::Unsupported.into());
             };
-            Ok(Stream::TlsServer(Box::new(acceptor.accept(tcp).await?)))
+            let shaking = Box::pin(acceptor.accept(tcp));
+            Ok(Stream::TlsServer(Box::new(shaking.await?)))
         })
         .await
     }

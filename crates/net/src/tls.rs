@@ -22,7 +22,11 @@ use crate::Stream;
 /// When the handshake fails, or the stream is not TCP.
 pub async fn accept(acceptor: &TlsAcceptor, stream: Stream) -> std::io::Result<Stream> {
     match stream {
-        Stream::Tcp(tcp) => Ok(Stream::TlsServer(Box::new(acceptor.accept(tcp).await?))),
+        Stream::Tcp(tcp) => {
+            // The state of a handshake is large, and the session that follows does not need it.
+            let shaking = Box::pin(acceptor.accept(tcp));
+            Ok(Stream::TlsServer(Box::new(shaking.await?)))
+        }
         Stream::Closed | Stream::TlsClient(_) | Stream::TlsServer(_) | Stream::Unix(_) => {
             Err(std::io::ErrorKind::Unsupported.into())
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward, Queued, Recipients,
-    Standing, Visitor, serve, serve_edge,
+    Admission, Bounds, Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward,
+    Queued, Recipients, Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -194,7 +194,12 @@ impl Instance {
             tls: None,
         };
         let connection = self.connection(stream, Dialect::Smtp);
-        let visitor = Visitor { peer, entry };
+        let bounds = Bounds {
+            connections_max: 1,
+            per_client_max: 1,
+        };
+        let place = Arc::new(Admission::default()).admit(None, bounds).unwrap();
+        let visitor = Visitor { peer, entry, place };
         tokio::spawn(serve(
             connection,
             visitor,

@@ -185,27 +185,27 @@ impl Hall {
             return;
         };
         let (clock, stopping, current) = (self.clock, self.stopping.clone(), self.current());
-        in_.spawn(async move {
-            let _place = place;
-            let visitor = Visitor { peer, entry };
-            let connection = match (security, &sessions.tls) {
-                (ListenSecurity::Plain, _) => {
-                    let session = Session::new(settings, Security::Plain, now);
-                    Connection::new(stream, session, clock)
-                }
-                (ListenSecurity::ImplicitTls, Some(tls)) => {
+        let visitor = Visitor { peer, entry, place };
+        match (security, sessions.tls) {
+            (ListenSecurity::Plain, _) => {
+                let session = Session::new(settings, Security::Plain, now);
+                let connection = Connection::new(stream, session, clock);
+                in_.spawn(serve(connection, visitor, current, stopping));
+            }
+            (ListenSecurity::ImplicitTls, Some(tls)) => {
+                in_.spawn(async move {
                     let limit = settings.limits.tls_timeout;
-                    let shaking = timeout(limit, net::tls::accept(tls, stream));
+                    let shaking = timeout(limit, net::tls::accept(&tls, stream));
                     let Ok(Ok(stream)) = shaking.await else {
                         return;
                     };
                     let session = Session::new(settings, Security::Tls, clock.now());
-                    Connection::new(stream, session, clock)
-                }
-                (ListenSecurity::ImplicitTls, None) => return,
-            };
-            serve(connection, visitor, current, stopping).await;
-        });
+                    let connection = Connection::new(stream, session, clock);
+                    serve(connection, visitor, current, stopping).await;
+                });
+            }
+            (ListenSecurity::ImplicitTls, None) => {}
+        }
     }
 
     /// What is in force, whenever it is asked for.
