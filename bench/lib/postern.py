@@ -16,8 +16,16 @@ next = "output"
 
 [instance.input]
 role = "input"
-listen = ["127.0.0.1:{input}"]
+listen = ["127.0.0.1:{input}", "tls://127.0.0.1:{tls}"]
 next = "output"
+
+[instance.input.tls]
+certificate = "{{state}}/input.pem"
+key = "{{state}}/input.key"
+missing = "self-signed"
+
+[instance.input.limits]
+{limits}
 
 [instance.output]
 role = "output"
@@ -35,13 +43,16 @@ class Postern(Mta):
 
     name = "postern"
 
-    def __init__(self, folder, sink_port, program):
+    def __init__(self, folder, sink_port, program, limits=None):
         super().__init__(folder)
         self.program = program
         self.ports = {"input": free_port(), "submission": free_port()}
+        self.tls_port = free_port()
         self.configuration = f"{folder}/postern.toml"
         with open(self.configuration, "w", encoding="ascii") as file:
-            file.write(CONFIGURATION.format(sink=sink_port, **self.ports))
+            lines = "\n".join(f"{key} = {value}" for key, value in (limits or {}).items())
+            file.write(CONFIGURATION.format(sink=sink_port, tls=self.tls_port, limits=lines,
+                                            **self.ports))
         self.supervisor = None
 
     def start(self):

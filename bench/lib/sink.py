@@ -1,14 +1,13 @@
 """The far end: built from sink.c, and asked for its counts over a connection of its own."""
 
-import os
 import socket
 import subprocess
 
 from . import groups
+from .build import c_program
 
 # The sink's other addresses: 127.77.0.1 and so on, as many in each net.
 ADDRESSES_PER_NET = 250
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Sink:
@@ -16,10 +15,10 @@ class Sink:
 
     def __init__(self, folder, n_addresses=0):
         self.n_addresses = n_addresses
-        program = f"{folder}/sink"
-        subprocess.run(["cc", "-O2", "-o", program, f"{HERE}/../sink.c"], check=True)
+        program = c_program(folder, "sink")
         self.group = groups.kind()("sink")
-        self.process = self.group.spawn([program, str(n_addresses)], stdout=subprocess.PIPE, text=True)
+        self.process = self.group.spawn([program, str(n_addresses)], stdout=subprocess.PIPE,
+                                        text=True)
         self.port = int(self.process.stdout.readline())
         self.connection = socket.create_connection(("127.0.0.1", self.port))
         self.replies = self.connection.makefile("r")
