@@ -17,6 +17,23 @@ pub(crate) fn file_name(number: u64) -> String {
     format!("{DIR}/{number:016x}")
 }
 
+/// The number of a content file, if this is the name of one.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(DIR)?.strip_prefix('/')?;
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+/// The number of the `n`th content file of an epoch: never used twice.
+pub(crate) const fn file_number(epoch: u64, n: u64) -> u64 {
+    (epoch << 40) | n
+}
+
+/// In which epoch a content file was made.
+pub(crate) const fn epoch_of(number: u64) -> u64 {
+    number >> 40
+}
+
 /// A large content on its way in, in a file of its own.
 ///
 /// Dropped without being committed, the file is removed.

@@ -20,6 +20,7 @@ pub mod disk;
 mod engine;
 mod format;
 mod index_set;
+pub mod inspect;
 mod ledger;
 pub mod limits;
 mod message;

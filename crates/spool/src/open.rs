@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::recover::{Messages, Recovered, recover};
+use crate::recover::{Messages, Recovered, quarantine, recover};
 use crate::{Disk, ReadError, Spool, Stored, limits};
 
 /// How a spool is kept.
@@ -78,6 +78,14 @@ pub struct Recovery {
 /// Something at opening that an operator should know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// A content file that no record names, when records could not be read, one of which may be
+    /// its own: it was moved away.
+    ContentSetAside {
+        /// The file.
+        file: String,
+        /// Where it is now; `None` when it could not be moved.
+        quarantine: Option<String>,
+    },
     /// Octets that had been durable are not what was written. What still could be read was kept.
     Damage {
         /// The file.
@@ -103,6 +111,20 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// The name in quarantine of what was put there.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<&str> {
+        let path = match self {
+            Self::ContentSetAside { quarantine, .. }
+            | Self::Damage { quarantine, .. }
+            | Self::Torn { quarantine, .. } => quarantine.as_deref()?,
+            Self::StrayContent { .. } => return None,
+        };
+        path.strip_prefix(quarantine::DIR)?.strip_prefix('/')
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let copied = |f: &mut fmt::Formatter<'_>, copy: &Option<String>| match copy {
@@ -110,6 +132,13 @@ impl fmt::Display for Note {
             None => f.write_str("; it could not be copied"),
         };
         match self {
+            Self::ContentSetAside { file, quarantine } => {
+                write!(f, "{file} may belong to a message whose record is damaged")?;
+                match quarantine {
+                    Some(now) => write!(f, "; it was moved to {now}"),
+                    None => f.write_str("; it could not be moved"),
+                }
+            }
             Self::Damage {
                 file,
                 offset,

@@ -4,11 +4,11 @@
 //! What cannot be read is copied to the quarantine directory and noted, and the rest is used. A
 //! crash during recovery repeats it: old records stay until the new ones are durable.
 
-mod files;
+pub(crate) mod files;
 mod messages;
-mod quarantine;
+pub(crate) mod quarantine;
 mod replay;
-mod scan;
+pub(crate) mod scan;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -29,6 +29,7 @@ use crate::limits::{SEGMENT_LEN_MAX, SEGMENT_LEN_MIN};
 use crate::shared::Shared;
 use crate::{Disk, Note, OpenError, Options};
 use files::NamedError as _;
+use quarantine::CopyOf;
 use replay::Replay;
 use scan::{Found, Scan};
 
@@ -197,7 +198,7 @@ impl Recovery {
             let note = Note::Damage {
                 file: segment_name(number),
                 offset: range.start.into(),
-                quarantine: self.quarantine(number, range),
+                quarantine: self.quarantine(number, range, CopyOf::Damage),
             };
             self.notes.push(note);
         }
@@ -205,16 +206,16 @@ impl Recovery {
             let note = Note::Torn {
                 file: segment_name(number),
                 offset: range.start.into(),
-                quarantine: self.quarantine(number, range),
+                quarantine: self.quarantine(number, range, CopyOf::Torn),
             };
             self.notes.push(note);
         }
     }
 
     /// Copies a part of a segment; the segment is kept for ever where that fails.
-    fn quarantine(&mut self, number: u32, range: scan::Range) -> Option<String> {
+    fn quarantine(&mut self, number: u32, range: scan::Range, kind: CopyOf) -> Option<String> {
         let segment = self.replay.ledger.segments.get_mut(&number)?;
-        let copied = quarantine::copy(&*self.disk, &*segment.file, &segment.header, range);
+        let copied = quarantine::copy(&*self.disk, &*segment.file, &segment.header, range, kind);
         segment.keep |= copied.is_none();
         copied
     }
@@ -226,11 +227,7 @@ impl Recovery {
         lock: Box<dyn std::any::Any + Send + Sync>,
     ) -> Result<Recovered, OpenError> {
         let lost = self.check_contents()?;
-        if self
-            .notes
-            .iter()
-            .any(|note| matches!(note, Note::Damage { .. }))
-        {
+        if self.has_damage() {
             // Ids that stood in what could not be read are not used again.
             self.replay.next_id += 1 << 32;
         }
@@ -337,7 +334,7 @@ impl Recovery {
         lost.sort_unstable_by_key(|&(id, ..)| id);
         for (_, file, place, len) in &lost {
             let range = scan::Range::new(place.offset, *len);
-            let quarantine = self.quarantine(place.segment, range);
+            let quarantine = self.quarantine(place.segment, range, CopyOf::Damage);
             self.notes.push(Note::Damage {
                 file: file.clone(),
                 offset: 0,
@@ -347,11 +344,29 @@ impl Recovery {
         let mut strays: Vec<&String> = present.difference(&wanted).collect();
         strays.sort_unstable();
         for name in strays {
-            // What cannot be removed is found again at the next opening.
-            let _ = self.disk.remove(name);
-            self.notes.push(Note::StrayContent { file: name.clone() });
+            let note = self.stray(name);
+            self.notes.push(note);
         }
         Ok(lost.into_iter().map(|(id, ..)| id).collect())
+    }
+
+    /// A content that no live message has was not acknowledged, or its message is done. Where
+    /// records could not be read it can be that of one of them, and is kept.
+    fn stray(&self, name: &str) -> Note {
+        let file = name.to_owned();
+        if !self.has_damage() {
+            // What cannot be removed is found again at the next opening.
+            let _ = self.disk.remove(name);
+            return Note::StrayContent { file };
+        }
+        let quarantine = content::number_of(name)
+            .and_then(|number| quarantine::move_content(&*self.disk, number));
+        Note::ContentSetAside { file, quarantine }
+    }
+
+    fn has_damage(&self) -> bool {
+        let is_damage = |note: &Note| matches!(note, Note::Damage { .. });
+        self.notes.iter().any(is_damage)
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use mail::{HandoffKey, MessageId, SpoolId};
 
 use crate::commit::commit;
-use crate::content::{self, file_name};
+use crate::content::{self, file_name, file_number};
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
 use crate::format::state::State as MessageState;
 use crate::format::{BLOCK, Crc, crc32c, message};
@@ -101,8 +101,7 @@ impl Spool {
     pub fn content_file(&self) -> io::Result<ContentFile> {
         let shared = self.shared();
         let mut state = shared.lock();
-        // Epoch and counter: a name is never used twice.
-        let number = (shared.epoch << 40) | state.next_file;
+        let number = file_number(shared.epoch, state.next_file);
         state.next_file += 1;
         drop(state);
         ContentFile::create(Arc::clone(&shared.disk), number)

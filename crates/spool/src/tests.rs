@@ -4,5 +4,6 @@ mod behaviour;
 mod crash;
 mod damage;
 pub(crate) mod fixture;
+mod inspect;
 pub(crate) mod model;
 mod real;

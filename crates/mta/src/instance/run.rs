@@ -266,10 +266,15 @@ fn delivery_settings(
 impl Instance {
     fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
         for note in &recovery.notes {
-            let text = format!("spool: {note}").into();
+            let look = note
+                .quarantine()
+                .map(|name| format!("; `postern spool quarantine show {}/{name}`", self.name));
+            let text = format!("spool: {note}{}", look.unwrap_or_default()).into();
             // What any crash leaves behind is told; what no crash explains is an alarm.
             self.tell(match note {
-                spool::Note::Damage { .. } => What::Alarm { text },
+                spool::Note::ContentSetAside { .. } | spool::Note::Damage { .. } => {
+                    What::Alarm { text }
+                }
                 spool::Note::StrayContent { .. } | spool::Note::Torn { .. } => {
                     What::Instance { text }
                 }

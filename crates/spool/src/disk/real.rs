@@ -18,6 +18,15 @@ use super::{Disk, DiskFile};
 #[derive(Debug)]
 pub struct RealDisk {
     directory: OwnedFd,
+    access: Access,
+}
+
+/// What may be done to a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Full,
+    /// Nothing is made or changed, and the lock is shared.
+    Read,
 }
 
 #[derive(Debug)]
@@ -40,15 +49,38 @@ impl RealDisk {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(Self { directory })
+        Ok(Self {
+            directory: open_directory(path)?,
+            access: Access::Full,
+        })
+    }
+
+    /// Opens the directory at `path` to look into it: what would change something fails, and the
+    /// lock keeps out only who would change something.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            directory: open_directory(path)?,
+            access: Access::Read,
+        })
     }
 
     /// Uses a directory that is open.
     #[must_use]
     pub const fn from_directory(directory: OwnedFd) -> Self {
-        Self { directory }
+        Self {
+            directory,
+            access: Access::Full,
+        }
+    }
+
+    fn may_change(&self) -> io::Result<()> {
+        match self.access {
+            Access::Full => Ok(()),
+            Access::Read => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
@@ -62,14 +94,27 @@ impl RealDisk {
     }
 }
 
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
 impl Disk for RealDisk {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let (flags, operation) = match self.access {
+            Access::Full => (
+                OFlags::RDWR | OFlags::CREATE,
+                FlockOperation::NonBlockingLockExclusive,
+            ),
+            Access::Read => (OFlags::RDONLY, FlockOperation::NonBlockingLockShared),
+        };
+        let file = self.open_file(name, flags)?;
+        rustix::fs::flock(&file, operation)?;
         Ok(Box::new(file))
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.may_change()?;
         match rustix::fs::mkdirat(&self.directory, name, DIRECTORY_MODE) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -77,12 +122,18 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.may_change()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
         Ok(Arc::new(RealFile(self.open_file(name, flags)?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(self.open_file(name, OFlags::RDWR)?)))
+        let flags = match self.access {
+            Access::Full => OFlags::RDWR,
+            // A pipe under the name of a file must not hold up who looks.
+            Access::Read => OFlags::RDONLY | OFlags::NONBLOCK,
+        };
+        Ok(Arc::new(RealFile(self.open_file(name, flags)?)))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -102,6 +153,7 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.may_change()?;
         Ok(rustix::fs::renameat(
             &self.directory,
             from,
@@ -111,6 +163,7 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.may_change()?;
         Ok(rustix::fs::unlinkat(
             &self.directory,
             name,
@@ -119,6 +172,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.may_change()?;
         Ok(rustix::fs::fsync(self.open_dir(dir)?)?)
     }
 }

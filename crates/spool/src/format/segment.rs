@@ -68,15 +68,21 @@ impl SegmentHeader {
         out
     }
 
-    /// Reads both slots from the first two blocks of a segment.
+    /// Reads the header that counts from the first two blocks of a segment.
     pub(crate) fn decode(identity: &Identity, blocks: &[u8]) -> Option<Self> {
-        let slot = |n: usize| {
-            let at = n * BLOCK as usize;
-            Self::decode_slot(identity, blocks.get(at..at + LEN)?)
-        };
-        match (slot(0), slot(1)) {
-            (Some(a), Some(b)) => Some(if a.counter > b.counter { a } else { b }),
-            (a, b) => a.or(b),
+        Self::newer(Self::decode_slots(identity, blocks))
+    }
+
+    /// Reads both slots from the first two blocks of a segment.
+    pub(crate) fn decode_slots(identity: &Identity, blocks: &[u8]) -> [Option<Self>; 2] {
+        [0, BLOCK as usize].map(|at| Self::decode_slot(identity, blocks.get(at..at + LEN)?))
+    }
+
+    /// Of two slots the one that counts.
+    pub(crate) fn newer(slots: [Option<Self>; 2]) -> Option<Self> {
+        match slots {
+            [Some(a), Some(b)] => Some(if a.counter > b.counter { a } else { b }),
+            [a, b] => a.or(b),
         }
     }
 

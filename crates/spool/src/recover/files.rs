@@ -9,11 +9,11 @@ use crate::{Disk, DiskFile, OpenError, Options, content};
 
 use super::{new_identity, quarantine};
 
-const MAIN: &str = "superblock";
-const COPY: &str = "superblock.copy";
+pub(crate) const MAIN: &str = "superblock";
+pub(crate) const COPY: &str = "superblock.copy";
 
 /// Says where an error came from.
-pub(super) trait NamedError<T> {
+pub(crate) trait NamedError<T> {
     fn named(self, action: &'static str, name: &str) -> Result<T, OpenError>;
 }
 
@@ -24,7 +24,7 @@ impl<T> NamedError<T> for io::Result<T> {
 }
 
 /// What the superblocks say.
-pub(super) enum Superblocks {
+pub(crate) enum Superblocks {
     /// There is no spool yet.
     None,
     Found {
@@ -34,7 +34,7 @@ pub(super) enum Superblocks {
     },
 }
 
-pub(super) fn read_superblocks(
+pub(crate) fn read_superblocks(
     disk: &dyn Disk,
     names: &[String],
 ) -> Result<Superblocks, OpenError> {
@@ -61,7 +61,8 @@ pub(super) fn read_superblocks(
     })
 }
 
-fn read_superblock(
+/// One of the two; `None` when it is not there or damaged.
+pub(crate) fn read_superblock(
     disk: &dyn Disk,
     names: &[String],
     name: &str,
@@ -127,7 +128,7 @@ pub(super) fn make_directories(disk: &dyn Disk) -> Result<(), OpenError> {
 }
 
 /// The number of a segment, if this is the name of one.
-pub(super) fn segment_number(name: &str) -> Option<u32> {
+pub(crate) fn segment_number(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("seg-").filter(|d| d.len() == 8)?;
     u32::from_str_radix(digits, 16).ok()
 }
@@ -145,7 +146,7 @@ pub(super) fn read_header(
 }
 
 /// All of a file, if it can be read.
-pub(super) fn read_all(disk: &dyn Disk, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn read_all(disk: &dyn Disk, name: &str) -> Option<Vec<u8>> {
     let file = disk.open(name).ok()?;
     let len = usize::try_from(file.file_len().ok()?).ok()?;
     if len > crate::limits::SEGMENT_LEN_MAX as usize {

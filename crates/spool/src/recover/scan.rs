@@ -24,6 +24,11 @@ impl Range {
         let end = start.saturating_add(narrow(len));
         Self { start, end }
     }
+
+    /// How long it is, in octets.
+    pub(crate) fn len(self) -> u64 {
+        u64::from(self.end - self.start)
+    }
 }
 
 /// What a segment turned out to hold, besides its records.
@@ -313,7 +318,7 @@ fn narrow(n: u64) -> u32 {
 }
 
 /// A part of a file, read ahead.
-struct Window<'a> {
+pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
     start: u64,
     bytes: Vec<u8>,
@@ -321,7 +326,7 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    const fn new(file: &'a dyn DiskFile) -> Self {
+    pub(crate) const fn new(file: &'a dyn DiskFile) -> Self {
         Self {
             file,
             start: 0,
@@ -331,7 +336,7 @@ impl<'a> Window<'a> {
     }
 
     /// `len` octets from `offset` on; fewer where the file ends.
-    fn get(&mut self, offset: u32, len: usize) -> io::Result<&[u8]> {
+    pub(crate) fn get(&mut self, offset: u32, len: usize) -> io::Result<&[u8]> {
         let offset = u64::from(offset);
         let held = self.start..self.start + self.filled as u64;
         if !(held.contains(&offset) && offset + len as u64 <= held.end) {
