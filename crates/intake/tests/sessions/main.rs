@@ -4,4 +4,5 @@
 
 mod clients;
 mod handoffs;
+mod slow;
 mod world;

@@ -1,8 +1,9 @@
 //! Instances without processes: their sessions over socket pairs, their spools on simulated disks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Pair;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Instance {
     pub(crate) intake: Arc<Intake>,
     noted: Arc<Noted>,
-    stop: watch::Sender<bool>,
+    n_edge_connections: AtomicUsize,
+    stop: Mutex<watch::Sender<bool>>,
 }
 
 /// What an instance told and stored.
@@ -52,12 +54,26 @@ impl Queued for Noted {
     }
 }
 
-/// Recipients whose standing is in their names.
-struct ByName;
+/// Recipients whose standing is in their names, as long as they are there.
+#[derive(Default)]
+pub(crate) struct ByName {
+    gone: Mutex<HashSet<String>>,
+}
+
+impl ByName {
+    /// This recipient is no longer known.
+    pub(crate) fn remove(&self, recipient: &str) {
+        self.gone.lock().unwrap().insert(recipient.to_owned());
+    }
+}
 
 impl Recipients for ByName {
     fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
-        match recipient.to_string().as_str() {
+        let recipient = recipient.to_string();
+        if self.gone.lock().unwrap().contains(&recipient) {
+            return Some(Standing::Refused(table::NO_SUCH_USER.reply()));
+        }
+        match recipient.as_str() {
             "alice@x.org" | "bob@x.org" => Some(Standing::Ours),
             "far@y.org" => Some(Standing::Elsewhere),
             "mute@x.org" => Some(Standing::NoAnswer),
@@ -70,11 +86,22 @@ impl Recipients for ByName {
 impl Instance {
     /// One that delivers.
     pub(crate) fn last(name: &str) -> Self {
-        Self::new(name, |_, _| Onward::Here(Arc::new(ByName)))
+        Self::last_with(name, Arc::new(ByName::default()))
+    }
+
+    /// One that delivers to these.
+    pub(crate) fn last_with(name: &str, recipients: Arc<ByName>) -> Self {
+        Self::new(name, |_, _| Onward::Here(recipients))
     }
 
     /// One that hands on to `next`, and the end of the edge that `next` is to serve.
     pub(crate) fn front(name: &str, next: &str) -> (Self, OwnedFd) {
+        Self::front_that_remembers(name, next, Duration::from_secs(60))
+    }
+
+    /// A front whose answers about recipients are fresh for that long, and serve for a minute when
+    /// nobody can be asked.
+    pub(crate) fn front_that_remembers(name: &str, next: &str, fresh: Duration) -> (Self, OwnedFd) {
         let (own_end, other_end) = Pair::pair().unwrap();
         let front = Self::new(name, |spool, clock| {
             let settings = handoff::Settings {
@@ -83,7 +110,7 @@ impl Instance {
                 patience: Duration::from_millis(500),
                 connections_max: 4,
                 lifetimes: Lifetimes {
-                    fresh: Duration::from_secs(60),
+                    fresh,
                     stale: Duration::from_secs(60),
                 },
                 client: Arc::new(smtp::client::Settings {
@@ -129,7 +156,8 @@ impl Instance {
         Self {
             intake: Arc::new(intake),
             noted,
-            stop: watch::Sender::new(false),
+            n_edge_connections: AtomicUsize::new(0),
+            stop: Mutex::new(watch::Sender::new(false)),
         }
     }
 
@@ -204,7 +232,7 @@ impl Instance {
             connection,
             visitor,
             self.current(),
-            self.stop.subscribe(),
+            self.stop.lock().unwrap().subscribe(),
         ));
     }
 
@@ -227,7 +255,7 @@ impl Instance {
             connection,
             EdgePeer { name, claims },
             self.current(),
-            self.stop.subscribe(),
+            self.stop.lock().unwrap().subscribe(),
         ));
     }
 
@@ -236,9 +264,22 @@ impl Instance {
         let receiver = EdgeReceiver::new(end).unwrap();
         tokio::spawn(async move {
             while let Ok(Some(stream)) = receiver.accept().await {
-                self.receive(stream, Claims::World);
+                self.n_edge_connections.fetch_add(1, Ordering::SeqCst);
+                self.receive(stream, Claims::Any);
             }
         });
+    }
+
+    /// Ends its sessions with other instances, as a process does that ends; connections that come
+    /// later are served.
+    pub(crate) fn hang_up(&self) {
+        let before = std::mem::take(&mut *self.stop.lock().unwrap());
+        before.send_replace(true);
+    }
+
+    /// How many connections other instances made.
+    pub(crate) fn n_edge_connections(&self) -> usize {
+        self.n_edge_connections.load(Ordering::SeqCst)
     }
 
     fn connection(&self, stream: Stream, dialect: Dialect) -> net::ServerConnection {
@@ -337,5 +378,62 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
             reply.starts_with(expected),
             "{reply:?} instead of {expected:?}"
         );
+    }
+}
+
+/// A next instance that takes every recipient, counts what it is asked, and keeps silent after the
+/// content.
+pub(crate) struct Silent {
+    questions: Arc<Mutex<Vec<String>>>,
+}
+
+impl Silent {
+    pub(crate) fn serve(end: OwnedFd) -> Self {
+        let receiver = EdgeReceiver::new(end).unwrap();
+        let questions = Arc::<Mutex<Vec<String>>>::default();
+        let silent = Self {
+            questions: Arc::clone(&questions),
+        };
+        tokio::spawn(async move {
+            while let Ok(Some(stream)) = receiver.accept().await {
+                tokio::spawn(keep_silent(stream, Arc::clone(&questions)));
+            }
+        });
+        silent
+    }
+
+    /// The recipients that it was asked about.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        self.questions.lock().unwrap().clone()
+    }
+}
+
+async fn keep_silent(stream: Stream, questions: Arc<Mutex<Vec<String>>>) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    let hello = "250-output\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 XPOSTERN 1\r\n";
+    stream.write_all(b"220 output\r\n").await.ok()?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        let reply = match line.get(..4)? {
+            "EHLO" => hello,
+            "VRFY" => {
+                if let Some((recipient, _)) = line[5..].split_once(';') {
+                    questions.lock().unwrap().push(recipient.to_owned());
+                }
+                "250 ok\r\n"
+            }
+            "MAIL" | "RCPT" => "250 ok\r\n",
+            // The content, and all that comes after it.
+            _ => {
+                tokio::io::copy(&mut stream, &mut tokio::io::sink())
+                    .await
+                    .ok()?;
+                return None;
+            }
+        };
+        stream.write_all(reply.as_bytes()).await.ok()?;
     }
 }
