@@ -1,26 +1,27 @@
 //! Answers of the next instance about recipients, remembered for a while.
 //!
 //! # Limits
-//! [`ENTRIES_MAX`] answers; when full, the older half is forgotten.
+//! As many answers as the configuration says; when full, the older half is forgotten.
 //!
 //! # Failure
-//! When the next instance does not answer, an answer that is no longer fresh still serves for the
-//! stated time; after that the caller says `451`.
+//! When the next instance does not answer, an answer that accepted and is no longer fresh still
+//! serves for the stated time; after that the caller says `451`.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use mail::{Moment, Reply};
 
-/// The most answers kept, about 200 bytes each.
-pub(crate) const ENTRIES_MAX: usize = 50_000;
-
-/// How long answers serve.
+/// How many answers are kept, and how long they serve.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
-    /// An answer this young is used without asking again.
-    pub fresh: Duration,
-    /// An answer this young is used when there is no other.
+    /// The most answers kept, about 200 octets each; with 0 every recipient is asked about.
+    pub answers_max: usize,
+    /// An answer that accepts is used without asking again while it is this young.
+    pub accepted: Duration,
+    /// An answer that refuses is used while it is this young.
+    pub refused: Duration,
+    /// An answer that accepts is used while it is this young when there is no other.
     pub stale: Duration,
 }
 
@@ -50,21 +51,28 @@ impl Questions {
     /// An answer young enough to be used as it is.
     #[must_use]
     pub fn fresh(&self, now: Moment, question: &str) -> Option<Reply> {
-        self.younger_than(self.lifetimes.fresh, now, question)
+        self.serves(
+            now,
+            question,
+            self.lifetimes.accepted,
+            self.lifetimes.refused,
+        )
     }
 
-    /// An answer young enough to be used when nobody can be asked.
+    /// An answer young enough to be used when nobody can be asked. A refusal that is not fresh is
+    /// none: the recipient may have come to be.
     #[must_use]
     pub fn stale(&self, now: Moment, question: &str) -> Option<Reply> {
-        self.younger_than(self.lifetimes.stale, now, question)
+        self.serves(now, question, self.lifetimes.stale, self.lifetimes.refused)
     }
 
     /// Remembers an answer. A temporary one is no knowledge and is not kept.
     pub fn learn(&mut self, now: Moment, question: &str, reply: &Reply) {
-        if reply.class() == mail::ReplyClass::Transient {
+        let max = self.lifetimes.answers_max;
+        if reply.class() == mail::ReplyClass::Transient || max == 0 {
             return;
         }
-        if self.answers.len() >= ENTRIES_MAX && !self.answers.contains_key(question) {
+        if self.answers.len() >= max && !self.answers.contains_key(question) {
             self.forget_half();
         }
         self.answers.insert(
@@ -81,9 +89,20 @@ impl Questions {
         self.answers.remove(question);
     }
 
-    fn younger_than(&self, age: Duration, now: Moment, question: &str) -> Option<Reply> {
+    fn serves(
+        &self,
+        now: Moment,
+        question: &str,
+        accepted: Duration,
+        refused: Duration,
+    ) -> Option<Reply> {
         let answer = self.answers.get(question)?;
-        (now.since(answer.at) <= age).then(|| answer.reply.clone())
+        let age_max = if answer.reply.is_positive() {
+            accepted
+        } else {
+            refused
+        };
+        (now.since(answer.at) <= age_max).then(|| answer.reply.clone())
     }
 
     fn forget_half(&mut self) {
@@ -107,7 +126,9 @@ mod tests {
     use super::*;
 
     const LIFETIMES: Lifetimes = Lifetimes {
-        fresh: Duration::from_secs(60),
+        answers_max: 100,
+        accepted: Duration::from_secs(60),
+        refused: Duration::from_secs(10),
         stale: Duration::from_secs(3600),
     };
 
@@ -116,13 +137,34 @@ mod tests {
         let mut questions = Questions::new(LIFETIMES);
         let now = Moment::START;
         questions.learn(now, "a@x", &table::OK.reply());
-        assert!(questions.fresh(now + LIFETIMES.fresh, "a@x").is_some());
-        let later = now + LIFETIMES.fresh + Duration::from_secs(1);
+        assert!(questions.fresh(now + LIFETIMES.accepted, "a@x").is_some());
+        let later = now + LIFETIMES.accepted + Duration::from_secs(1);
         assert!(questions.fresh(later, "a@x").is_none());
         assert!(questions.stale(later, "a@x").is_some());
         assert!(questions.stale(now + LIFETIMES.stale * 2, "a@x").is_none());
         questions.forget("a@x");
         assert!(questions.stale(now, "a@x").is_none());
+    }
+
+    #[test]
+    fn a_refusal_serves_for_its_own_time_and_never_when_it_is_old() {
+        let mut questions = Questions::new(LIFETIMES);
+        let now = Moment::START;
+        questions.learn(now, "a@x", &table::NO_SUCH_USER.reply());
+        assert!(questions.fresh(now + LIFETIMES.refused, "a@x").is_some());
+        let later = now + LIFETIMES.refused + Duration::from_secs(1);
+        assert!(questions.fresh(later, "a@x").is_none());
+        assert!(questions.stale(later, "a@x").is_none());
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_is_to_be() {
+        let mut questions = Questions::new(Lifetimes {
+            answers_max: 0,
+            ..LIFETIMES
+        });
+        questions.learn(Moment::START, "a@x", &table::OK.reply());
+        assert!(questions.stale(Moment::START, "a@x").is_none());
     }
 
     #[test]
@@ -135,11 +177,11 @@ mod tests {
     #[test]
     fn the_memory_is_bounded_also_when_all_answers_are_of_one_moment() {
         let mut questions = Questions::new(LIFETIMES);
-        for i in 0..ENTRIES_MAX + 10 {
+        for i in 0..LIFETIMES.answers_max + 10 {
             questions.learn(Moment::START, &format!("{i}@x"), &table::OK.reply());
         }
-        assert!(questions.answers.len() <= ENTRIES_MAX);
-        let last = format!("{}@x", ENTRIES_MAX + 9);
+        assert!(questions.answers.len() <= LIFETIMES.answers_max);
+        let last = format!("{}@x", LIFETIMES.answers_max + 9);
         assert!(questions.fresh(Moment::START, &last).is_some());
     }
 }

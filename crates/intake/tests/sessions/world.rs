@@ -110,7 +110,9 @@ impl Instance {
                 patience: Duration::from_millis(500),
                 connections_max: 4,
                 lifetimes: Lifetimes {
-                    fresh,
+                    answers_max: 100,
+                    accepted: fresh,
+                    refused: fresh,
                     stale: Duration::from_secs(60),
                 },
                 client: Arc::new(smtp::client::Settings {

@@ -113,7 +113,9 @@ pub(crate) fn next_settings(own: &InstanceConfig, next: mail::InstanceName) -> h
         patience: handoff.patience,
         connections_max: usize::try_from(handoff.connections).unwrap_or(usize::MAX),
         lifetimes: Lifetimes {
-            fresh: handoff.question_cache.accepted_for,
+            answers_max: usize::try_from(handoff.question_cache.entries).unwrap_or(usize::MAX),
+            accepted: handoff.question_cache.accepted_for,
+            refused: handoff.question_cache.refused_for,
             stale: handoff.question_cache.stale_for,
         },
         client: Arc::new(smtp::client::Settings {

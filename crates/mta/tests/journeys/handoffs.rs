@@ -243,7 +243,9 @@ fn next(spool: &Spool, edge: OwnedFd) -> Arc<Next> {
         patience: Duration::from_millis(500),
         connections_max: 2,
         lifetimes: Lifetimes {
-            fresh: LIMIT,
+            answers_max: 100,
+            accepted: LIMIT,
+            refused: LIMIT,
             stale: LIMIT,
         },
         client: Arc::new(smtp::client::Settings {
