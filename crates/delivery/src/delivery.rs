@@ -23,7 +23,6 @@ use tokio::sync::Notify;
 
 use crate::record::is_in_doubt;
 use crate::route::Routes;
-use crate::sweep::SWEEP_INTERVAL;
 use crate::transport::Transport;
 
 /// The most messages whose envelope is kept in memory until their first attempt is over.
@@ -71,6 +70,7 @@ pub struct Delivery {
     pub(crate) clock: Clock,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) events: Arc<dyn Sink>,
+    sweep_interval: Duration,
     state: Mutex<State>,
     /// Told when something is due earlier than the driver knows, and when the last attempt ends.
     pub(crate) changed: Notify,
@@ -86,6 +86,8 @@ pub(crate) struct State {
     n_fresh: usize,
     fresh_len: usize,
     armed_for: Option<Moment>,
+    /// Whether an alarm was raised about what is in doubt for long.
+    pub(crate) doubts_told: bool,
     pub(crate) stopping: bool,
 }
 
@@ -124,6 +126,8 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     /// The bounds of the queue.
     pub queue: queue::Settings,
+    /// How often what waits is looked at: for what has expired, and for what is in doubt for long.
+    pub sweep_interval: Duration,
 }
 
 impl Delivery {
@@ -140,6 +144,7 @@ impl Delivery {
             n_fresh: 0,
             fresh_len: 0,
             armed_for: None,
+            doubts_told: false,
             stopping: false,
         };
         Arc::new(Self {
@@ -147,6 +152,7 @@ impl Delivery {
             clock,
             entropy: parts.entropy,
             events: parts.events,
+            sweep_interval: parts.sweep_interval,
             state: Mutex::new(state),
             changed: Notify::new(),
         })
@@ -223,12 +229,13 @@ impl Delivery {
 
     /// Starts attempts when they are due, until [`Self::stop`].
     pub async fn run(self: Arc<Self>) {
-        let (mut swept_to, mut sweep_at) = (None, self.clock.now() + SWEEP_INTERVAL);
+        let (mut swept_to, mut sweep_at) = (None, self.clock.now() + self.sweep_interval);
         loop {
             self.start_due();
             if self.clock.now() >= sweep_at {
                 swept_to = self.sweep(swept_to);
-                sweep_at = self.clock.now() + SWEEP_INTERVAL;
+                self.hurry_doubts();
+                sweep_at = self.clock.now() + self.sweep_interval;
             }
             let (due, stopping) = {
                 let mut state = self.state();

@@ -16,4 +16,5 @@ mod view;
 
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use route::{Match, OpenTo, Route, Routes, Standing};
+pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
 pub use view::{Counts, QueueRow, RecipientRow, Touched};

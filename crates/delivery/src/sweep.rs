@@ -1,7 +1,10 @@
-//! Sees to it that what waits for a site that is down expires all the same.
+//! Looks after what waits: that it expires, and that it is not in doubt for long.
 //!
 //! While a site is down one attempt stands for all its jobs, so most of them are never looked at.
 //! What has reached its expiry among them is tried once more, and given up by that attempt.
+//!
+//! A message of which the next instance may have heard makes that instance remember every handoff
+//! since. Long before its memory ends, the oldest are tried out of turn.
 //!
 //! # Limits
 //! [`LOOKED_AT_MAX`] messages are looked at in a sweep and [`RETRIED_MAX`] tried, so that neither
@@ -16,8 +19,11 @@ use queue::{Stage, Which};
 
 use crate::delivery::Delivery;
 
-/// How often a sweep is made.
-pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a sweep is made, outside of tests.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// So many handoffs since the oldest in doubt are too many: a quarter of what the next instance
+/// remembers of all senders.
+pub const LAG_MAX: u64 = 65_536;
 /// Messages that a sweep looks at; a million takes an hour and a half, a fraction of any expiry.
 const LOOKED_AT_MAX: usize = 20_000;
 /// Expired messages that a sweep lets try once more.
@@ -57,5 +63,42 @@ impl Delivery {
         drop(state);
         self.start_due();
         if is_end { None } else { reached }
+    }
+
+    /// Tries the oldest messages for the next instance now, where one has been in doubt for too
+    /// many handoffs; tells operators when that did not help.
+    pub(crate) fn hurry_doubts(self: &Arc<Self>) {
+        let settings = Arc::clone(&self.state().settings);
+        let Some(next) = settings.routes.handoff().and_then(|t| t.handoff()) else {
+            return;
+        };
+        let lag = next.lag();
+        let now = self.clock.now();
+        let mut state = self.state();
+        if lag < LAG_MAX {
+            state.doubts_told = false;
+            return;
+        }
+        let site = state.queue.site(now, next.name());
+        let ids = state.messages.keys().take(LOOKED_AT_MAX);
+        let waiting = ids.filter(|id| state.queue.job(**id, site).is_some());
+        let oldest: Vec<_> = waiting.take(RETRIED_MAX).copied().collect();
+        for id in oldest {
+            state.queue.retry_now(now, Which::Job(id, site));
+        }
+        let tell = lag >= 2 * LAG_MAX && !state.doubts_told;
+        state.doubts_told |= tell;
+        drop(state);
+        if tell {
+            self.alarm(&format!(
+                "whether {} has a message that is kept here is not known since {lag} others were \
+                 handed on; {} remembers those until it is, and will take no more when its memory \
+                 is full: among the oldest messages kept here, release or drop the one that is \
+                 held or cannot be read",
+                next.name(),
+                next.name(),
+            ));
+        }
+        self.start_due();
     }
 }

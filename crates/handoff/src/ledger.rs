@@ -71,6 +71,14 @@ impl Ledger {
         lowest.unwrap_or(key.number).min(key.number)
     }
 
+    /// How many numbers were drawn in this epoch since the lowest that is in doubt, which the other
+    /// side has to remember all; 0 where none is.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let lowest = self.unsettled.get(&self.epoch).and_then(BTreeSet::first);
+        lowest.map_or(0, |lowest| self.next_number - lowest)
+    }
+
     /// The spool that hands off.
     #[must_use]
     pub const fn sender(&self) -> SpoolId {
@@ -105,10 +113,12 @@ mod tests {
         assert_eq!((a.number, b.number, c.number), (1, 2, 3));
         ledger.settle(&b);
         assert_eq!(ledger.lowest_unsettled(&c), 1);
+        assert_eq!(ledger.lag(), 3);
         ledger.settle(&a);
         assert_eq!(ledger.lowest_unsettled(&c), 3);
         ledger.settle(&c);
         assert_eq!(ledger.lowest_unsettled(&c), 3);
+        assert_eq!(ledger.lag(), 0);
         assert_eq!(ledger.draw().number, 4);
     }
 

@@ -148,6 +148,13 @@ impl Next {
         self.ledger().lowest_unsettled(key)
     }
 
+    /// How many handoffs were begun since the oldest one in doubt; the next instance remembers all
+    /// of them.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.ledger().lag()
+    }
+
     /// What became of the key is known and will not be asked again, not even after a crash.
     pub fn settle(&self, key: &HandoffKey) {
         self.ledger().settle(key);

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use handoff::{Answer, Content, Mode, Next, Parameters, Source};
 use mail::reply::table;
-use mail::{HandoffKey, InstanceName, Outcome};
+use mail::{HandoffKey, InstanceName, Outcome, Reply};
 use spool::Reader;
 
-use super::{Carried, SMALL_LEN_MAX, Work};
+use super::{Carried, SMALL_LEN_MAX, SiteSeen, Work};
 
 /// The way to the next instance.
 #[derive(Clone, Debug)]
@@ -36,6 +36,11 @@ impl Handoff {
     /// Draws a key for one set of recipients.
     pub(crate) fn draw_key(&self) -> HandoffKey {
         self.next.draw_key()
+    }
+
+    /// How many handoffs were begun since the oldest one in doubt.
+    pub(crate) fn lag(&self) -> u64 {
+        self.next.lag()
     }
 
     /// The outcome under the key is committed here.
@@ -86,11 +91,30 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         content,
     };
     match next.hand_off(&handoff).await {
+        // It is so for every message, and the others need not be tried to learn it.
+        Answer::Replies(replies) if replies.iter().all(is_out_of_order) => {
+            let outcomes = replies.into_iter().map(Outcome::from_reply).collect();
+            Carried {
+                outcomes,
+                site: SiteSeen::Down,
+            }
+        }
         Answer::Replies(replies) => {
             Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
         }
         Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_AWAY.reply()),
     }
+}
+
+/// Whether the next instance says that it stores nothing now: its disk is full or fails, or it
+/// stops.
+fn is_out_of_order(reply: &Reply) -> bool {
+    let rows = [
+        &table::SHUTTING_DOWN_LATE,
+        &table::STORAGE_FAILED,
+        &table::STORAGE_FULL,
+    ];
+    rows.iter().any(|row| row.reply() == *reply)
 }
 
 /// A stored content, read piece by piece.

@@ -156,6 +156,7 @@ async fn run(
         events: Arc::clone(&events),
         settings: Arc::new(settings),
         queue: compose::queue(&own, &composition),
+        sweep_interval: delivery::SWEEP_INTERVAL,
     });
     let instance = Instance {
         name: own.name.clone(),

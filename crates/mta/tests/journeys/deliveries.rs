@@ -145,3 +145,36 @@ async fn stopping_waits_for_the_attempts_under_way() {
     let left = after_power_cut(&instance.disk);
     assert_eq!(left.len(), 1, "what had not begun stays");
 }
+
+#[tokio::test]
+async fn what_waits_for_a_dead_site_expires_though_it_is_never_tried() {
+    let dead = relay("y.org", nobody_listens());
+    let plan = Plan {
+        backoff: LATER,
+        ..PATIENT
+    };
+    let instance = Instance::new(vec![dead], &plan);
+    for _ in 0..20 {
+        instance.accept(message(&["a@y.org"]), "\r\n").await;
+    }
+    instance.noted.until(1, deferred).await;
+    instance.idle().await;
+    assert!(
+        instance.noted.count(deferred) < 20,
+        "a probe stands for all"
+    );
+    let expiring = Plan {
+        expire_after: Duration::ZERO,
+        ..plan
+    };
+    let routes = vec![relay("y.org", nobody_listens()), hold("x.org")];
+    instance.reload_with(routes, &expiring);
+    instance.noted.until(20, failed).await;
+    instance.noted.until(20, notified).await;
+}
+
+/// A port of this machine that was free a moment ago.
+fn nobody_listens() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}

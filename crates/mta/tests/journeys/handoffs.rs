@@ -13,20 +13,20 @@ use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
 use intake::{Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing, serve_edge};
 use mail::event::{Sink, What};
 use mail::reply::table;
-use mail::{Mailbox, Origin, Security};
+use mail::{Mailbox, MessageId, Origin, Security};
 use net::{Clock, Connection, Entropy, Stream};
 use policy::Checks;
 use smtp::server::{self, BareNewlines, Dialect, Extensions, Limits, Offer, Session, Starttls};
-use spool::simulated::{PowerCut, SimulatedDisk};
-use spool::{Fresh, Message, Spool};
+use spool::simulated::{Fault, PowerCut, SimulatedDisk};
+use spool::{CommitError, Content, Fresh, Message, Spool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use crate::host::Host;
 use crate::world::{
-    Instance, LIMIT, Noted, PATIENT, deferred, failed, held, hold, message, notified, open,
-    possible_duplicate, relay,
+    Instance, LATER, LIMIT, Noted, PATIENT, Plan, deferred, failed, held, hold, message, notified,
+    open, possible_duplicate, relay,
 };
 
 fn handed_off(what: &What) -> bool {
@@ -35,6 +35,7 @@ fn handed_off(what: &What) -> bool {
 
 /// The next instance: takes what it is handed, and delivers nothing.
 struct Output {
+    disk: SimulatedDisk,
     intake: Arc<Intake>,
     stored: Arc<Stored>,
     /// Whether connections break when a message is accepted, before anybody hears of it.
@@ -65,7 +66,8 @@ impl Recipients for AllButNobody {
 
 impl Output {
     fn new() -> Self {
-        let (spool, _) = open(&SimulatedDisk::new());
+        let disk = SimulatedDisk::new();
+        let (spool, _) = open(&disk);
         let stored = Arc::new(Stored::default());
         let stop = watch::Sender::new(false);
         let intake = Intake {
@@ -83,10 +85,38 @@ impl Output {
             refused: Arc::new(Mutex::new(HashMap::new())),
         };
         Self {
+            disk,
             intake: Arc::new(intake),
             stored,
             cuts: Arc::default(),
             stop,
+        }
+    }
+
+    /// Takes such mail until its disk is full.
+    async fn fill(&self, content: &str) {
+        self.disk.set_fault(Fault::FullFrom(1));
+        while self.takes(content).await {}
+    }
+
+    /// Has a disk again that is not full, and has found out.
+    async fn find_room(&self, content: &str) {
+        self.disk.set_fault(Fault::None);
+        while !self.takes(content).await {
+            // The committer looks for room now and then, in its own time.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn takes(&self, content: &str) -> bool {
+        let octets = Content::Bytes(Arc::new(content.into()));
+        let taken = self.intake.spool.accept(&message(&["a@y.org"]), octets);
+        match taken.await {
+            Ok(_) => true,
+            Err(full) => {
+                assert_eq!(full, CommitError::Full);
+                false
+            }
         }
     }
 
@@ -220,9 +250,13 @@ fn front(disk: SimulatedDisk) -> (Instance, Arc<Next>, OwnedFd) {
 
 /// A front that has these routes of its own.
 fn front_with(disk: SimulatedDisk, own: Vec<Route>) -> (Instance, Arc<Next>, OwnedFd) {
+    front_by(&PATIENT, disk, own)
+}
+
+fn front_by(plan: &Plan, disk: SimulatedDisk, own: Vec<Route>) -> (Instance, Arc<Next>, OwnedFd) {
     let (own_end, other_end) = Pair::pair().unwrap();
     let mut made = None;
-    let instance = Instance::on(disk, &PATIENT, |spool, recovery| {
+    let instance = Instance::on(disk, plan, |spool, recovery| {
         let next = next(spool, own_end.into());
         for stored in recovery.messages() {
             let recipients = stored.unwrap().recipients;
@@ -267,10 +301,10 @@ fn next(spool: &Spool, edge: OwnedFd) -> Arc<Next> {
 }
 
 /// Keeps a message as a front does whose next instance is slow.
-async fn keep(front: &Instance, next: &Next, to: &[&str]) {
+async fn keep(front: &Instance, next: &Next, to: &[&str]) -> MessageId {
     let mut kept = message(to);
     kept.handoff = Some(next.draw_key());
-    front.accept(kept, "\r\n").await;
+    front.accept(kept, "\r\n").await
 }
 
 #[tokio::test]
@@ -425,4 +459,84 @@ async fn without_the_next_instance_what_is_in_doubt_there_is_said_to_be_a_possib
     let again = Instance::on(disk, &PATIENT, |_, _| vec![hold("y.org")]);
     again.noted.until(1, held).await;
     assert_eq!(again.noted.count(possible_duplicate), 1);
+}
+
+const SLOW: Plan = Plan {
+    backoff: LATER,
+    ..PATIENT
+};
+
+#[tokio::test]
+async fn a_next_instance_without_room_is_asked_for_all_by_one_and_gets_all_when_it_has_some() {
+    let plan = Plan {
+        probes: LATER,
+        ..SLOW
+    };
+    let (front, next, end) = front_by(&plan, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::new();
+    let content = ("x".repeat(900) + "\r\n").repeat(60);
+    output.fill(&content).await;
+    output.serve(end);
+    const N: usize = 10;
+    let mut ids = Vec::new();
+    for _ in 0..N {
+        ids.push(front.accept(message(&["a@y.org"]), &content).await);
+    }
+    front.noted.until(1, deferred).await;
+    front.idle().await;
+    let n_tried = front.noted.count(deferred);
+    assert!(
+        n_tried <= 2,
+        "as many as begin at once, and none when it is known"
+    );
+    output.find_room(&content).await;
+    front
+        .delivery
+        .retry(ids[N - 1], None, "uid 0")
+        .await
+        .unwrap();
+    // Those that were tried wait for their time; the others need not.
+    front.noted.until(N - n_tried, handed_off).await;
+    assert!(output.n_stored() >= N - n_tried);
+    assert!(!next.is_away());
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_for_too_many_handoffs_is_tried_out_of_turn() {
+    let (front, next, end) = front_by(&SLOW, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::new();
+    output.cut(true);
+    output.serve(end);
+    keep(&front, &next, &["a@y.org"]).await;
+    front.noted.until(1, deferred).await;
+    output.cut(false);
+    for _ in 0..delivery::LAG_MAX {
+        next.settle(&next.draw_key());
+    }
+    front.noted.until(1, handed_off).await;
+    front.empty().await;
+    assert_eq!((output.n_stored(), next.lag()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_stays_in_doubt_because_it_is_held_is_told_to_operators_before_memory_ends() {
+    let (front, next, end) = front_by(&SLOW, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::new();
+    output.cut(true);
+    output.serve(end);
+    let id = keep(&front, &next, &["a@y.org", "b@y.org"]).await;
+    front.noted.until(2, deferred).await;
+    front.idle().await;
+    let one = front.delivery.hold(id, Some(0), "uid 0").await;
+    assert!(one.unwrap_err().contains("together with others"));
+    front.delivery.hold(id, None, "uid 0").await.unwrap();
+    for _ in 0..2 * delivery::LAG_MAX {
+        next.settle(&next.draw_key());
+    }
+    let told =
+        |what: &What| matches!(what, What::Alarm { text } if text.contains("release or drop"));
+    front.noted.until(1, told).await;
+    front.delivery.discard(id, None, "uid 0").await.unwrap();
+    front.empty().await;
+    assert_eq!((front.noted.count(told), next.lag()), (1, 0));
 }

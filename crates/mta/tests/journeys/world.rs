@@ -22,6 +22,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// Before a recipient is tried again, where a test is to see that.
 pub(crate) const SOON: Backoff = Backoff::new(&[Duration::from_millis(20)]);
+/// How often what waits is looked at.
+const SWEEP: Duration = Duration::from_millis(20);
 /// As good as never.
 pub(crate) const LATER: Backoff = Backoff::new(&[Duration::from_secs(3600)]);
 
@@ -35,6 +37,8 @@ pub(crate) struct Instance {
 /// How an instance is to be.
 pub(crate) struct Plan {
     pub(crate) backoff: Backoff,
+    /// When a site that is down is asked again.
+    pub(crate) probes: Backoff,
     pub(crate) expire_after: Duration,
 }
 
@@ -54,6 +58,7 @@ impl Plan {
 
 pub(crate) const PATIENT: Plan = Plan {
     backoff: SOON,
+    probes: SOON,
     expire_after: Duration::from_secs(86_400),
 };
 
@@ -160,8 +165,9 @@ impl Instance {
                 attempts_max: 10,
                 site_attempts_initial: 2,
                 site_attempts_max: 4,
-                probes: plan.backoff,
+                probes: plan.probes,
             },
+            sweep_interval: SWEEP,
         });
         delivery.recover(&recovery, |_| ()).unwrap();
         tokio::spawn(Arc::clone(&delivery).run());
@@ -177,6 +183,11 @@ impl Instance {
     pub(crate) fn reload(&self, routes: Vec<Route>) {
         self.delivery
             .reconfigure(Arc::new(PATIENT.settings(routes)));
+    }
+
+    /// Other routes and times.
+    pub(crate) fn reload_with(&self, routes: Vec<Route>, plan: &Plan) {
+        self.delivery.reconfigure(Arc::new(plan.settings(routes)));
     }
 
     /// Accepts a message, as intake does.
