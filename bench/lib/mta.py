@@ -81,3 +81,23 @@ class Mta:
                 pass
         for group in self.groups.values():
             group.remove()
+
+
+class NoMta(Mta):
+    """Nothing between generator and sink: what this machine can do at most."""
+
+    name = "none"
+
+    def __init__(self, folder, sink_port):
+        super().__init__(folder)
+        self.ports = {"none": sink_port}
+
+    def start(self):
+        """There is nothing to start."""
+
+    def stop(self):
+        """There is nothing to stop."""
+
+    def version(self):
+        """For the headings."""
+        return "no MTA"

@@ -1,9 +1,11 @@
 """Postern with its three instances, from a release build, on ports of the loopback."""
 
+import json
 import os
 import subprocess
 
 from .groups import read
+from .load import RECIPIENTS
 from .mta import Mta, free_port, wait_for_port
 
 CONFIGURATION = """
@@ -32,7 +34,7 @@ role = "output"
 
 [[instance.output.route]]
 domain = "sink.test"
-users = ["foo"]
+users = {users}
 open_to = "anyone"
 to = {{ relay = "127.0.0.1:{sink}" }}
 """
@@ -51,8 +53,9 @@ class Postern(Mta):
         self.configuration = f"{folder}/postern.toml"
         with open(self.configuration, "w", encoding="ascii") as file:
             lines = "\n".join(f"{key} = {value}" for key, value in (limits or {}).items())
+            users = json.dumps(RECIPIENTS)  # a list of strings is written alike in TOML
             file.write(CONFIGURATION.format(sink=sink_port, tls=self.tls_port, limits=lines,
-                                            **self.ports))
+                                            users=users, **self.ports))
         self.supervisor = None
 
     def start(self):
