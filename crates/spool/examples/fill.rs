@@ -324,6 +324,10 @@ impl Disk for Unsynced {
     fn sync_dir(&self, _dir: &str) -> io::Result<()> {
         Ok(())
     }
+
+    fn available(&self) -> u64 {
+        self.0.available()
+    }
 }
 
 impl DiskFile for UnsyncedFile {

@@ -66,6 +66,9 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Those of the operating system.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// Octets that can still be written, as far as the disk can tell: a hint, and cheap.
+    fn available(&self) -> u64;
 }
 
 /// One file.

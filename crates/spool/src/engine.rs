@@ -16,6 +16,7 @@ mod apply;
 mod batch;
 mod compose;
 mod moving;
+mod reserve;
 mod retiring;
 mod segments;
 
@@ -25,6 +26,7 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use batch::Batch;
+use reserve::Pace;
 pub(crate) use retiring::{summary_name, write_summary};
 use segments::Preparing;
 pub(crate) use segments::{commit_header, segment_name};
@@ -47,10 +49,9 @@ pub(crate) struct Engine {
     /// Number of the next segment that is made.
     number: u32,
     preparing: Option<Preparing>,
-    /// Steps until the next try to make a segment, after one failed.
-    prepare_pause: u32,
-    /// Steps until records of our own are written again, after there was no room for one.
-    own_pause: u32,
+    pace: Pace,
+    /// There was no room for a record of our own, and no segment became free since.
+    own_is_stuck: bool,
     /// The segment that is being emptied.
     victim: Option<u32>,
     /// Needless segments that wait for a snapshot of the keys or for a reader.
@@ -103,8 +104,8 @@ impl Engine {
             generation: start.generation,
             number: start.number,
             preparing: None,
-            prepare_pause: 0,
-            own_pause: 0,
+            pace: Pace::default(),
+            own_is_stuck: false,
             victim: None,
             idle: Vec::new(),
             own: VecDeque::new(),
@@ -120,7 +121,6 @@ impl Engine {
 
     /// Commits one batch of what waits, and does one bounded piece of housekeeping.
     pub(crate) fn step(&mut self) -> Step {
-        self.own_pause = self.own_pause.saturating_sub(1);
         self.collect_moves();
         let batch = self.compose();
         if !batch.is_empty() {
@@ -148,7 +148,7 @@ impl Engine {
             }
         }
         let failed = matches!(self.shared.lock().phase, Phase::Failed(_));
-        self.own_pause == 0 && !failed
+        !self.own_is_stuck && !failed
     }
 
     /// Runs until the spool is closed or failed.

@@ -47,6 +47,8 @@ pub(crate) struct Ledger {
     /// The segment that holds the latest snapshot of the keys.
     snapshot: Option<u32>,
     live_bytes: u64,
+    /// Octets that records of outcomes may still take: see [`Live::promised`].
+    promised_bytes: u64,
     content_file_bytes: u64,
     /// Segments that became needless; whether they still are has to be asked.
     idle: Vec<u32>,
@@ -79,6 +81,11 @@ impl Ledger {
 
     pub(crate) const fn live_bytes(&self) -> u64 {
         self.live_bytes
+    }
+
+    /// Octets that the live messages may still need for their outcomes.
+    pub(crate) const fn promised_bytes(&self) -> u64 {
+        self.promised_bytes
     }
 
     pub(crate) const fn content_file_bytes(&self) -> u64 {
@@ -266,6 +273,7 @@ impl Ledger {
 
     fn count(&mut self, live: &Live) {
         self.content_file_bytes += live.content_file_len();
+        self.promised_bytes += live.promised();
         for (segment, len) in live.records() {
             self.live_bytes += len;
             if let Some(segment) = self.segments.get_mut(&segment) {
@@ -277,6 +285,7 @@ impl Ledger {
 
     fn uncount(&mut self, live: &Live) {
         self.content_file_bytes -= live.content_file_len();
+        self.promised_bytes -= live.promised();
         for (segment, len) in live.records() {
             self.live_bytes -= len;
             if let Some(account) = self.segments.get_mut(&segment) {

@@ -68,7 +68,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);
     recovery.read_segments(&names)?;
-    recovery.finish(base, options, lock)
+    recovery.finish(base, &names, options, lock)
 }
 
 struct Recovery {
@@ -223,6 +223,7 @@ impl Recovery {
     fn finish(
         mut self,
         base: Superblock,
+        names: &[String],
         options: Options,
         lock: Box<dyn std::any::Any + Send + Sync>,
     ) -> Result<Recovered, OpenError> {
@@ -235,7 +236,7 @@ impl Recovery {
             first_id: self.replay.next_id.max(1),
             ..base
         };
-        files::commit_superblocks(&*self.disk, &superblock)?;
+        files::commit_superblocks(&*self.disk, names, &superblock)?;
         let free = self.refresh_free(options.segment_len);
         let in_tail = std::mem::take(&mut self.replay.in_tail);
         let mut ledger = std::mem::take(&mut self.replay.ledger);

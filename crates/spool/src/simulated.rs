@@ -70,6 +70,8 @@ struct World {
     changes: Vec<Change>,
     n_operations: u64,
     fault: Option<Fault>,
+    /// How many octets all files together may have.
+    capacity: Option<usize>,
     locked: bool,
 }
 
@@ -102,6 +104,18 @@ impl SimulatedDisk {
         world.fault = Some(fault);
     }
 
+    /// From here on, all files together can grow to so many octets: more than they have now, or
+    /// less, when others have filled the disk.
+    pub fn set_capacity(&self, octets: Option<usize>) {
+        self.lock_world().capacity = octets;
+    }
+
+    /// How many octets all files have together.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.lock_world().octets()
+    }
+
     /// How many operations there were.
     #[must_use]
     pub fn n_operations(&self) -> u64 {
@@ -112,8 +126,8 @@ impl SimulatedDisk {
     #[must_use]
     pub fn after(&self, cut: PowerCut) -> Self {
         let world = self.lock_world();
-        let mut random = Random(match cut {
-            PowerCut::Torn { seed, .. } => seed | 1,
+        let mut random = Random::new(match cut {
+            PowerCut::Torn { seed, .. } => seed,
             _ => 1,
         });
         let names = match cut {
@@ -190,8 +204,18 @@ impl World {
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
-        matches!(self.fault, Some(Fault::FullFrom(from)) if self.n_operations >= from)
+    fn octets(&self) -> usize {
+        let files = self.names.values();
+        files.map(|&node| self.nodes[node].written.len()).sum()
+    }
+
+    /// How many octets files can grow by.
+    fn available(&self) -> usize {
+        match (self.fault, self.capacity) {
+            (Some(Fault::FullFrom(from)), _) if self.n_operations >= from => 0,
+            (_, Some(capacity)) => capacity.saturating_sub(self.octets()),
+            (_, None) => usize::MAX,
+        }
     }
 
     /// Once it is, nothing changes any more.
@@ -336,6 +360,10 @@ impl Disk for SimulatedDisk {
         }
         Ok(())
     }
+
+    fn available(&self) -> u64 {
+        self.lock_world().available() as u64
+    }
 }
 
 impl DiskFile for SimulatedFile {
@@ -355,7 +383,7 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut world = self.disk.lock_world();
-        let result = world.operate();
+        let mut result = world.operate();
         let mut bytes = Vec::new();
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         if result.is_err() {
@@ -365,10 +393,13 @@ impl DiskFile for SimulatedFile {
             bytes.truncate(bytes.len() / 2);
         }
         let offset = small(offset);
-        let full = world.is_full();
+        let available = world.available();
         let node = &mut world.nodes[self.node];
-        if full && offset + bytes.len() > node.written.len() {
-            return Err(io::ErrorKind::StorageFull.into());
+        let fits = node.written.len().saturating_add(available);
+        if offset + bytes.len() > fits {
+            // What fits is written all the same.
+            bytes.truncate(fits.saturating_sub(offset));
+            result = Err(io::ErrorKind::StorageFull.into());
         }
         put(&mut node.written, offset, &bytes);
         node.unsynced.push((offset, bytes));
@@ -398,13 +429,21 @@ impl Drop for Lock {
 }
 
 /// A generator of coins that needs no more than to be the same each time.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn coin(&mut self) -> bool {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 & 0x100 != 0
+        self.0
+    }
+
+    const fn coin(&mut self) -> bool {
+        self.next() & 0x100 != 0
     }
 }

@@ -175,6 +175,11 @@ impl Disk for RealDisk {
         self.may_change()?;
         Ok(rustix::fs::fsync(self.open_dir(dir)?)?)
     }
+
+    fn available(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.directory)
+            .map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+    }
 }
 
 impl DiskFile for RealFile {

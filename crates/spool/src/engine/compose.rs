@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mail::MessageId;
+use mail::{MessageId, Reply};
 
 use super::Engine;
 use super::batch::Batch;
-use super::segments::PAUSE;
+use super::reserve::{Made, Reserve, Room};
 use crate::commit::Completer;
 use crate::format::crc32c;
 use crate::format::record::{Kind, MessageMeta, RecordHeader};
@@ -19,21 +19,14 @@ use crate::{CommitError, Progress};
 /// What a batch that is being composed changes, by message: its new state, or that it ends.
 type Changes = HashMap<MessageId, Option<Vec<u8>>>;
 
-/// For what room is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    /// A new message, also a notification, which may not use the reserve.
-    Message,
-    /// An outcome, or a record of our own.
-    Outcome,
-}
-
 impl Engine {
     /// The next batch: our own records first, then requests in order, as many as fit.
     pub(super) fn compose(&mut self) -> Batch {
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch::new();
         let mut changes = Changes::new();
+        let mut reserve = None;
+        let mut last_resort = false;
         loop {
             // Our own records repeat what is durable: they go before anything that changes it,
             // also before a change that was carried over from the last batch.
@@ -42,53 +35,81 @@ impl Engine {
             let next = own
                 .or_else(|| self.carried.take())
                 .or_else(|| next_draft(&mut shared.lock(), &changes));
-            let Some(draft) = next else {
+            let Some(mut draft) = next else {
                 return batch;
             };
-            if Room::of(&draft) == Room::Message && self.is_in_reserve() {
-                let full = CommitError::Full;
-                draft.effect.refuse(&mut shared.lock(), &full);
+            let room = Room::of(&draft, is_own);
+            let reserve = reserve.get_or_insert_with(|| self.reserve());
+            if let Err(error) = self.admit(room, &mut draft, reserve) {
+                draft.effect.refuse(&mut shared.lock(), &error);
                 continue;
             }
-            if !batch.fits(&draft, self.room()) {
+            let left = if last_resort {
+                self.room()
+            } else {
+                self.room_for(room)
+            };
+            if !batch.fits(&draft, left) {
                 if !batch.is_empty() {
-                    if is_own {
-                        self.own.push_front(draft);
-                    } else {
-                        self.carried = Some(draft);
-                    }
+                    self.put_back(draft, is_own);
                     return batch;
                 }
-                let mut made = self.make_room(Room::of(&draft));
-                if made.is_ok() && !batch.fits(&draft, self.room()) {
-                    // Not even into an empty segment.
-                    made = Err(CommitError::TooLarge);
-                }
-                if let Err(error) = made {
-                    if is_own {
-                        // Without room none of the others fits either.
-                        self.own.clear();
-                        self.victim = None;
-                        self.own_pause = PAUSE;
+                match self.make_room(room, &draft, reserve) {
+                    Made::Room => last_resort = self.free.is_empty(),
+                    Made::Later => {
+                        self.put_back(draft, is_own);
+                        return batch;
                     }
-                    draft.effect.refuse(&mut shared.lock(), &error);
-                    continue;
+                    Made::Refused(error) => {
+                        self.refuse(draft, is_own, &error);
+                        continue;
+                    }
                 }
             }
             note_change(&mut changes, &draft);
             batch.push(draft);
         }
     }
-}
 
-impl Room {
-    fn of(draft: &Draft) -> Self {
-        match draft.effect {
-            Effect::Accepted(_) | Effect::Notified { .. } => Self::Message,
-            Effect::Done(_) | Effect::Keys | Effect::Moved { .. } | Effect::State(_) => {
-                Self::Outcome
+    /// Whether a record may be written at all. One of an outcome may; where messages may not, it
+    /// goes without the texts of replies, for which no room was set aside.
+    fn admit(
+        &mut self,
+        room: Room,
+        draft: &mut Draft,
+        reserve: &mut Reserve,
+    ) -> Result<(), CommitError> {
+        match room {
+            Room::Message { n_recipients } => {
+                let mut with_this = *reserve;
+                with_this.promise(n_recipients);
+                if !self.set_aside(&with_this, 0) {
+                    return Err(CommitError::Full);
+                }
+                *reserve = with_this;
             }
+            Room::Outcome if !self.set_aside(reserve, 0) => drop_texts(draft),
+            Room::Outcome | Room::Own => {}
         }
+        Ok(())
+    }
+
+    fn put_back(&mut self, draft: Draft, is_own: bool) {
+        if is_own {
+            self.own.push_front(draft);
+        } else {
+            self.carried = Some(draft);
+        }
+    }
+
+    fn refuse(&mut self, draft: Draft, is_own: bool, error: &CommitError) {
+        if is_own {
+            // Without room none of the others fits either.
+            self.own.clear();
+            self.victim = None;
+            self.own_is_stuck = true;
+        }
+        draft.effect.refuse(&mut self.shared.lock(), error);
     }
 }
 
@@ -206,6 +227,20 @@ fn bare(kind: Kind, id: MessageId, meta: Vec<u8>, effect: Effect) -> Draft {
     }
 }
 
+/// Leaves the texts of replies out of a state.
+fn drop_texts(draft: &mut Draft) {
+    if let Effect::State(_) = draft.effect
+        && let Some(mut state) = MessageState::decode(&draft.meta)
+    {
+        for recipient in &mut state.recipients {
+            if let Some(reply) = &mut recipient.reply {
+                *reply = Reply::new(reply.code, reply.enhanced, "");
+            }
+        }
+        draft.set_meta(state.encode());
+    }
+}
+
 pub(super) fn state_draft(
     id: MessageId,
     state: Vec<u8>,
@@ -230,10 +265,7 @@ fn notified_draft(mut draft: Draft, original: MessageId, left: Vec<u8>) -> Draft
         ..parts
     }
     .encode();
-    draft.header.meta_len =
-        u32::try_from(meta.len()).expect("invariant: metas are under META_LEN_MAX");
-    draft.header.meta_crc = crc32c(&meta);
-    draft.meta = meta;
+    draft.set_meta(meta);
     if let Effect::Accepted(acceptance) = draft.effect {
         draft.effect = Effect::Notified {
             acceptance,
@@ -242,6 +274,15 @@ fn notified_draft(mut draft: Draft, original: MessageId, left: Vec<u8>) -> Draft
         };
     }
     draft
+}
+
+impl Draft {
+    fn set_meta(&mut self, meta: Vec<u8>) {
+        self.header.meta_len =
+            u32::try_from(meta.len()).expect("invariant: metas are under META_LEN_MAX");
+        self.header.meta_crc = crc32c(&meta);
+        self.meta = meta;
+    }
 }
 
 #[cfg(test)]

@@ -14,15 +14,15 @@ use super::compose::{done_draft, state_draft};
 use crate::DiskFile;
 use crate::format::crc32c;
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
-use crate::format::segment::SegmentState;
 use crate::ledger::{Needed, Place};
+use crate::limits::BATCH_RECORDS_MAX;
 use crate::shared::{Draft, Effect, State};
 
 /// Octets that are copied forward in one step, so that no batch waits long.
 const MOVE_LEN_MAX: u64 = 256 << 10;
 
-/// Records that are copied forward in one step.
-const MOVE_RECORDS_MAX: usize = 128;
+/// Records that are copied forward in one step: a whole batch, so that small ones are packed well.
+const MOVE_RECORDS_MAX: usize = BATCH_RECORDS_MAX;
 
 /// Where to read a message that is to be moved.
 struct Source {
@@ -34,24 +34,34 @@ struct Source {
 }
 
 impl Engine {
-    /// Picks a segment to empty, if too much space is taken.
+    /// Picks a segment to empty, if too much space is taken, or more is needed than there is.
     pub(super) fn choose_victim(&mut self) {
+        if self.victim.is_some() || self.own_is_stuck {
+            return;
+        }
+        let is_short = self.is_short();
         let n_sealed = self.n_sealed() as u64;
         let len = u64::from(self.shared.options.segment_len);
         let state = self.shared.lock();
-        if self.victim.is_some()
-            || self.own_pause > 0
-            || n_sealed * len <= 2 * state.ledger.live_bytes()
-        {
+        if !is_short && n_sealed * len <= 2 * state.ledger.live_bytes() {
             return;
         }
+        let weight_max = if is_short {
+            self.weight_max(state.ledger.keys.len())
+        } else {
+            len / 2
+        };
         let candidates = state.ledger.segments.iter().filter(|(number, segment)| {
-            let at_rest = segment.failed || matches!(segment.header.state, SegmentState::Sealed(_));
-            at_rest && !segment.keep && !segment.is_needless() && **number != self.active.number
+            // One that is read in cannot become free now, which is of no use in need.
+            let is_read = Arc::strong_count(&segment.file) > 1;
+            segment.is_at_rest()
+                && !segment.is_needless()
+                && **number != self.active.number
+                && !(is_short && is_read)
         });
         let lightest = candidates.min_by_key(|(_, segment)| segment.weight());
         self.victim = lightest
-            .filter(|(_, segment)| segment.weight() * 2 <= u64::from(segment.header.len))
+            .filter(|(_, segment)| segment.weight() <= weight_max)
             .map(|(&number, _)| number);
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn summary_name(number: u32) -> String {
 }
 
 /// What stands in the way of retiring a segment.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// Nothing.
     None,
     /// It is needed, and will be looked at when it is not.
@@ -58,7 +58,7 @@ impl Engine {
                 Obstacle::Needed => {
                     self.idle.remove(at);
                 }
-                Obstacle::Keys if self.own_pause > 0 => at += 1,
+                Obstacle::Keys if self.own_is_stuck => at += 1,
                 Obstacle::Keys => return self.write_keys(),
                 Obstacle::Reader => at += 1,
             }
@@ -66,13 +66,12 @@ impl Engine {
         false
     }
 
-    fn obstacle(&self, number: u32) -> Obstacle {
+    pub(super) fn obstacle(&self, number: u32) -> Obstacle {
         let state = self.shared.lock();
         let Some(segment) = state.ledger.segments.get(&number) else {
             return Obstacle::Needed;
         };
-        let at_rest = segment.failed || matches!(segment.header.state, SegmentState::Sealed(_));
-        if !at_rest || segment.keep || !segment.is_needless() || number == self.active.number {
+        if !segment.is_at_rest() || !segment.is_needless() || number == self.active.number {
             return Obstacle::Needed;
         }
         if state.ledger.needs_snapshot(number) {
@@ -129,9 +128,11 @@ impl Engine {
         if freed {
             let segment = Segment::new(file, header);
             state.ledger.segments.insert(number, segment);
-            self.free.push_back(number);
         }
         drop(state);
+        if freed {
+            self.gained(number);
+        }
         self.summaries.retain(|(of, _)| *of != number);
         // One that stays is of another generation, and ignored.
         let _ = self.shared.disk.remove(&summary_name(number));

@@ -3,20 +3,13 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::compose::Room;
 use super::{Active, Engine};
+use crate::DiskFile;
 use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
 use crate::ledger::{Segment, TAIL};
-use crate::{CommitError, DiskFile};
-
-/// Free segments that are kept ready: one to roll to, and the reserve for outcomes.
-const FREE_KEPT: usize = 2;
 
 /// Octets of a new segment that are zeroed and synced in one step.
 const CHUNK: usize = 1 << 20;
-
-/// Steps between two tries at something that needs room, when there was none.
-pub(super) const PAUSE: u32 = 64;
 
 /// A segment that is being made, under a name that recovery removes.
 pub(super) struct Preparing {
@@ -52,41 +45,6 @@ pub(crate) fn commit_header(
 }
 
 impl Engine {
-    /// Octets left in the active segment.
-    pub(super) fn room(&self) -> u32 {
-        let len = self.shared.options.segment_len;
-        let len = self.active_len().unwrap_or(len);
-        len.saturating_sub(self.active.end)
-    }
-
-    fn active_len(&self) -> Option<u32> {
-        let state = self.shared.lock();
-        let segment = state.ledger.segments.get(&self.active.number)?;
-        Some(segment.header.len)
-    }
-
-    /// Rolls to a fresh segment, if what asks may have one.
-    pub(super) fn make_room(&mut self, room: Room) -> Result<(), CommitError> {
-        let needed = match room {
-            // One stays free as the reserve.
-            Room::Message => FREE_KEPT,
-            Room::Outcome => 1,
-        };
-        while self.free.len() < needed {
-            if self.prepare_pause > 0 || self.prepare_now().is_err() {
-                return Err(CommitError::Full);
-            }
-        }
-        self.seal_active();
-        self.roll().map_err(|_| CommitError::Full)
-    }
-
-    /// Whether the active segment is the reserve: outcomes have rolled into the last free one, and
-    /// no other could be made. No message may have what is left of it.
-    pub(super) fn is_in_reserve(&self) -> bool {
-        self.free.is_empty() && self.prepare_pause > 0
-    }
-
     /// Activates a free segment, making one if there is none.
     pub(super) fn roll(&mut self) -> io::Result<()> {
         if self.free.is_empty() {
@@ -179,18 +137,6 @@ impl Engine {
         Some(segment.header.generation)
     }
 
-    /// One bounded step towards another free segment, if one is wanted.
-    pub(super) fn prepare_step(&mut self) -> bool {
-        if self.prepare_pause > 0 {
-            self.prepare_pause -= 1;
-            return false;
-        }
-        if self.preparing.is_none() && self.free.len() >= FREE_KEPT {
-            return false;
-        }
-        self.prepare_some().is_ok()
-    }
-
     /// Makes a free segment at once.
     pub(super) fn prepare_now(&mut self) -> io::Result<()> {
         let before = self.free.len();
@@ -200,12 +146,12 @@ impl Engine {
         Ok(())
     }
 
-    fn prepare_some(&mut self) -> io::Result<()> {
+    pub(super) fn prepare_some(&mut self) -> io::Result<()> {
         let number = self.preparing.as_ref().map_or(self.number, |p| p.number);
         let result = self.prepare_chunk();
         if result.is_err() {
             self.preparing = None;
-            self.prepare_pause = PAUSE;
+            self.pace.failed();
             // Its octets are wanted elsewhere; what cannot be removed goes at the next opening.
             let _ = self.shared.disk.remove(&new_segment_name(number));
         }
@@ -258,7 +204,8 @@ impl Engine {
         disk.sync_dir("")?;
         let segment = Segment::new(file, header);
         self.shared.lock().ledger.segments.insert(number, segment);
-        self.free.push_back(number);
+        self.pace.succeeded();
+        self.gained(number);
         Ok(())
     }
 
@@ -266,14 +213,6 @@ impl Engine {
     pub(super) fn n_sealed(&self) -> usize {
         let n = self.shared.lock().ledger.segments.len();
         n.saturating_sub(self.free.len() + 1)
-    }
-
-    /// Whether more segments are free than it pays to keep.
-    pub(super) fn has_surplus(&self) -> bool {
-        let live = self.shared.lock().ledger.live_bytes();
-        let len = u64::from(self.shared.options.segment_len);
-        let n = self.n_sealed() + self.free.len() + 1;
-        self.free.len() > FREE_KEPT && n as u64 * len > 2 * live + 4 * len
     }
 }
 

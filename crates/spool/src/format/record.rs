@@ -17,6 +17,14 @@ pub(crate) const HEADER_LEN: u32 = 48;
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: u64 = 8;
 
+/// The longest record of what became of a message to so many recipients, when every reply is
+/// without its text; a record of its end is shorter. This much is set aside for each message.
+pub(crate) const fn outcome_len_max(n_recipients: u32) -> u64 {
+    const STATE: u64 = 72;
+    const RECIPIENT: u64 = 64;
+    LEN as u64 + STATE + RECIPIENT * n_recipients as u64
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A message begins.

@@ -3,18 +3,18 @@
 use std::net::Ipv6Addr;
 
 use mail::{
-    BodyType, Client, Disposition, EnhancedStatus, MessageId, Notify, Origin, Reply, ReplyCode,
-    Return, ReversePath, Security, SpoolId, Timestamp, TraceId,
+    BodyType, Client, Disposition, EnhancedStatus, HandoffKey, MessageId, Notify, Origin, Reply,
+    ReplyCode, Return, ReversePath, Security, SpoolId, Timestamp, TraceId,
 };
 
 use super::batch::BatchHeader;
 use super::keys::{KeyGroup, decode_snapshot, encode_snapshot};
-use super::record::{Kind, MessageMeta, RecordHeader};
+use super::record::{ALIGN, Kind, LEN, MessageMeta, RecordHeader, outcome_len_max};
 use super::segment::{SegmentHeader, SegmentState};
 use super::state::State;
 use super::summary::{Summary, SummaryWriter};
 use super::superblock::{Read, Superblock};
-use super::{BLOCK, Identity, Position, message};
+use super::{BLOCK, Identity, Position, align, message};
 use crate::tests::fixture;
 use crate::{IndexSet, Message, RecipientState};
 
@@ -91,6 +91,33 @@ fn full_state() -> State {
             recipient(Disposition::Delivered, 1, reply(1, "later"), Some(4)),
             recipient(Disposition::Dropped, 0, reply(2, "held"), Some(3)),
         ],
+    }
+}
+
+#[test]
+fn no_outcome_without_texts_is_longer_than_what_is_set_aside() {
+    for n_recipients in [1_u16, 2, 70, 1000] {
+        let status = EnhancedStatus::new(5, 999, 999);
+        let recipient = |i: u16| RecipientState {
+            disposition: Disposition::Failed,
+            attempts: u32::MAX,
+            // Different ones, so that none is written once for several.
+            reply: Some(Reply::new(ReplyCode::new(400 + i % 100), Some(status), "")),
+            handoff: Some(HandoffKey {
+                epoch: u64::MAX,
+                ..fixture::key(u64::MAX - u64::from(i))
+            }),
+        };
+        let set = IndexSet::all(n_recipients.into());
+        let longest = State {
+            under_way: set.clone(),
+            next_due: Some(Timestamp::from_unix_ms(u64::MAX)),
+            bound_as_accepted: set,
+            recipients: (0..n_recipients).map(recipient).collect(),
+        };
+        let len = (LEN + longest.encode().len()) as u64;
+        let set_aside = outcome_len_max(u32::from(n_recipients));
+        assert!(align(len, ALIGN) <= set_aside, "{len} of {set_aside}");
     }
 }
 

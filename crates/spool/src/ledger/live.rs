@@ -3,7 +3,7 @@
 use mail::MessageId;
 
 use super::{Place, insert};
-use crate::format::record::{HEADER_LEN, Kind, RecordHeader};
+use crate::format::record::{HEADER_LEN, Kind, RecordHeader, outcome_len_max};
 
 /// A live message: 64 octets, and its state.
 pub(crate) struct Live {
@@ -139,6 +139,12 @@ impl Live {
     pub(super) fn state_record(&self) -> Option<(u32, u64)> {
         let len = u64::from(HEADER_LEN) + self.state.len() as u64;
         (self.state_segment != NOWHERE).then_some((self.state_segment, len))
+    }
+
+    /// Octets that its outcome may need beyond the state record that there is.
+    pub(super) fn promised(&self) -> u64 {
+        let paid = self.state_record().map_or(0, |(_, len)| len);
+        outcome_len_max(self.n_recipients).saturating_sub(paid)
     }
 
     /// Segment and length of each record of it that is needed.

@@ -54,6 +54,12 @@ impl Segment {
         self.header.state == SegmentState::Free && !self.failed
     }
 
+    /// Nothing is written to it any more, and it may go when it is needless.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        let ended = self.failed || matches!(self.header.state, SegmentState::Sealed(_));
+        ended && !self.keep
+    }
+
     pub(crate) const fn is_needless(&self) -> bool {
         self.n_live == 0 && self.n_pins == 0
     }

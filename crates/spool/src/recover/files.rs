@@ -103,21 +103,38 @@ impl Superblocks {
     }
 }
 
-/// Replaces both superblocks, durably, the first before the copy.
+/// Commits both superblocks, the first before the copy.
+///
+/// One that is there is written in place, which a full disk allows: it is far shorter than a
+/// sector, and of the two at most one is being written.
 pub(super) fn commit_superblocks(
     disk: &dyn Disk,
+    names: &[String],
     superblock: &Superblock,
 ) -> Result<(), OpenError> {
     for name in [MAIN, COPY] {
-        let new = format!("{name}.new");
-        let file = disk.create(&new).named("create", &new)?;
-        file.write_at(0, &[IoSlice::new(&superblock.encode())])
-            .named("write", &new)?;
-        file.sync().named("sync", &new)?;
-        disk.rename(&new, name).named("rename", &new)?;
-        disk.sync_dir("").named("sync", ".")?;
+        if names.iter().any(|n| n == name) {
+            let file = disk.open(name).named("open", name)?;
+            write_superblock(&*file, name, superblock)?;
+        } else {
+            let new = format!("{name}.new");
+            let file = disk.create(&new).named("create", &new)?;
+            write_superblock(&*file, &new, superblock)?;
+            disk.rename(&new, name).named("rename", &new)?;
+            disk.sync_dir("").named("sync", ".")?;
+        }
     }
     Ok(())
+}
+
+fn write_superblock(
+    file: &dyn DiskFile,
+    name: &str,
+    superblock: &Superblock,
+) -> Result<(), OpenError> {
+    file.write_at(0, &[IoSlice::new(&superblock.encode())])
+        .named("write", name)?;
+    file.sync().named("sync", name)
 }
 
 pub(super) fn make_directories(disk: &dyn Disk) -> Result<(), OpenError> {

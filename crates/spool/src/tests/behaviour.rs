@@ -44,6 +44,7 @@ fn what_waits_together_shares_one_batch_and_one_sync() {
 fn nothing_is_acknowledged_before_it_is_durable() {
     let disk = SimulatedDisk::new();
     let (spool, _, mut engine) = open(&disk).expect("opens");
+    settle(&mut engine);
     let promise = accept(&spool, 1, 100);
     assert_eq!(promise.try_take(), None);
     disk.set_fault(Fault::FailFrom(1));
@@ -57,6 +58,7 @@ fn nothing_is_acknowledged_before_it_is_durable() {
 fn after_a_failed_sync_the_records_are_durable_elsewhere_before_they_are_acknowledged() {
     let disk = SimulatedDisk::new();
     let (spool, _, mut engine) = open(&disk).expect("opens");
+    settle(&mut engine);
     let promise = accept(&spool, 1, 100);
     // The first operation is the write of the batch, the second its sync.
     disk.set_fault(Fault::FailAt(2));

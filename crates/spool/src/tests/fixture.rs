@@ -8,6 +8,7 @@ use mail::{
     ReplyCode, ReversePath, SpoolId, Timestamp, TraceId,
 };
 
+use crate::simulated::Random;
 use crate::{
     AcceptedKey, Disk, IndexSet, Message, Options, Progress, RecipientState, Recovery, Spool,
     Stored,
@@ -79,7 +80,7 @@ pub(crate) fn content(number: u64, len: usize) -> Vec<u8> {
 
 /// An attempt that recipient `index` was put off in.
 pub(crate) fn deferral(index: u32, attempts: u32) -> Progress {
-    let reply = Reply::new(ReplyCode::new(450), None, "try again");
+    let reply = Reply::new(ReplyCode::new(450), None, &"try again ".repeat(20));
     Progress {
         recipients: vec![(
             index,
@@ -91,6 +92,19 @@ pub(crate) fn deferral(index: u32, attempts: u32) -> Progress {
             },
         )],
         next_due: Timestamp::from_unix_ms(u64::from(attempts) * 60_000),
+    }
+}
+
+impl Random {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        let high = usize::try_from(self.next() >> 33).expect("31 bits");
+        high % n
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for i in (1..all.len()).rev() {
+            all.swap(i, self.below(i + 1));
+        }
     }
 }
 

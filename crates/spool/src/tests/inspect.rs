@@ -31,7 +31,7 @@ fn spool(closed: bool) -> SimulatedDisk {
     use Action::{Accept, AcceptKeyed, Attempt, Done, Notify, Progress};
     assert!(content_len(IN_FILE) > 5_500 && content_len(DONE) < 5_500);
     let disk = SimulatedDisk::new();
-    let mut trial = Trial::open(disk.clone()).expect("opens");
+    let mut trial = Trial::open(&disk).expect("opens");
     for n in 1..=IN_FILE {
         trial.ask(&[if n % 2 == 0 {
             Accept(n)
@@ -332,7 +332,7 @@ fn there_is_no_spool_in_an_empty_directory_and_none_without_a_superblock() {
 #[test]
 fn a_running_spool_is_not_damaged_whenever_it_is_looked_at() {
     let disk = SimulatedDisk::new();
-    let mut trial = Trial::open(disk.clone()).expect("opens");
+    let mut trial = Trial::open(&disk).expect("opens");
     for n in 0..40 {
         let ended = if n >= 4 {
             &[Action::Done(n - 4)][..]
