@@ -18,6 +18,7 @@ mod queue;
 mod reference;
 mod send;
 mod sendmail;
+mod spool;
 mod status;
 mod submission;
 mod system;
@@ -94,6 +95,7 @@ fn carry_out(arguments: &SystemArguments, verb: Verb) -> Result<Exit, Failure> {
         Verb::Run(_) => lifecycle::run(source),
         Verb::Send(send) => send::run(arguments, &source, &send),
         Verb::Sendmail(sendmail) => sendmail::run(arguments, sendmail.arguments),
+        Verb::Spool(spool) => spool::run(arguments, &source, &spool.verb),
         Verb::Start => lifecycle::start(&source),
         Verb::Status => status::run(arguments, &state()?),
         Verb::Stop => lifecycle::stop(&system::config(&source)?),

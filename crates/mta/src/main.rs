@@ -7,6 +7,7 @@
 mod cli;
 mod config;
 mod control;
+mod errors;
 mod instance;
 mod leash;
 mod observe;

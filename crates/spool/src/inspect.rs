@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use contents::{ContentPlace, ContentState};
 pub use finding::{Fault, Finding, Grade};
 pub use quarantine::{Quarantined, Salvage, Salvaged, Standing};
-pub use record::{Entry, Keys, Record, RecordKind, SegmentUse, State};
+pub use record::{Entry, Keys, Record, RecordKind, SegmentUse, State, Take};
 pub use verify::{Totals, Verification};
 
 pub use crate::recover::quarantine::{CopyOf, Lay};
@@ -45,6 +45,7 @@ pub const FINDINGS_MAX: usize = 1_000;
 pub const UNVOUCHED_LEN_MAX: u64 = 1 << 30;
 
 /// A spool that is looked into.
+#[derive(Clone)]
 pub struct Inspection {
     disk: Arc<dyn Disk>,
     superblock: Superblock,

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 )]
 #[command(
     after_help = "Exit status: 0 done; 1 error; 2 wrong arguments; 3 partial: an instance \
-                        did not answer; 4 not running."
+                        did not answer; 4 not running; 5 something is damaged."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -70,6 +70,8 @@ pub(crate) enum Verb {
                             78 the configuration cannot be used."
     )]
     Sendmail(SendmailArguments),
+    /// Look into the spools, whether the system runs or not; nothing is changed
+    Spool(SpoolArguments),
     /// Start in the background, and wait until it is ready
     Start,
     /// Show each process: pid, uptime, connections, queue, rates
@@ -157,6 +159,77 @@ pub(crate) struct TraceArguments {
     /// At most this many journeys, the newest
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpoolArguments {
+    #[command(subcommand)]
+    pub(crate) verb: SpoolVerb,
+}
+
+/// What to do with the spools.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolVerb {
+    /// Print the log in order, or all that it says of one message, or the content of one
+    ///
+    /// A message that is done is found for as long as its records have not been written over.
+    Dump(DumpArguments),
+    /// Show what could not be read and was put aside, and get messages back out of it
+    Quarantine(QuarantineArguments),
+    /// Check every spool: each checksum, contents included, and whether all fits together
+    ///
+    /// A line for each instance, and below it what was found, where, what it means and what to do.
+    /// A remark is what a crash leaves, and what the next start puts right. The exit status is 0
+    /// where all is as it was written, 5 where something is damaged, 3 where a spool is not there
+    /// or cannot be read. It reads as much as the spools hold.
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArguments {
+    /// Only this message: INSTANCE/NUMBER, as `queue list` and the log show it
+    #[arg(long, value_name = "MESSAGE-ID", conflicts_with = "trace")]
+    pub(crate) id: Option<String>,
+    /// Only the messages with this trace id
+    #[arg(long, value_name = "TRACE-ID")]
+    pub(crate) trace: Option<String>,
+    /// The content, as it is: for a file or another program
+    #[arg(long)]
+    pub(crate) content: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArguments {
+    #[command(subcommand)]
+    pub(crate) verb: QuarantineVerb,
+}
+
+/// What to do with what was put aside.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineVerb {
+    /// List it: since when, from where, how much of it can be read
+    List,
+    /// Write the messages that can be read into a folder, and say how to send them again
+    ///
+    /// Each gets a .eml file with its content and a .json file with what is known of it. Nothing
+    /// is removed, and no file is written over. The exit status is 5 where not all of it is whole.
+    Recover(RecoverArguments),
+    /// Show what can be read of it
+    Show {
+        /// INSTANCE/NAME, as `list` shows it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArguments {
+    /// INSTANCE/NAME, as `list` shows it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The folder; it is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

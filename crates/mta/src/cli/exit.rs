@@ -9,9 +9,12 @@ pub(crate) enum Exit {
     Done,
     /// It could not.
     Error,
+    /// Something is damaged; what is has been shown.
+    Findings,
     /// The system does not run.
     NotRunning,
-    /// An instance did not answer; what the others answered has been shown.
+    /// An instance did not answer, or its spool could not be read; what the others answered has
+    /// been shown.
     Partial,
     /// One of sysexits.h, as programs expect it of `sendmail`.
     Sysexits(u8),
@@ -27,6 +30,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Partial => 3,
             Exit::NotRunning => 4,
+            Exit::Findings => 5,
             Exit::Sysexits(code) => code,
         })
     }

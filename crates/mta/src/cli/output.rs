@@ -8,7 +8,8 @@
 //! A reader that went away (`postern queue | head`) is no error.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{BufWriter, StdoutLock, Write};
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 
@@ -34,6 +35,35 @@ impl Page {
     #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.0
+    }
+}
+
+/// Lines that are printed as they come: for an answer that is too long to be held.
+///
+/// Each says whether there is still somebody who reads.
+pub(crate) struct Lines(BufWriter<StdoutLock<'static>>);
+
+impl Lines {
+    /// None yet. Nothing else may print while this exists.
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(std::io::stdout().lock()))
+    }
+
+    /// Prints a line.
+    pub(crate) fn line(&mut self, line: impl Display) -> ControlFlow<()> {
+        self.put(&neutral(&line.to_string()))
+    }
+
+    /// Prints a value as one line of JSON.
+    pub(crate) fn json(&mut self, value: &Value) -> ControlFlow<()> {
+        self.put(&neutral_json(value))
+    }
+
+    fn put(&mut self, line: &str) -> ControlFlow<()> {
+        match writeln!(self.0, "{line}") {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     }
 }
 

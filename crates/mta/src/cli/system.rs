@@ -71,7 +71,7 @@ pub(crate) fn typed(source: &Source, state: &Path) -> String {
 /// A path as a shell takes it for one word.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
     } else {

@@ -32,6 +32,7 @@ use super::doors::{Door, Doors, Hall, Sessions};
 use super::requests;
 use super::view::View;
 use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
+use crate::errors::with_causes;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
@@ -101,7 +102,7 @@ fn open_spool(bootstrap: &Bootstrap) -> Result<(Spool, spool::Recovery), String>
             Err(spool::OpenError::Locked) if began.elapsed() < SPOOL_WAIT_MAX => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(e) => return Err(place(&e)),
+            Err(e) => return Err(place(&with_causes(&e))),
         }
     }
 }

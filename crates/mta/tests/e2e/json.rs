@@ -28,6 +28,8 @@ fn every_answer_has_a_form_for_programs() {
         &["status"],
         &["trace", "x@far.example"],
         &["reload"],
+        &["spool", "verify"],
+        &["spool", "quarantine", "list"],
     ] {
         let answer: Value = system.postern.json(arguments);
         assert!(answer.is_object(), "{arguments:?}: {answer}");

@@ -17,6 +17,7 @@ mod notification;
 mod peers;
 mod queue;
 mod reload;
+mod spool;
 mod stopping;
 mod system;
 mod trace;

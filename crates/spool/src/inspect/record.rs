@@ -1,6 +1,7 @@
 //! What is in the log, one thing after the other, for those who read it.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use mail::{MessageId, Timestamp};
 
@@ -12,7 +13,7 @@ use crate::format::batch::BatchHeader;
 use crate::format::keys::decode_snapshot;
 use crate::format::message;
 use crate::format::record::{Kind, MessageMeta, RecordHeader};
-use crate::format::segment::SegmentState;
+use crate::format::segment::{SegmentHeader, SegmentState};
 use crate::format::state::State as MessageState;
 use crate::recover::files::NamedError as _;
 use crate::recover::scan::{FoundRecord, Scan, Sink};
@@ -240,14 +241,14 @@ impl From<SegmentState> for SegmentUse {
 
 impl Inspection {
     /// Gives everything in the log to `take`, with the name of its segment, in the order of
-    /// writing. Blocks for as long as reading all segments takes.
+    /// writing, until it says stop. Blocks for as long as reading all segments takes.
     ///
     /// A running spool goes on meanwhile: what is written, moved or retired after this is called
     /// may be missing or come twice.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn each_entry(&self, take: &mut dyn FnMut(&str, Entry)) -> Result<(), OpenError> {
+    pub fn each_entry(&self, take: &mut Take<'_>) -> Result<(), OpenError> {
         let disk = &*self.disk;
         let identity = &self.superblock.identity;
         let names = disk.list("").named("list", ".")?;
@@ -258,35 +259,49 @@ impl Inspection {
             headers.extend(look.and_then(|look| look.header()));
         }
         for header in walk::in_order(headers.into_iter()) {
-            let name = segment_name(header.number);
-            take(&name, Entry::of_segment(&header));
-            let mut entries = Entries {
-                segment: header.number,
-                name: &name,
-                take,
-            };
-            let file = match disk.open(&name) {
-                // It was deleted meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                file => file.named("open", &name)?,
-            };
-            let scan = Scan::new(identity, &*file, header);
-            let found = scan.run(&mut entries).named("read", &name)?;
-            for range in found.damage {
-                let (offset, len) = (range.start, range.len());
-                take(&name, Entry::Damage { offset, len });
-            }
-            for range in found.torn {
-                let (offset, len) = (range.start, range.len());
-                take(&name, Entry::Torn { offset, len });
+            if self.entries_of(&header, take)?.is_break() {
+                break;
             }
         }
         Ok(())
     }
+
+    fn entries_of(
+        &self,
+        header: &SegmentHeader,
+        take: &mut Take<'_>,
+    ) -> Result<ControlFlow<()>, OpenError> {
+        let name = segment_name(header.number);
+        let file = match self.disk.open(&name) {
+            // It was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(ControlFlow::Continue(()));
+            }
+            file => file.named("open", &name)?,
+        };
+        let flow = take(&name, Entry::of_segment(header));
+        let mut entries = Entries {
+            segment: header.number,
+            name: &name,
+            take,
+            flow,
+        };
+        let scan = Scan::new(&self.superblock.identity, &*file, *header);
+        let found = scan.run(&mut entries).named("read", &name)?;
+        for range in found.damage {
+            let (offset, len) = (range.start, range.len());
+            entries.give(Entry::Damage { offset, len });
+        }
+        for range in found.torn {
+            let (offset, len) = (range.start, range.len());
+            entries.give(Entry::Torn { offset, len });
+        }
+        Ok(entries.flow)
+    }
 }
 
 impl Entry {
-    fn of_segment(header: &crate::format::segment::SegmentHeader) -> Self {
+    fn of_segment(header: &SegmentHeader) -> Self {
         Self::Segment {
             generation: header.generation,
             used: header.state.into(),
@@ -295,22 +310,33 @@ impl Entry {
     }
 }
 
+/// Who is given what is in the log, and the name of its segment.
+pub type Take<'t> = dyn FnMut(&str, Entry) -> ControlFlow<()> + 't;
+
 /// Hands on what a scan finds.
 struct Entries<'a, 't> {
     segment: u32,
     name: &'a str,
-    take: &'a mut (dyn FnMut(&str, Entry) + 't),
+    take: &'a mut Take<'t>,
+    flow: ControlFlow<()>,
+}
+
+impl Entries<'_, '_> {
+    fn give(&mut self, entry: Entry) {
+        if self.flow.is_continue() {
+            self.flow = (self.take)(self.name, entry);
+        }
+    }
 }
 
 impl Sink for Entries<'_, '_> {
     fn batch(&mut self, offset: u32, batch: &BatchHeader) {
-        let entry = Entry::Batch {
+        self.give(Entry::Batch {
             offset,
             sequence: batch.sequence,
             len: batch.len,
             n_records: batch.n_records,
-        };
-        (self.take)(self.name, entry);
+        });
     }
 
     fn record(&mut self, found: FoundRecord<'_>) -> bool {
@@ -320,7 +346,7 @@ impl Sink for Entries<'_, '_> {
             return false;
         };
         record.is_last = found.in_tail;
-        (self.take)(self.name, Entry::Record(Box::new(record)));
+        self.give(Entry::Record(Box::new(record)));
         true
     }
 }

@@ -4,6 +4,7 @@
 mod forged;
 mod quarantine;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mail::MessageId;
@@ -64,7 +65,10 @@ fn verify(disk: &SimulatedDisk) -> Verification {
 
 fn entries(disk: &SimulatedDisk) -> Vec<(String, Entry)> {
     let mut entries = Vec::new();
-    let mut take = |name: &str, entry| entries.push((name.to_owned(), entry));
+    let mut take = |name: &str, entry| {
+        entries.push((name.to_owned(), entry));
+        ControlFlow::Continue(())
+    };
     look(disk).each_entry(&mut take).expect("readable");
     entries
 }
@@ -177,6 +181,21 @@ fn the_log_is_listed_in_order_with_what_each_record_says() {
         assert!(bytes == content(n, content_len(n)), "the content of {n}");
         assert_eq!(place.is_own_file, n == IN_FILE);
     }
+}
+
+#[test]
+fn who_has_seen_enough_of_the_log_is_given_no_more() {
+    let mut n = 0;
+    let mut take = |_: &str, _| {
+        n += 1;
+        if n == 5 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    look(&spool(true)).each_entry(&mut take).expect("readable");
+    assert_eq!(n, 5);
 }
 
 #[test]
