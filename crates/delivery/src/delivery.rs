@@ -10,6 +10,7 @@
 //! spool when they are due.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub struct Delivery {
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) events: Arc<dyn Sink>,
     sweep_interval: Duration,
+    /// How many messages are in `state`, for who asks at each message.
+    n_messages: AtomicU64,
     state: Mutex<State>,
     /// Told when something is due earlier than the driver knows, and when the last attempt ends.
     pub(crate) changed: Notify,
@@ -153,6 +156,7 @@ impl Delivery {
             entropy: parts.entropy,
             events: parts.events,
             sweep_interval: parts.sweep_interval,
+            n_messages: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Notify::new(),
         })
@@ -329,6 +333,7 @@ impl Delivery {
             in_doubt,
         };
         state.messages.insert(stored.id, entry);
+        self.count_messages(&state);
         let sender = fairness_key(stored);
         // A held recipient has no job: it gets one when it is released.
         for (index, _) in (0..)
@@ -363,12 +368,24 @@ impl Delivery {
         state.queue.insert(now, job);
     }
 
+    /// How many messages are queued. Waits for nothing.
+    #[must_use]
+    pub fn n_messages(&self) -> u64 {
+        self.n_messages.load(Ordering::Relaxed)
+    }
+
+    fn count_messages(&self, state: &State) {
+        let n = state.messages.len() as u64;
+        self.n_messages.store(n, Ordering::Relaxed);
+    }
+
     /// A message leaves the queue.
     pub(crate) fn forget(&self, id: MessageId) {
         let now = self.clock.now();
         let mut state = self.state();
         if let Some(mut entry) = state.messages.remove(&id) {
             state.let_go(entry.fresh.take(), entry.content.take());
+            self.count_messages(&state);
         }
         state.queue.remove(now, queue::Which::Message(id));
     }

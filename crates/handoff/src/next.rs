@@ -16,6 +16,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mail::reply::table;
 use mail::{Envelope, HandoffKey, InstanceName, Moment, Reply, Security};
 use net::{ClientConnection, Clock, Connection};
 use smtp::client::{self, Client, ClientRecipient, Transaction};
@@ -23,11 +24,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::content::{Content, read_piece};
-use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Mode, Parameters, Questions};
+use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions};
 
 /// For each of these many octets of content, a handoff gets another second of patience: a large
 /// message must not look like a slow instance.
 const OCTETS_PER_SECOND_MIN: u64 = 4 * 1024 * 1024;
+
+/// How long a next instance that is full is not asked again on behalf of mail from outside.
+pub const FULL_FOR: Duration = Duration::from_secs(1);
 
 /// What the configuration says about an edge.
 #[derive(Clone, Debug)]
@@ -93,6 +97,8 @@ struct State {
     /// A reload has named another next instance: what is under way ends here.
     released: bool,
     questions: Questions,
+    load: Load,
+    full_until: Option<Moment>,
 }
 
 impl Next {
@@ -113,6 +119,8 @@ impl Next {
             probing: false,
             released: false,
             questions: Questions::new(settings.lifetimes),
+            load: Load::NONE,
+            full_until: None,
         };
         let connections = Semaphore::new(settings.connections_max);
         Arc::new(Self {
@@ -168,6 +176,23 @@ impl Next {
         state.idle.clear();
     }
 
+    /// How full the next instance is, by its last reply; full for [`FULL_FOR`] after it said so.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let state = self.state();
+        match state.full_until {
+            Some(until) if self.clock.now() < until => Load::MAX,
+            Some(_) | None => state.load,
+        }
+    }
+
+    /// Whether it has said within [`FULL_FOR`] that it takes no more mail from outside.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let until = self.state().full_until;
+        until.is_some_and(|until| self.clock.now() < until)
+    }
+
     /// Whether mail goes to the own spool.
     #[must_use]
     pub fn is_away(&self) -> bool {
@@ -210,7 +235,7 @@ impl Next {
         drop(permit);
         match outcome {
             Ok(Ok(replies)) => {
-                self.succeeded();
+                self.succeeded(&replies);
                 Answer::Replies(replies)
             }
             Ok(Err(e)) => {
@@ -313,8 +338,18 @@ impl Next {
         }
     }
 
-    fn succeeded(&self) {
-        let change = self.state().breaker.succeeded();
+    fn succeeded(&self, replies: &[Reply]) {
+        let full = table::QUEUE_FULL.reply();
+        let change = {
+            let mut state = self.state();
+            if let Some(taken) = replies.iter().find(|reply| reply.is_positive()) {
+                state.load = Load::told(taken);
+                state.full_until = None;
+            } else if replies.contains(&full) {
+                state.full_until = Some(self.clock.now() + FULL_FOR);
+            }
+            state.breaker.succeeded()
+        };
         if let Some(change) = change {
             (self.on_change)(change, "answered in time");
         }

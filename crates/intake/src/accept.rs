@@ -13,17 +13,18 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use handoff::{Answer, Content, Handoff, Mode, Next, Parameters, Source, mode_for};
+use handoff::{Answer, Content, Handoff, Load, Mode, Next, Parameters, Source, mode_for};
 use mail::event::{Event, Sink, What};
 
 use mail::reply::table::{self, Row};
-use mail::{HandoffKey, InstanceName, MessageId, Reply, ReplyClass};
+use mail::{HandoffKey, InstanceName, MessageId, Origin, Reply, ReplyClass};
 use net::{Clock, Entropy};
 use policy::Checks;
 use spool::{AcceptedKey, CommitError, ContentFile, DurableContent, Fresh, Message, Spool};
 
 use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
+use crate::pressure::{Capacity, delay};
 use crate::recipients::{Recipients, question};
 use crate::transaction::Transaction;
 
@@ -44,6 +45,9 @@ pub type Current = Arc<dyn Fn() -> Arc<Intake> + Send + Sync>;
 pub trait Queued: Send + Sync {
     /// It is committed. Must not block.
     fn queued(&self, fresh: Fresh);
+
+    /// How many messages wait. Asked for each message: must be quick.
+    fn n_waiting(&self) -> u64;
 }
 
 /// Where the recipients of an instance's messages are known, and its messages go.
@@ -82,6 +86,8 @@ pub struct Intake {
     pub events: Arc<dyn Sink>,
     /// Who delivers what entered the spool.
     pub queued: Arc<dyn Queued>,
+    /// How many messages may wait.
+    pub capacity: Capacity,
     /// Late handoffs; survives a reload.
     pub gate: Arc<Gate>,
     /// What the sessions refused by themselves, by reply; survives a reload.
@@ -107,6 +113,35 @@ impl Intake {
                 table::TRY_AGAIN.reply()
             }
         }
+    }
+
+    /// Whether there is room for a message of this origin, and how long its client is to wait
+    /// before it brings it.
+    ///
+    /// # Errors
+    /// What refuses it.
+    pub(crate) fn room_for(&self, origin: &Origin) -> Result<Duration, Reply> {
+        let n_waiting = self.queued.n_waiting();
+        let ours = origin.is_ours();
+        let next = match &self.onward {
+            Onward::Here(_) => None,
+            Onward::Next { next, .. } => Some(next),
+        };
+        // Mail of ours is kept here while the next instance is full.
+        let is_next_full = !ours && next.is_some_and(|next| next.is_full());
+        if is_next_full || !self.capacity.takes(n_waiting, ours) {
+            return Err(table::QUEUE_FULL.reply());
+        }
+        if ours {
+            return Ok(Duration::ZERO);
+        }
+        let load = next.map_or(Load::NONE, |next| next.load());
+        Ok(delay(self.load().max(load)))
+    }
+
+    /// How full the queue is.
+    pub(crate) fn load(&self) -> Load {
+        self.capacity.load(self.queued.n_waiting())
     }
 
     /// Makes a client's message durable, or says why not.
@@ -160,6 +195,10 @@ impl Intake {
                 next.settle(&key);
                 self.note_handed_off(next, &transaction, size_bytes, message_id, via);
                 return accepted(&transaction);
+            }
+            (Then::ComeAgain, _) => {
+                next.settle(&key);
+                return table::QUEUE_FULL.reply();
             }
             (Then::Refuse, Answer::Replies(replies)) => {
                 next.settle(&key);
@@ -362,6 +401,9 @@ impl Intake {
 enum Then {
     /// The next instance has all of it.
     Acknowledge,
+    /// The next instance has nothing and takes no more from outside: nor is it kept here, or the
+    /// queue would only grow in another place.
+    ComeAgain,
     /// Whether the next instance has it is not known, or it could not store it: the same set of
     /// recipients is tried again under the same key.
     Keep,
@@ -380,8 +422,10 @@ fn then(mode: Mode, replies: &[Reply]) -> Then {
         table::STORAGE_FULL.reply(),
         table::TRY_AGAIN.reply(),
     ];
+    let full = table::QUEUE_FULL.reply();
     match mode {
         _ if n_taken == replies.len() => Then::Acknowledge,
+        Mode::All if replies.iter().all(|reply| *reply == full) => Then::ComeAgain,
         Mode::Each if n_taken > 0 => Then::KeepRest,
         Mode::Each => Then::Keep,
         Mode::All if replies.iter().all(|reply| cannot_store.contains(reply)) => Then::Keep,

@@ -164,6 +164,7 @@ impl EdgeSession {
         if visited.contains(&self.intake.name) || visited.len() >= VISITED_MAX {
             return Err(table::LOOP.reply());
         }
+        let mut is_known = false;
         if let Some(key) = &parameters.key {
             let Some((sender, epoch)) = self.epoch else {
                 return self.violation("a key before the list of epochs");
@@ -177,9 +178,14 @@ impl EdgeSession {
             {
                 return Err(table::TRY_AGAIN.reply());
             }
+            is_known = !matches!(self.intake.spool.lookup_key(key), KeyState::Unknown);
             self.intake
                 .spool
                 .forget_keys(sender, key.epoch, parameters.lowest_unsettled);
+        }
+        // What is here already needs no room.
+        if !is_known {
+            self.intake.room_for(&parameters.provenance.origin)?;
         }
         let mut transaction = Transaction::new(parameters.provenance.clone(), command);
         transaction.handed = Some(Handed::new(parameters));
@@ -293,7 +299,8 @@ impl EdgeSession {
             return Committed::All(table::NEXT_REFUSED_SOME.reply());
         }
         let via = format!("from {}", self.peer.name);
-        Committed::All(self.intake.keep(transaction, None, &via).await)
+        let reply = self.intake.keep(transaction, None, &via).await;
+        Committed::All(self.intake.load().tell(reply))
     }
 }
 

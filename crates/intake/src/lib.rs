@@ -12,7 +12,8 @@
 //! never becomes memory. What a client may do is limited by the session's settings.
 //!
 //! # Failure
-//! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains.
+//! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains. A queue that
+//! fills slows down who brings mail from outside, and at its limit refuses it with `452`.
 
 mod accept;
 mod admission;
@@ -20,6 +21,7 @@ mod body;
 mod edge;
 mod gate;
 mod judge;
+mod pressure;
 mod recipients;
 mod session;
 mod trace_field;
@@ -31,5 +33,6 @@ pub use body::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
 pub use edge::{Claims, EdgePeer, serve_edge};
 pub use gate::Gate;
 pub use policy::Standing;
+pub use pressure::Capacity;
 pub use recipients::Recipients;
 pub use session::{Entry, LocalPrograms, Visitor, serve};

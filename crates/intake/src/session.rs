@@ -4,6 +4,7 @@
 //! A session that breaks, breaks alone: what it had not yet been promised is dropped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail::event::{Event as Log, What};
 use mail::reply::table::{self, Row};
@@ -137,6 +138,18 @@ impl Session {
             Event::Hello(_) | Event::Reset(_) => self.transaction = None,
             Event::Mail(question, command) => {
                 let answer = self.mail(command);
+                let answer = match answer {
+                    // Rare, and not a part of each session's future.
+                    Ok(delay) if !delay.is_zero() => {
+                        Box::pin(async move {
+                            tokio::time::sleep(delay).await;
+                            Ok(())
+                        })
+                        .await
+                    }
+                    answer => answer.map(|_| ()),
+                };
+                let now = self.now();
                 self.connection.machine().answer_mail(now, question, answer);
             }
             Event::Rcpt(question, command) => {
@@ -168,7 +181,8 @@ impl Session {
         self.connection.accept_tls(&acceptor).await.is_ok()
     }
 
-    fn mail(&mut self, mut command: MailCommand) -> Result<(), Reply> {
+    /// Begins a transaction; returns how long the client is to wait for the answer.
+    fn mail(&mut self, mut command: MailCommand) -> Result<Duration, Reply> {
         let arrived = self.connection.clock().timestamp();
         self.intake = (self.current)();
         self.forwarded = command.xforward.take();
@@ -176,6 +190,13 @@ impl Session {
             Ok(origin) => origin,
             Err(row) => {
                 let reply = row.reply();
+                self.note_refused(None, Phase::Mail(command.sender), &reply);
+                return Err(reply);
+            }
+        };
+        let delay = match self.intake.room_for(&origin) {
+            Ok(delay) => delay,
+            Err(reply) => {
                 self.note_refused(None, Phase::Mail(command.sender), &reply);
                 return Err(reply);
             }
@@ -189,7 +210,7 @@ impl Session {
             about: None,
         };
         self.transaction = Some(Box::new(Transaction::new(provenance, command)));
-        Ok(())
+        Ok(delay)
     }
 
     fn origin(&mut self) -> Result<Origin, &'static Row> {

@@ -106,10 +106,11 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
     }
 }
 
-/// Whether the next instance says that it stores nothing now: its disk is full or fails, or it
-/// stops.
+/// Whether the next instance says that it stores nothing now: its queue or disk is full, its disk
+/// fails, or it stops.
 fn is_out_of_order(reply: &Reply) -> bool {
     let rows = [
+        &table::QUEUE_FULL,
         &table::SHUTTING_DOWN_LATE,
         &table::STORAGE_FAILED,
         &table::STORAGE_FULL,

@@ -10,10 +10,10 @@ use mail::{HandoffKey, Origin, Provenance, SpoolId, Timestamp, TraceId};
 use crate::world::Instance;
 
 const SENDER: SpoolId = SpoolId::from_bytes([7; 16]);
-const EPOCHS: &str = "VRFY epochs=07070707070707070707070707070707:1";
+pub(crate) const EPOCHS: &str = "VRFY epochs=07070707070707070707070707070707:1";
 
 /// A MAIL command of a handoff.
-fn mail(origin: Origin, key: u64, mode: Mode) -> String {
+pub(crate) fn mail(origin: Origin, key: u64, mode: Mode) -> String {
     let arrived = Timestamp::from_unix_ms(1_795_477_800_000);
     let parameters = Parameters {
         provenance: Provenance {

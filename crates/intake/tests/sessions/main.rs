@@ -4,5 +4,6 @@
 
 mod clients;
 mod handoffs;
+mod pressure;
 mod slow;
 mod world;

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Pair;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Bounds, Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms, Onward,
-    Queued, Recipients, Standing, Visitor, serve, serve_edge,
+    Admission, Bounds, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms,
+    Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -27,6 +27,9 @@ use tokio::sync::watch;
 /// No step of a test takes longer, or it fails.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// How many messages may wait at an instance.
+pub(crate) const MESSAGES_MAX: u64 = 1000;
+
 /// An instance.
 pub(crate) struct Instance {
     pub(crate) intake: Arc<Intake>,
@@ -38,6 +41,7 @@ pub(crate) struct Instance {
 /// What an instance told and stored.
 #[derive(Default)]
 struct Noted {
+    n_waiting: AtomicU64,
     events: Mutex<Vec<Event>>,
     stored: Mutex<Vec<Message>>,
 }
@@ -49,6 +53,10 @@ impl Sink for Noted {
 }
 
 impl Queued for Noted {
+    fn n_waiting(&self) -> u64 {
+        self.n_waiting.load(Ordering::SeqCst)
+    }
+
     fn queued(&self, fresh: Fresh) {
         self.stored.lock().unwrap().push(fresh.message);
     }
@@ -152,6 +160,9 @@ impl Instance {
             checks: Checks::default(),
             events: Arc::clone(&noted) as Arc<dyn Sink>,
             queued: Arc::clone(&noted) as Arc<dyn Queued>,
+            capacity: Capacity {
+                messages_max: MESSAGES_MAX,
+            },
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };
@@ -161,6 +172,11 @@ impl Instance {
             n_edge_connections: AtomicUsize::new(0),
             stop: Mutex::new(watch::Sender::new(false)),
         }
+    }
+
+    /// So many messages wait at it from now on.
+    pub(crate) fn let_wait(&self, n: u64) {
+        self.noted.n_waiting.store(n, Ordering::SeqCst);
     }
 
     /// The messages that its spool took.

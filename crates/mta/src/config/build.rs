@@ -261,6 +261,7 @@ fn queue(section: &Section<'_>) -> QueueSettings {
         retry_max: section.duration("retry_max"),
         delay_warning: section.duration("delay_warning"),
         expiry: section.duration("expiry"),
+        messages: section.count("messages"),
         concurrency: section.count("concurrency"),
         concurrency_per_site: section.count("concurrency_per_site"),
     }

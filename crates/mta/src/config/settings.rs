@@ -572,6 +572,22 @@ static QUEUE: &[Setting] = &[
                   for four to five days, so that a dead host can be mended over a weekend.",
     },
     Setting {
+        key: "messages",
+        kind: Kind::Count {
+            min: 1,
+            max: 100_000_000,
+        },
+        default: Preset::ByRole {
+            input: "250000",
+            output: "1000000",
+            submission: "250000",
+        },
+        meaning: "Messages that may wait. From half of it on, clients from outside wait up to a \
+                  second before each message; at it they are answered 452. Senders of our own are \
+                  not slowed and have a quarter more. A waiting message takes about 300 octets \
+                  of memory; two hours at 30 a second are 216,000.",
+    },
+    Setting {
         key: "concurrency",
         kind: Kind::Count {
             min: 1,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use delivery::{Delivery, Parts, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
-use intake::{Admission, EdgePeer, Gate, Intake, Onward, Queued};
+use intake::{Admission, Capacity, EdgePeer, Gate, Intake, Onward, Queued};
 use mail::InstanceName;
 use mail::event::{Event, Sink, What};
 use net::{Clock, Entropy};
@@ -335,6 +335,9 @@ impl Instance {
             checks: policy::Checks::default(),
             events: Arc::clone(&self.events),
             queued: Arc::new(Queueing(Arc::clone(&self.delivery))),
+            capacity: Capacity {
+                messages_max: u64::from(own.queue.messages),
+            },
             gate: Arc::clone(&self.gate),
             refused: Arc::clone(&self.refused),
         };
@@ -573,5 +576,9 @@ struct Queueing(Arc<Delivery>);
 impl Queued for Queueing {
     fn queued(&self, fresh: Fresh) {
         self.0.queued(fresh);
+    }
+
+    fn n_waiting(&self) -> u64 {
+        self.0.n_messages()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mail::{Notify, ReversePath};
+use mail::{Notify, Origin, ReversePath};
 
 use crate::host::Host;
 use crate::world::{
@@ -171,6 +171,27 @@ async fn what_waits_for_a_dead_site_expires_though_it_is_never_tried() {
     instance.reload_with(routes, &expiring);
     instance.noted.until(20, failed).await;
     instance.noted.until(20, notified).await;
+}
+
+#[tokio::test]
+async fn a_flood_from_outside_does_not_hold_up_what_is_ours() {
+    let host = Host::silent().await;
+    let instance = Instance::new(vec![relay("y.org", host.port)], &PATIENT);
+    for _ in 0..60 {
+        let mut flood = message(&["flood@y.org"]);
+        flood.provenance.origin = Origin::Outside;
+        instance.accept(flood, "\r\n").await;
+    }
+    instance.accept(message(&["ours@y.org"]), "\r\n").await;
+    for n in 1..=6 {
+        host.acknowledge();
+        instance.noted.until(n, delivered).await;
+    }
+    let is_ours = |taken: &crate::host::Taken| taken.recipients == ["ours@y.org"];
+    assert!(
+        host.taken().iter().any(is_ours),
+        "it waited for its turn, not for the flood"
+    );
 }
 
 /// A port of this machine that was free a moment ago.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use delivery::transport::{Handoff, Transport};
 use delivery::{Match, OpenTo, Route};
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
-use intake::{Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing, serve_edge};
+use intake::{
+    Capacity, Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing, serve_edge,
+};
 use mail::event::{Sink, What};
 use mail::reply::table;
 use mail::{Mailbox, MessageId, Origin, Security};
@@ -47,6 +49,10 @@ struct Output {
 struct Stored(Mutex<Vec<Message>>);
 
 impl Queued for Stored {
+    fn n_waiting(&self) -> u64 {
+        0
+    }
+
     fn queued(&self, fresh: Fresh) {
         self.0.lock().unwrap().push(fresh.message);
     }
@@ -81,6 +87,7 @@ impl Output {
             checks: Checks::default(),
             events: Arc::new(Noted::default()) as Arc<dyn Sink>,
             queued: Arc::clone(&stored) as Arc<dyn Queued>,
+            capacity: Capacity { messages_max: 1000 },
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };
