@@ -18,7 +18,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty book for a spool that was opened for the `epoch`th time.
+    /// An empty book for this opening of a spool.
     #[must_use]
     pub const fn new(sender: SpoolId, epoch: u64) -> Self {
         Self {

@@ -57,6 +57,9 @@ impl Gate {
             Ordering::Greater => {
                 known.newest = newest;
                 known.live = epochs.to_vec();
+                // Late copies of before come over connections of before, which are not heard. And
+                // a sender that was restored from a backup is in doubt about more than it was.
+                lowest.retain(|(spool, _), _| *spool != sender);
             }
         }
         lowest.retain(|(spool, epoch), _| *spool != sender || known.live.contains(epoch));
@@ -132,6 +135,16 @@ mod tests {
         assert!(gate.admits(&key(3, 5), 5, 4), "the repetition is");
         let late = gate.connected(SENDER, &[3]);
         assert_eq!(late, None, "its list must not make us forget epoch 4");
+    }
+
+    #[test]
+    fn a_sender_that_was_restored_may_ask_for_what_it_had_settled_since() {
+        let gate = Gate::default();
+        gate.connected(SENDER, &[3]);
+        assert!(gate.admits(&key(3, 9), 9, 3));
+        gate.connected(SENDER, &[3, 100]);
+        assert!(gate.admits(&key(3, 5), 5, 100));
+        assert!(!gate.admits(&key(3, 4), 4, 3), "not over an old connection");
     }
 
     #[test]

@@ -24,15 +24,27 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     (file_name(number) == name).then_some(number)
 }
 
-/// The number of the `n`th content file of an epoch: never used twice.
-pub(crate) const fn file_number(epoch: u64, n: u64) -> u64 {
-    (epoch << 40) | n
+/// How many bits of a content file's number count within its epoch; epochs have the 34 above, which
+/// serve for Unix seconds until the year 2514.
+const COUNTER_BITS: u32 = 30;
+
+/// The number of the `n`th content file of an epoch: never used twice. `None` after a billion of
+/// one epoch.
+pub(crate) const fn file_number(epoch: u64, n: u64) -> Option<u64> {
+    if n >> COUNTER_BITS == 0 {
+        Some((epoch << COUNTER_BITS) | n)
+    } else {
+        None
+    }
 }
 
 /// In which epoch a content file was made.
 pub(crate) const fn epoch_of(number: u64) -> u64 {
-    number >> 40
+    number >> COUNTER_BITS
 }
+
+// A floor below the limit leaves eight billion openings.
+const _: () = assert!(crate::limits::EPOCH_FLOOR_MAX.leading_zeros() >= COUNTER_BITS);
 
 /// A large content on its way in, in a file of its own.
 ///

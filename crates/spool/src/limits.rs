@@ -34,3 +34,7 @@ pub const OUTCOME_DELAY_DEFAULT: Duration = Duration::from_millis(10);
 /// open, and in addition what an interrupted connection left; a full table means that a sender
 /// never says what it has settled.
 pub const KEYS_MAX: usize = 1 << 18;
+
+/// The highest floor of an epoch that is taken; a higher one counts as this, which Unix seconds
+/// reach in the year 2242. A clock that is that wrong must not use up the numbers.
+pub const EPOCH_FLOOR_MAX: u64 = 1 << 33;

@@ -18,6 +18,10 @@ pub struct Options {
     pub segment_len: u32,
     /// How long progress and done may wait for a batch to ride in.
     pub outcome_delay: Duration,
+    /// The epoch is at least this: Unix time in seconds, so that a spool that is restored from a
+    /// backup does not repeat epochs that came after it was made. 0 for no floor, at most
+    /// [`limits::EPOCH_FLOOR_MAX`].
+    pub epoch_floor: u64,
     /// Random octets from which a new spool takes its id and the secret that seeds its
     /// checksums. Not used when there is a spool.
     pub entropy: [u8; 32],
@@ -30,6 +34,7 @@ impl Options {
         Self {
             segment_len: limits::SEGMENT_LEN_DEFAULT,
             outcome_delay: limits::OUTCOME_DELAY_DEFAULT,
+            epoch_floor: 0,
             entropy,
         }
     }

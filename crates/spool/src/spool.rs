@@ -64,7 +64,7 @@ impl Spool {
         self.shared().identity.id
     }
 
-    /// How many times this spool was opened, with this one.
+    /// Which opening of this spool this is: higher than every one before.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.shared().epoch
@@ -97,11 +97,12 @@ impl Spool {
     /// A file for a large content. Blocks shortly.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Those of the operating system; and after a billion of them the spool has to be opened anew.
     pub fn content_file(&self) -> io::Result<ContentFile> {
         let shared = self.shared();
         let mut state = shared.lock();
         let number = file_number(shared.epoch, state.next_file);
+        let number = number.ok_or_else(|| io::Error::other("too many content files"))?;
         state.next_file += 1;
         drop(state);
         ContentFile::create(Arc::clone(&shared.disk), number)

@@ -97,7 +97,11 @@ fn open_spool(bootstrap: &Bootstrap) -> Result<(Spool, spool::Recovery), String>
         let mut random = [0; 32];
         random[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
         random[16..].copy_from_slice(&entropy.u128().to_ne_bytes());
-        match Spool::open(Arc::new(disk), Options::new(random)) {
+        let options = Options {
+            epoch_floor: Clock::start().timestamp().unix_ms() / 1000,
+            ..Options::new(random)
+        };
+        match Spool::open(Arc::new(disk), options) {
             Ok(opened) => return Ok(opened),
             Err(spool::OpenError::Locked) if began.elapsed() < SPOOL_WAIT_MAX => {
                 std::thread::sleep(Duration::from_millis(20));

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use crate::format::segment::SegmentHeader;
 use crate::format::superblock::{self, Read, Superblock};
 use crate::format::{BLOCK, Identity, VERSION};
+use crate::limits::EPOCH_FLOOR_MAX;
 use crate::{Disk, DiskFile, OpenError, Options, content};
 
 use super::{new_identity, quarantine};
@@ -86,17 +87,18 @@ pub(crate) fn read_superblock(
 impl Superblocks {
     /// The superblock of this opening.
     pub(super) fn current(&self, options: &Options) -> Superblock {
+        let floor = options.epoch_floor.min(EPOCH_FLOOR_MAX);
         match self {
             Self::None => Superblock {
                 identity: new_identity(&options.entropy),
-                epoch: 1,
+                epoch: floor.max(1),
                 first_id: 1,
             },
             Self::Found {
                 superblock,
                 main_lost,
             } => Superblock {
-                epoch: superblock.epoch + 1 + u64::from(*main_lost),
+                epoch: floor.max(superblock.epoch + 1 + u64::from(*main_lost)),
                 ..*superblock
             },
         }

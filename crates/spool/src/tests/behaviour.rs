@@ -8,9 +8,11 @@ use mail::MessageId;
 use super::fixture::{content, deferral, key, keyed, message, options, stored};
 use super::model::open;
 use crate::engine::{Engine, Step};
+use crate::limits::EPOCH_FLOOR_MAX;
 use crate::simulated::{Fault, PowerCut, SimulatedDisk};
 use crate::{
-    Commit, CommitError, Content, Ending, IndexSet, KeyState, OpenError, Options, ReadError, Spool,
+    Commit, CommitError, Content, ContentFile, Ending, IndexSet, KeyState, OpenError, Options,
+    ReadError, Spool,
 };
 
 fn settle(engine: &mut Engine) {
@@ -342,4 +344,32 @@ fn a_key_stays_with_its_recipients_whatever_becomes_of_the_others() {
     let keys: Vec<_> = found.recipients.iter().map(|r| r.handoff).collect();
     let as_accepted = keyed(1, 3).handoff;
     assert_eq!(keys, [as_accepted, Some(key(101)), as_accepted]);
+}
+
+#[test]
+fn a_spool_restored_from_a_backup_repeats_no_epoch_and_no_file_name() {
+    let disk = SimulatedDisk::new();
+    let open_at = |disk: &SimulatedDisk, seconds| {
+        let options = Options {
+            epoch_floor: seconds,
+            ..options()
+        };
+        let opened = Spool::open_unstarted(Arc::new(disk.clone()), options);
+        let (spool, _, engine) = opened.expect("opens");
+        let file = spool.content_file().and_then(ContentFile::commit);
+        let number = file.expect("durable").number;
+        drop(engine);
+        (spool.epoch(), number)
+    };
+    let first = open_at(&disk, 1_795_000_000);
+    assert_eq!(first.0, 1_795_000_000);
+    let backup = disk.after(PowerCut::Kept);
+    let lost = [open_at(&disk, 1_795_000_100), open_at(&disk, 1_795_000_100)];
+    assert_eq!(lost[1].0, 1_795_000_101, "a floor is not a time");
+    let restored = open_at(&backup, 1_795_000_200);
+    assert_eq!(restored.0, 1_795_000_200);
+    assert!(lost.iter().all(|lost| lost.1 != restored.1));
+    let later = open_at(&backup, 5);
+    assert_eq!(later.0, 1_795_000_201, "a clock that goes back");
+    assert_eq!(open_at(&backup, u64::MAX).0, EPOCH_FLOOR_MAX);
 }
