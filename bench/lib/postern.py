@@ -16,6 +16,9 @@ role = "submission"
 listen = ["127.0.0.1:{submission}"]
 next = "output"
 
+[instance.submission.limits]
+{limits}
+
 [instance.input]
 role = "input"
 listen = ["127.0.0.1:{input}", "tls://127.0.0.1:{tls}"]
@@ -32,6 +35,9 @@ missing = "self-signed"
 [instance.output]
 role = "output"
 
+[instance.output.limits]
+{output_limits}
+
 [[instance.output.route]]
 domain = "sink.test"
 users = {users}
@@ -45,17 +51,18 @@ class Postern(Mta):
 
     name = "postern"
 
-    def __init__(self, folder, sink_port, program, limits=None):
+    def __init__(self, folder, sink_port, program, limits=None, output_limits=None):
+        """`limits` are those of both fronts' clients, as texts of TOML."""
         super().__init__(folder)
         self.program = program
         self.ports = {"input": free_port(), "submission": free_port()}
         self.tls_port = free_port()
         self.configuration = f"{folder}/postern.toml"
         with open(self.configuration, "w", encoding="ascii") as file:
-            lines = "\n".join(f"{key} = {value}" for key, value in (limits or {}).items())
             users = json.dumps(RECIPIENTS)  # a list of strings is written alike in TOML
-            file.write(CONFIGURATION.format(sink=sink_port, tls=self.tls_port, limits=lines,
-                                            users=users, **self.ports))
+            file.write(CONFIGURATION.format(
+                sink=sink_port, tls=self.tls_port, users=users, limits=lines_of(limits),
+                output_limits=lines_of(output_limits), **self.ports))
         self.supervisor = None
 
     def start(self):
@@ -81,3 +88,8 @@ class Postern(Mta):
         out = subprocess.run([self.program, "--version"], capture_output=True, text=True,
                              check=False)
         return out.stdout.strip() or os.path.basename(self.program)
+
+
+def lines_of(settings):
+    """As they stand in the configuration."""
+    return "\n".join(f"{key} = {value}" for key, value in (settings or {}).items())
