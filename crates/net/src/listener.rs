@@ -67,8 +67,7 @@ impl Listener {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => tokio::time::sleep(PAUSE_AFTER_ERROR).await,
+                Err(e) => pause_after(&e).await,
             }
         }
     }
@@ -89,5 +88,37 @@ impl Listener {
                 Ok((Stream::Unix(stream), peer))
             }
         }
+    }
+}
+
+/// What a client gave up is no reason to pause: the next connection may wait already. Any other
+/// error would come again at once.
+async fn pause_after(error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionAborted {
+        tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_descriptor_accepting_pauses_instead_of_spinning() {
+        let pauses = |errno: Errno| {
+            let error = errno.into();
+            let mut pause = pin!(pause_after(&error));
+            let mut nobody = Context::from_waker(Waker::noop());
+            pause.as_mut().poll(&mut nobody).is_pending()
+        };
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(pauses(errno), "{errno}");
+        }
+        assert!(!pauses(Errno::CONNABORTED));
     }
 }

@@ -11,6 +11,7 @@ mod callers;
 mod clients;
 mod commands;
 mod content;
+mod descriptors;
 mod frozen;
 mod json;
 mod notification;

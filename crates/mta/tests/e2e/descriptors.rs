@@ -1,0 +1,72 @@
+//! An instance without a free descriptor: it goes on with what it has, and accepts again by itself.
+
+use intake::CONTENT_IN_MEMORY_MAX;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use testkit::{Dialogue, wait};
+
+use crate::system::{System, give, letter};
+
+/// Connections that find a descriptor at last.
+const N_FITTING: usize = 6;
+/// Connections that do not.
+const N_WAITING: usize = 6;
+
+#[test]
+fn who_finds_no_descriptor_waits_and_those_who_are_in_are_served() {
+    let system = System::embedded();
+    let mut client = system.at_input();
+    // From here on the way to the next instance stands.
+    assert!(send(&mut client, &letter("before")).starts_with("250"));
+
+    let input = system.postern.pid("input");
+    let limit = n_descriptors(input) + N_FITTING;
+    let before = limit_descriptors(input, Some(limit as u64));
+    let connect = |_| Dialogue::tcp(system.ports.input);
+    let fitting: Vec<_> = (0..N_FITTING).map(connect).collect();
+    wait::until_true("no descriptor is left", || n_descriptors(input) == limit);
+    let waiting: Vec<_> = (0..N_WAITING).map(connect).collect();
+
+    let reply = send(&mut client, &letter("meanwhile"));
+    assert!(reply.starts_with("250"), "{reply}");
+    // What needs a file finds none: the client keeps it.
+    let reply = send(&mut client, &large_letter("large"));
+    assert!(reply.starts_with('4'), "{reply}");
+    assert_eq!(system.queued("input"), Some(0), "control is answered");
+
+    drop(fitting);
+    for mut late in waiting {
+        let greeting = late.reply();
+        assert!(greeting.starts_with("220"), "{greeting}");
+    }
+    limit_descriptors(input, before);
+    let reply = send(&mut client, &large_letter("large"));
+    assert!(reply.starts_with("250"), "{reply}");
+    for subject in ["before", "meanwhile", "large"] {
+        system.arrived("alice", &format!("Subject: {subject}"));
+    }
+}
+
+/// Sends alice a letter; the reply to its data.
+#[track_caller]
+fn send(client: &mut Dialogue, content: &str) -> String {
+    give(client, "a@example.org", &["alice@example.test"], content)
+}
+
+/// More than an instance keeps in memory.
+fn large_letter(mark: &str) -> String {
+    let line = "x".repeat(900);
+    letter(mark) + &format!("\n{line}").repeat(1 + CONTENT_IN_MEMORY_MAX / line.len())
+}
+
+fn n_descriptors(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    open.expect("the process is there").count()
+}
+
+/// How many descriptors the process may have from now on; returns how many it could.
+fn limit_descriptors(pid: u32, current: Option<u64>) -> Option<u64> {
+    let pid = Pid::from_raw(pid.cast_signed());
+    let limit = getrlimit(Resource::Nofile);
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current, ..limit });
+    before.expect("it is a child of ours").current
+}
