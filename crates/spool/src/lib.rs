@@ -14,6 +14,7 @@
 //! On a full disk accepting is refused and outcomes are still recorded. When storage fails, the
 //! spool stops acknowledging; see [`CommitError::Failed`].
 
+mod browser;
 mod commit;
 mod content;
 pub mod disk;
@@ -31,6 +32,7 @@ pub mod simulated;
 mod spool;
 mod usage;
 
+pub use browser::Browser;
 pub use commit::{Commit, CommitError};
 pub use content::{ContentFile, DurableContent, ReadError, Reader};
 pub use disk::{Disk, DiskFile, RealDisk};

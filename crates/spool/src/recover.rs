@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use mail::{MessageId, SpoolId};
 
+pub(crate) use files::read_all;
 pub(crate) use messages::Messages;
 
 use crate::content::{self, file_name};
@@ -135,7 +136,7 @@ impl Recovery {
 
     /// Replays a sealed segment from its summary; `false` when there is no good one.
     fn read_summary(&mut self, header: &SegmentHeader, end: u32) -> bool {
-        let Some(bytes) = files::read_all(&*self.disk, &summary_name(header.number)) else {
+        let Some(bytes) = read_all(&*self.disk, &summary_name(header.number)) else {
             return false;
         };
         let Some(summary) = Summary::open(&self.identity, header.generation, end, &bytes) else {

@@ -16,8 +16,8 @@ use crate::format::{BLOCK, Crc, crc32c, message};
 use crate::limits::{INLINE_CONTENT_LEN_MAX, META_LEN_MAX};
 use crate::shared::{Acceptance, Draft, Effect, Phase, Request, Shared};
 use crate::{
-    Commit, CommitError, Content, ContentFile, Ending, IndexSet, Message, Progress, ReadError,
-    Reader, Stats, Stored, Usage,
+    Browser, Commit, CommitError, Content, ContentFile, Ending, IndexSet, Message, Progress,
+    ReadError, Reader, Stats, Stored, Usage,
 };
 
 /// A handle on an open spool; clones are the same spool.
@@ -177,6 +177,12 @@ impl Spool {
             return Err(ReadError::Damaged(id));
         }
         stored(id, &header, &meta, &state_bytes, n_recipients).ok_or(ReadError::Damaged(id))
+    }
+
+    /// For reading what is known of many messages.
+    #[must_use]
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.clone())
     }
 
     /// Opens the content of a message. Blocks shortly.
