@@ -6,6 +6,7 @@
 //! record.
 
 mod attempt;
+mod census;
 mod delivery;
 mod notification;
 mod record;
@@ -14,7 +15,8 @@ mod sweep;
 pub mod transport;
 mod view;
 
+pub use census::{Brief, Counts};
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use route::{Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
-pub use view::{Counts, QueueRow, RecipientRow, Touched};
+pub use view::{QueueRow, RecipientRow, Touched};

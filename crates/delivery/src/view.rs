@@ -14,7 +14,7 @@ use mail::{
     TraceId,
 };
 use queue::{Job, JobState, Which};
-use spool::{IndexSet, Progress, RecipientState, Stored};
+use spool::{Browser, IndexSet, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, fairness_key, site_name};
 
@@ -56,27 +56,6 @@ pub struct RecipientRow {
     pub destination: Box<str>,
 }
 
-/// How much is queued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages.
-    pub n_messages: u64,
-    /// Recipients for whom something is left to do.
-    pub n_recipients: u64,
-    /// Recipients that were tried and are to be tried again.
-    pub n_deferred: u64,
-    /// Recipients that are held.
-    pub n_held: u64,
-    /// Attempts under way.
-    pub n_under_way: u32,
-    /// Jobs (a message's recipients at one site) that wait for their time or their turn.
-    pub n_waiting: u32,
-    /// Octets of content.
-    pub size_bytes: u64,
-    /// When the oldest message entered the system.
-    pub oldest: Option<Timestamp>,
-}
-
 /// What an operator's command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touched {
@@ -94,34 +73,22 @@ pub(crate) enum Command {
 }
 
 impl Delivery {
-    /// How much is queued.
+    /// For [`Self::page`], from page to page.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        let state = self.state();
-        let mut counts = Counts {
-            n_messages: state.messages.len() as u64,
-            n_under_way: state.queue.totals().n_under_way,
-            n_waiting: state.queue.totals().n_waiting,
-            ..Counts::default()
-        };
-        for entry in state.messages.values() {
-            counts.n_recipients += u64::from(entry.n_open);
-            counts.n_deferred += u64::from(entry.n_deferred);
-            counts.n_held += u64::from(entry.n_held);
-            counts.size_bytes += entry.size_bytes;
-            counts.oldest = Some(
-                counts
-                    .oldest
-                    .map_or(entry.arrived, |o| o.min(entry.arrived)),
-            );
-        }
-        counts
+    pub fn browser(&self) -> Browser {
+        self.spool.browser()
     }
 
-    /// Up to `limit` messages with ids after `after`, in the order of ids. Reads the spool, so it
-    /// may block for as long as the disk needs for that many.
+    /// The next `limit` messages with ids after `after`, in the order of ids, but for those that
+    /// leave meanwhile; and the last id that was looked at, none at the end of the queue. Reads the
+    /// spool, so it may block for as long as the disk needs for that many.
     #[must_use]
-    pub fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
+    pub fn page(
+        &self,
+        browser: &mut Browser,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> (Vec<QueueRow>, Option<MessageId>) {
         let ids: Vec<_> = {
             let state = self.state();
             let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
@@ -133,14 +100,21 @@ impl Delivery {
                 .map(|(id, _)| *id)
                 .collect()
         };
-        // One that is done by now is no longer queued.
-        ids.into_iter().filter_map(|id| self.row(id)).collect()
+        let last = ids.last().filter(|_| ids.len() == limit).copied();
+        let rows = ids
+            .into_iter()
+            .filter_map(|id| self.row_of(&browser.message(id).ok()?));
+        (rows.collect(), last)
     }
 
     /// One message; `None` when it is not queued.
     #[must_use]
     pub fn row(&self, id: MessageId) -> Option<QueueRow> {
-        let stored = self.spool.message(id).ok()?;
+        self.row_of(&self.spool.message(id).ok()?)
+    }
+
+    fn row_of(&self, stored: &Stored) -> Option<QueueRow> {
+        let id = stored.id;
         let settings = Arc::clone(&self.state().settings);
         let message = &stored.message;
         let mut recipients = Vec::new();
@@ -150,7 +124,7 @@ impl Delivery {
             if state.disposition.is_final() {
                 continue;
             }
-            let found = settings.transport(&stored, index);
+            let found = settings.transport(stored, index);
             let destination = found
                 .clone()
                 .map_or_else(|r| r.to_string(), |t| t.to_string());

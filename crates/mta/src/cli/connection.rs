@@ -19,7 +19,7 @@ pub(crate) const SILENCE_TIME: Duration = Duration::from_secs(5);
 /// What control answered.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// The lines of instances, in the order in which they came.
+    /// The lines of instances that say something, in the order in which they came.
     pub(crate) lines: Vec<Value>,
     /// The last line.
     pub(crate) end: Value,
@@ -62,6 +62,10 @@ fn read_answer(
         let line = line.map_err(&lost)?;
         let value: Value = serde_json::from_str(&line)
             .map_err(|error| Failure::error(format!("control's answer is not JSON: {error}")))?;
+        let is_sign_of_life = value["rows"].as_array().is_some_and(Vec::is_empty);
+        if is_sign_of_life {
+            continue;
+        }
         if value["instance"].is_string() {
             answer.lines.push(value);
         } else if let Some(text) = value["error"].as_str() {

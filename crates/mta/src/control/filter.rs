@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mail::{Disposition, MessageId, Origin, Timestamp, TraceId};
 
-use crate::instance::requests::{QueueRow, RecipientRow};
+use crate::instance::requests::{Brief, QueueRow, RecipientRow};
 use crate::observe::fields;
 
 /// As many terms as a filter may have.
@@ -127,6 +127,23 @@ impl Filter {
         })
     }
 
+    /// Whether what memory has of a message is enough to [restrict](Self::restrict) it.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.terms.iter().all(|term| match term {
+            Term::Age(..) | Term::Id(_) | Term::Instance(_) | Term::Size(..) | Term::State(_) => {
+                true
+            }
+            Term::Domain(_) | Term::From(_) | Term::Reason(_) | Term::To(_) => false,
+            Term::Trace(_) | Term::Uid(_) => false,
+        })
+    }
+
+    /// What is left of a message when only what is chosen of it counts.
+    pub(crate) fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
+        let mut terms = self.terms.iter();
+        terms.try_fold(brief, |brief, term| term.restrict(brief, now))
+    }
+
     /// What of a message is chosen, at the time `now`.
     pub(crate) fn select(&self, row: &QueueRow, now: Timestamp) -> Selection {
         let mut of_recipients = self
@@ -166,6 +183,20 @@ impl Term {
         }
     }
 
+    fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
+        let fits = match self {
+            Self::Age(bound, age) => bound.holds(&now.since(brief.arrived), age),
+            Self::Id(id) => brief.id == *id,
+            Self::Size(bound, size) => bound.holds(&brief.size_bytes, size),
+            Self::State(state) => return state.restrict(brief),
+            // Whether the instance is meant was asked before; the others are not brief.
+            Self::Instance(_) => true,
+            Self::Domain(_) | Self::From(_) | Self::Reason(_) | Self::To(_) => false,
+            Self::Trace(_) | Self::Uid(_) => false,
+        };
+        fits.then_some(brief)
+    }
+
     fn fits_message(&self, row: &QueueRow, now: Timestamp) -> bool {
         match self {
             Self::Age(bound, age) => bound.holds(&now.since(row.arrived), age),
@@ -195,6 +226,27 @@ impl Term {
             Self::Age(..) | Self::From(_) | Self::Id(_) | Self::Instance(_) => true,
             Self::Size(..) | Self::Trace(_) | Self::Uid(_) => true,
         }
+    }
+}
+
+impl State {
+    fn restrict(self, brief: Brief) -> Option<Brief> {
+        let (n_deferred, n_held) = (brief.n_deferred, brief.n_held);
+        let (n_recipients, n_deferred, n_held) = match self {
+            Self::Deferred => (n_deferred, n_deferred, 0),
+            Self::Is(Disposition::Held) => (n_held, 0, n_held),
+            Self::Is(Disposition::Pending) => (brief.n_recipients - n_held, n_deferred, 0),
+            // Who is settled is not in the queue.
+            Self::Is(Disposition::Delivered | Disposition::Dropped | Disposition::Failed) => {
+                return None;
+            }
+        };
+        (n_recipients > 0).then_some(Brief {
+            n_recipients,
+            n_deferred,
+            n_held,
+            ..brief
+        })
     }
 }
 

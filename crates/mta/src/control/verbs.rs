@@ -3,7 +3,7 @@
 //! Each answer is a line that names its instance; the last line says whether all have answered.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -17,6 +17,9 @@ use crate::observe::counters::Count;
 
 /// How long a reload may take: instances read, check and prepare within it.
 const RELOAD_TIME: Duration = Duration::from_secs(60);
+
+/// How often an operator's program is told that an answer is being worked on.
+const SIGN_OF_LIFE_TIME: Duration = Duration::from_millis(500);
 
 /// One request of an operator, on its way to an answer.
 pub(super) struct Asker {
@@ -191,18 +194,19 @@ async fn ask_member(
     answers: &mpsc::Sender<Value>,
 ) -> bool {
     let mut answer = member.asking.ask(verb, args);
+    // The first is due only when the answer takes long.
+    let mut said_at = Instant::now();
     loop {
         let part = answer.next().await;
         let goes_on = matches!(&part, Part::Rows(_));
         let is_answer = matches!(&part, Part::Last(_));
         let is_sign_of_life = matches!(&part, Part::Rows(rows) if rows.is_empty());
-        if !is_sign_of_life
-            && answers
-                .send(Value::Object(line_of(member, part)))
-                .await
-                .is_err()
-        {
-            return false;
+        if !is_sign_of_life || said_at.elapsed() >= SIGN_OF_LIFE_TIME {
+            said_at = Instant::now();
+            let line = Value::Object(line_of(member, part));
+            if answers.send(line).await.is_err() {
+                return false;
+            }
         }
         if !goes_on {
             return is_answer;

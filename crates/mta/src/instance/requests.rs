@@ -1,12 +1,13 @@
 //! An instance's end of the requests channel: control asks, the instance answers about its queue.
 //!
 //! # Guarantees
-//! Mail is not delayed: the queue is read in pages with the runtime given back between them.
+//! Mail is not delayed: the queue is read in pages, by a thread that may wait for the disk, and
+//! counted from memory in steps with the runtime given back between them.
 //! A request whose asker has given up is not carried out: each says until when it is valid.
 //!
 //! # Limits
 //! [`N_REQUESTS_MAX`] requests at a time; frames of at most [`FRAME_LEN_MAX`] octets; pages of
-//! [`PAGE_LEN`] messages.
+//! [`PAGE_LEN`] messages, steps of [`N_BRIEFS_AT_ONCE`]. A dry run shows [`N_ROWS_SHOWN`] messages.
 //!
 //! # Failure
 //! What cannot be read as a request is answered with an error where it has an id, else dropped.
@@ -26,8 +27,15 @@ pub(crate) use serve::serve;
 /// How many requests are worked on at a time.
 pub(crate) const N_REQUESTS_MAX: usize = 8;
 
-/// How many messages of the queue are looked at before the runtime is given back.
+/// How many messages of the queue are read before the next sign of life.
 pub(crate) const PAGE_LEN: usize = 64;
+
+/// How many messages are counted from memory before the runtime is given back: a tenth of a
+/// millisecond.
+pub(crate) const N_BRIEFS_AT_ONCE: usize = 4096;
+
+/// As many messages are shown by a dry run; it counts them all.
+pub(crate) const N_ROWS_SHOWN: u64 = 1000;
 
 /// One message in the queue, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +73,23 @@ pub(crate) struct RecipientRow {
     pub(crate) reply: Option<Reply>,
     /// Where it goes: `relay smtp.example.net:587`.
     pub(crate) destination: Box<str>,
+}
+
+/// What memory has of a message in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brief {
+    /// Its id in this instance's spool.
+    pub(crate) id: MessageId,
+    /// When it entered the system.
+    pub(crate) arrived: Timestamp,
+    /// Octets of content.
+    pub(crate) size_bytes: u64,
+    /// Recipients that are not settled.
+    pub(crate) n_recipients: u32,
+    /// Those of them that were tried, and will be again.
+    pub(crate) n_deferred: u32,
+    /// Those of them that are held.
+    pub(crate) n_held: u32,
 }
 
 /// What is in the queue, in numbers that are at hand.
@@ -120,14 +145,30 @@ impl Step {
 
 /// What an instance must be able to say and do about its queue.
 pub(crate) trait QueueView: Send + Sync + 'static {
+    /// What it pays to remember from one page to the next.
+    type Browser: Send + 'static;
+
     /// About the instance.
     fn status(&self) -> InstanceStatus;
 
     /// The queue in numbers. Cheap: kept, not counted.
     fn counts(&self) -> QueueCounts;
 
-    /// At most `limit` messages with ids above `after`, in the order of their ids.
-    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow>;
+    /// At most `limit` messages with ids above `after`, in the order of their ids; from memory.
+    fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief>;
+
+    /// For reading pages.
+    fn browser(&self) -> Self::Browser;
+
+    /// The next `limit` messages with ids above `after`, in the order of their ids, but for those
+    /// that leave meanwhile; and the last id that was looked at, none at the end of the queue. May
+    /// block.
+    fn page(
+        &self,
+        browser: &mut Self::Browser,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> (Vec<QueueRow>, Option<MessageId>);
 
     /// Does `step` to one recipient, or to all that are not settled; gives how many it touched
     /// (those whose state it changed). A settled recipient is not touched. What is changed is

@@ -6,11 +6,13 @@ use delivery::Delivery;
 use intake::{Admission, Onward};
 use mail::MessageId;
 use net::Clock;
-use spool::Spool;
+use spool::{Browser, Spool};
 use tokio::sync::watch;
 
 use super::doors::Sessions;
-use super::requests::{InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step};
+use super::requests::{
+    Brief, InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
+};
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {
@@ -23,6 +25,8 @@ pub(crate) struct View {
 }
 
 impl QueueView for View {
+    type Browser = Browser;
+
     fn status(&self) -> InstanceStatus {
         let usage = self.spool.usage();
         let mut notes = Vec::new();
@@ -51,12 +55,32 @@ impl QueueView for View {
         }
     }
 
-    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
-        self.delivery
-            .page(after, limit)
-            .into_iter()
-            .map(row)
+    fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief> {
+        let briefs = self.delivery.briefs(after, limit).into_iter();
+        briefs
+            .map(|brief| Brief {
+                id: brief.id,
+                arrived: brief.arrived,
+                size_bytes: brief.size_bytes,
+                n_recipients: brief.n_recipients,
+                n_deferred: brief.n_deferred,
+                n_held: brief.n_held,
+            })
             .collect()
+    }
+
+    fn browser(&self) -> Browser {
+        self.delivery.browser()
+    }
+
+    fn page(
+        &self,
+        browser: &mut Browser,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> (Vec<QueueRow>, Option<MessageId>) {
+        let (rows, last) = self.delivery.page(browser, after, limit);
+        (rows.into_iter().map(row).collect(), last)
     }
 
     async fn steer(

@@ -224,6 +224,12 @@ impl Instance {
         tokio::time::timeout(LIMIT, recording).await.unwrap();
     }
 
+    /// How many recipients are held.
+    pub(crate) fn n_held(&self) -> u32 {
+        let briefs = self.delivery.briefs(None, usize::MAX);
+        briefs.iter().map(|brief| brief.n_held).sum()
+    }
+
     /// Waits until nothing is in the spool, and sees that nothing is in the queue then.
     pub(crate) async fn empty(&self) {
         let draining = async {

@@ -3,7 +3,7 @@
 use mail::{Disposition, Origin, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::{FRAME_LEN_MAX, InstanceStatus, QueueCounts, QueueRow, RecipientRow};
+use super::{Brief, FRAME_LEN_MAX, InstanceStatus, QueueCounts, QueueRow, RecipientRow};
 use crate::control::filter::Selection;
 use crate::observe::fields;
 
@@ -173,6 +173,16 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// Counts what is chosen of a message, as memory has it.
+    pub(super) fn add_brief(&mut self, brief: &Brief, now: Timestamp) {
+        self.n_messages += 1;
+        self.size_bytes = self.size_bytes.saturating_add(brief.size_bytes);
+        self.oldest_seconds = self.oldest_seconds.max(now.since(brief.arrived).as_secs());
+        self.n_recipients += u64::from(brief.n_recipients);
+        self.n_deferred += u64::from(brief.n_deferred);
+        self.n_held += u64::from(brief.n_held);
     }
 
     /// The numbers.

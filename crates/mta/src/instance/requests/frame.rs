@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use mail::Timestamp;
+use mail::{MessageId, Timestamp};
 use serde_json::{Value, json};
 
 use super::Step;
@@ -28,8 +28,12 @@ pub(crate) struct Request {
 pub(super) enum Verb {
     /// How many messages and recipients a filter chooses.
     Count { filter: Filter },
-    /// The messages that a filter chooses, `limit` of them at most.
-    List { filter: Filter, limit: u64 },
+    /// The messages that a filter chooses, `limit` of them at most, with ids above `after`.
+    List {
+        filter: Filter,
+        after: Option<MessageId>,
+        limit: u64,
+    },
     /// About the instance, and the queue in numbers.
     Status,
     /// A step for what a filter chooses.
@@ -95,6 +99,7 @@ fn parse_verb(verb: &Value, args: &Value) -> Result<Verb, String> {
         "queue.count" => Ok(Verb::Count { filter: filter()? }),
         "queue.list" | "queue.show" => Ok(Verb::List {
             filter: filter()?,
+            after: args["after"].as_u64().map(MessageId),
             limit: args["limit"].as_u64().unwrap_or(u64::MAX),
         }),
         "status" => Ok(Verb::Status),

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{self, Rows};
 use super::frame::{self, Channel, Request, Run, Verb};
-use super::{N_REQUESTS_MAX, PAGE_LEN, QueueRow, QueueView, Step};
+use super::{N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, PAGE_LEN, QueueRow, QueueView, Step};
 use crate::control::filter::{Filter, Selection};
 
 /// As many texts of errors as one answer bears.
@@ -75,7 +75,11 @@ impl<V: QueueView> Asked<V> {
     async fn answer(self, verb: Verb) -> io::Result<()> {
         let value = match verb {
             Verb::Count { filter } => self.count(&filter).await?,
-            Verb::List { filter, limit } => self.list(&filter, limit).await?,
+            Verb::List {
+                filter,
+                after,
+                limit,
+            } => self.list(&filter, after, limit).await?,
             Verb::Status => answer::status(&self.view.status(), self.counts()),
             Verb::Steer {
                 step,
@@ -92,9 +96,12 @@ impl<V: QueueView> Asked<V> {
     }
 
     async fn count(&self, filter: &Filter) -> io::Result<Value> {
+        if filter.is_brief() {
+            return self.count_briefs(filter).await;
+        }
         let mut tally = answer::Tally::default();
-        let mut pages = Pages::new(filter);
-        while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+        let mut pages = self.pages(filter, None);
+        while let Some(page) = pages.next(self.clock.timestamp()).await {
             for (row, selection) in &page {
                 tally.add(row, selection, self.clock.timestamp());
             }
@@ -103,17 +110,43 @@ impl<V: QueueView> Asked<V> {
         Ok(tally.value())
     }
 
-    async fn list(&self, filter: &Filter, limit: u64) -> io::Result<Value> {
-        let (mut n_listed, mut is_cut) = (0_u64, false);
+    /// Without the disk: a queue of a million is counted in a blink.
+    async fn count_briefs(&self, filter: &Filter) -> io::Result<Value> {
+        let mut tally = answer::Tally::default();
+        let mut after = before_only(filter);
+        loop {
+            let briefs = self.view.briefs(after, N_BRIEFS_AT_ONCE);
+            let now = self.clock.timestamp();
+            for brief in &briefs {
+                if let Some(chosen) = filter.restrict(*brief, now) {
+                    tally.add_brief(&chosen, now);
+                }
+            }
+            after = briefs.last().map(|brief| brief.id);
+            if briefs.len() < N_BRIEFS_AT_ONCE || filter.only().is_some() {
+                return Ok(tally.value());
+            }
+            self.sign_of_life().await?;
+        }
+    }
+
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<MessageId>,
+        limit: u64,
+    ) -> io::Result<Value> {
+        let (mut n_listed, mut is_cut, mut last) = (0_u64, false, after);
         let mut rows = Rows::new(self.id);
-        let mut pages = Pages::new(filter);
-        'pages: while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+        let mut pages = self.pages(filter, after);
+        'pages: while let Some(page) = pages.next(self.clock.timestamp()).await {
             for (row, selection) in &page {
                 if n_listed == limit {
                     is_cut = true;
                     break 'pages;
                 }
                 n_listed += 1;
+                last = Some(row.id);
                 for frame in rows.push(row, selection, self.clock.timestamp()) {
                     self.channel.send(&frame).await?;
                 }
@@ -121,25 +154,32 @@ impl<V: QueueView> Asked<V> {
             if let Some(frame) = rows.take() {
                 self.channel.send(&frame).await?;
             }
-            tokio::task::yield_now().await;
         }
         if let Some(frame) = rows.take() {
             self.channel.send(&frame).await?;
         }
-        Ok(json!({"messages": n_listed, "cut": is_cut, "queue": self.counts()}))
+        Ok(json!({
+            "messages": n_listed,
+            "cut": is_cut,
+            "last": last.map(|id| id.0),
+            "queue": self.counts(),
+        }))
     }
 
     async fn steer(&self, step: Step, filter: &Filter, by: &str, run: Run) -> io::Result<Value> {
         let (mut n_messages, mut n_recipients) = (0_u64, 0_u64);
         let (mut errors, mut n_errors) = (Vec::new(), 0_u64);
         let mut rows = Rows::new(self.id);
-        let mut pages = Pages::new(filter);
-        while let Some(page) = pages.next(&*self.view, self.clock.timestamp()) {
+        let mut pages = self.pages(filter, None);
+        while let Some(page) = pages.next(self.clock.timestamp()).await {
             let mut steps = JoinSet::new();
             for (row, selection) in &page {
                 if run == Run::Dry {
                     n_messages += 1;
                     n_recipients += n_chosen(row, selection);
+                    if n_messages > N_ROWS_SHOWN {
+                        continue;
+                    }
                     for frame in rows.push(row, selection, self.clock.timestamp()) {
                         self.channel.send(&frame).await?;
                     }
@@ -173,7 +213,6 @@ impl<V: QueueView> Asked<V> {
             if let Some(frame) = rows.take() {
                 self.channel.send(&frame).await?;
             }
-            tokio::task::yield_now().await;
         }
         Ok(json!({
             "messages": n_messages,
@@ -182,6 +221,16 @@ impl<V: QueueView> Asked<V> {
             "n_errors": n_errors,
             "errors": errors,
         }))
+    }
+
+    fn pages<'a>(&self, filter: &'a Filter, after: Option<MessageId>) -> Pages<'a, V> {
+        Pages {
+            filter,
+            view: Arc::clone(&self.view),
+            browser: Some(self.view.browser()),
+            after: after.max(before_only(filter)),
+            is_over: false,
+        }
     }
 
     /// Shows control that the answer is being worked on, and gives the runtime back.
@@ -223,33 +272,26 @@ fn n_chosen(row: &QueueRow, selection: &Selection) -> u64 {
     }
 }
 
+/// The id before the one message that can be chosen.
+fn before_only(filter: &Filter) -> Option<MessageId> {
+    let before = filter.only()?.0.checked_sub(1)?;
+    Some(MessageId(before))
+}
+
 /// Walks the queue in the order of ids, a page at a time, through a filter.
-struct Pages<'a> {
+struct Pages<'a, V: QueueView> {
     filter: &'a Filter,
+    view: Arc<V>,
+    /// Away while a page is read.
+    browser: Option<V::Browser>,
     after: Option<MessageId>,
     is_over: bool,
 }
 
-impl<'a> Pages<'a> {
-    /// From the beginning, or from the one message that can be chosen.
-    fn new(filter: &'a Filter) -> Self {
-        let after = filter
-            .only()
-            .and_then(|id| id.0.checked_sub(1))
-            .map(MessageId);
-        Self {
-            filter,
-            after,
-            is_over: false,
-        }
-    }
-
-    /// What is chosen of the next page; `None` after the last.
-    fn next<V: QueueView>(
-        &mut self,
-        view: &V,
-        now: Timestamp,
-    ) -> Option<Vec<(QueueRow, Selection)>> {
+impl<V: QueueView> Pages<'_, V> {
+    /// What is chosen of the next page; `None` after the last. The thread of the instance does not
+    /// wait for the disk meanwhile.
+    async fn next(&mut self, now: Timestamp) -> Option<Vec<(QueueRow, Selection)>> {
         if self.is_over {
             return None;
         }
@@ -258,9 +300,16 @@ impl<'a> Pages<'a> {
         } else {
             PAGE_LEN
         };
-        let page = view.page(self.after, limit);
-        self.is_over = page.len() < limit || limit == 1;
-        self.after = page.last().map(|row| row.id).or(self.after);
+        let (view, after) = (Arc::clone(&self.view), self.after);
+        let mut browser = self.browser.take()?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let page = view.page(&mut browser, after, limit);
+            (page, browser)
+        });
+        let ((page, last), browser) = reading.await.ok()?;
+        self.browser = Some(browser);
+        self.is_over = last.is_none() || limit == 1;
+        self.after = last;
         let chosen = page
             .into_iter()
             .filter_map(|row| match self.filter.select(&row, now) {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use mail::{Disposition, Mailbox, Origin, Reply, ReplyCode, ReversePath, TraceId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::super::{FRAME_LEN_MAX, InstanceStatus, QueueCounts, RecipientRow};
+use super::super::{Brief, FRAME_LEN_MAX, InstanceStatus, QueueCounts, RecipientRow};
 use super::*;
 
 const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
@@ -19,6 +19,8 @@ struct List {
 }
 
 impl QueueView for List {
+    type Browser = ();
+
     fn status(&self) -> InstanceStatus {
         InstanceStatus {
             generation: 3,
@@ -34,14 +36,27 @@ impl QueueView for List {
         }
     }
 
-    fn page(&self, after: Option<MessageId>, limit: usize) -> Vec<QueueRow> {
+    fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief> {
         let later = |row: &&QueueRow| after.is_none_or(|after| row.id > after);
-        self.rows
-            .iter()
-            .filter(later)
-            .take(limit)
-            .cloned()
-            .collect()
+        let rows = self.rows.iter().filter(later).take(limit);
+        rows.map(brief).collect()
+    }
+
+    fn browser(&self) {}
+
+    fn page(
+        &self,
+        (): &mut (),
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> (Vec<QueueRow>, Option<MessageId>) {
+        let later = |row: &&QueueRow| after.is_none_or(|after| row.id > after);
+        let page: Vec<_> = self.rows.iter().filter(later).take(limit).collect();
+        let last = page.last().filter(|_| page.len() == limit);
+        let last = last.map(|row| row.id);
+        // Those without recipients have just left.
+        let rows = page.into_iter().filter(|row| !row.recipients.is_empty());
+        (rows.cloned().collect(), last)
     }
 
     async fn steer(
@@ -85,6 +100,18 @@ fn row(id: u64, n_recipients: u32) -> QueueRow {
         size_bytes: 1000,
         origin: Origin::Outside,
         recipients: (0..n_recipients).map(recipient).collect(),
+    }
+}
+
+/// What memory has of a message to which nothing happened.
+fn brief(row: &QueueRow) -> Brief {
+    Brief {
+        id: row.id,
+        arrived: row.arrived,
+        size_bytes: row.size_bytes,
+        n_recipients: u32::try_from(row.recipients.len()).expect("few"),
+        n_deferred: u32::try_from(row.recipients.len()).expect("few"),
+        n_held: 0,
     }
 }
 
@@ -171,6 +198,46 @@ fn a_list_stops_at_its_limit_and_says_so() {
         assert_eq!(ids(&frames).len(), limit);
         assert!(ids(&frames).iter().all(|id| id % 2 == 1));
         assert_eq!(frames.last().expect("a frame")["ok"]["cut"], cut);
+    }
+}
+
+#[test]
+fn a_list_goes_on_where_the_one_before_stopped() {
+    let rows: Vec<_> = (1..=300).map(|id| row(id, 1)).collect();
+    let args = json!({"limit": 200});
+    let (frames, _) = ask(rows.clone(), &[&request(7, "queue.list", args)]);
+    let last = &frames.last().expect("a frame")["ok"]["last"];
+    assert_eq!(last, 200);
+    let args = json!({"limit": 200, "after": last});
+    let (frames, _) = ask(rows, &[&request(7, "queue.list", args)]);
+    assert_eq!(ids(&frames), (201..=300).collect::<Vec<_>>());
+    assert_eq!(frames.last().expect("a frame")["ok"]["cut"], false);
+}
+
+/// Messages that were done while a page was read made it short, which was taken for the last.
+#[test]
+fn a_list_does_not_end_where_messages_are_leaving() {
+    let rows: Vec<_> = (1..=1000)
+        .map(|id| row(id, u32::from(id % 10 == 0)))
+        .collect();
+    let (frames, _) = ask(rows, &[&request(7, "queue.list", json!({}))]);
+    assert_eq!(ids(&frames).len(), 100);
+}
+
+/// A queue is counted from memory where the filter allows it, and else read.
+#[test]
+fn a_count_from_memory_and_one_by_reading_are_the_same() {
+    let rows: Vec<_> = (1..=10_000).map(|id| row(id, 2)).collect();
+    for filter in [&["state=deferred"][..], &["state=deferred", "to=*"]] {
+        let args = json!({"filter": filter});
+        let (frames, _) = ask(rows.clone(), &[&request(7, "queue.count", args)]);
+        let mut counted = frames.last().expect("a frame")["ok"].clone();
+        assert!(counted["oldest_seconds"].take().as_u64() > Some(0));
+        let expected = json!({
+            "messages": 10_000, "recipients": 20_000, "deferred": 20_000, "held": 0,
+            "size": 10_000_000, "oldest_seconds": null,
+        });
+        assert_eq!(counted, expected, "{filter:?}");
     }
 }
 
