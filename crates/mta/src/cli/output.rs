@@ -28,11 +28,10 @@ impl Page {
 
     /// Prints it.
     pub(crate) fn print(&self) {
-        write_stdout(&self.0);
+        let _is_read = write_stdout(&self.0);
     }
 
-    /// The text, for tests.
-    #[cfg(test)]
+    /// The text.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
@@ -69,7 +68,7 @@ impl Lines {
 
 /// Prints a line.
 pub(crate) fn print_line(line: impl Display) {
-    write_stdout(&(neutral(&line.to_string()) + "\n"));
+    let _is_read = write_stdout(&(neutral(&line.to_string()) + "\n"));
 }
 
 /// Prints lines of ours that were made for people already.
@@ -81,7 +80,7 @@ pub(crate) fn print_text(text: &str) {
 
 /// Prints a value as one line of JSON.
 pub(crate) fn print_json(value: &Value) {
-    write_stdout(&(neutral_json(value) + "\n"));
+    let _is_read = write_stdout(&(neutral_json(value) + "\n"));
 }
 
 /// Says what went wrong, on the standard error stream. Several lines are a list that speaks for
@@ -97,9 +96,15 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
-fn write_stdout(text: &str) {
+/// Prints a part of something long that was made [neutral](neutral) already; whether anybody reads
+/// it still.
+pub(crate) fn print_raw(text: &str) -> bool {
+    write_stdout(text)
+}
+
+/// Whether somebody reads it.
+fn write_stdout(text: &str) -> bool {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(text.as_bytes());
+    written.and_then(|()| stdout.flush()).is_ok()
 }

@@ -1,5 +1,6 @@
 //! `queue` and `mailq`: all instances, labelled, with totals, also when empty.
 
+mod long;
 mod page;
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
 use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
-use super::output::{Page, print_json};
+use super::output::{Page, print_json, print_raw};
 use crate::control::filter::Filter;
 use page::{Detail, counts_page, list_page, merged, steps_page};
 
@@ -32,19 +33,7 @@ pub(crate) fn run(
         }
         QueueVerb::Drop(step) => steer(system, state, "queue.drop", &step),
         QueueVerb::Hold(step) => steer(system, state, "queue.hold", &step),
-        QueueVerb::List(list) => {
-            let ListArguments { filter, limit } = list;
-            let answer = ask(
-                system,
-                state,
-                "queue.list",
-                &filter,
-                json!({"limit": limit}),
-            )?;
-            Ok(show(system, &answer, |answer| {
-                list_page(answer, Detail::List)
-            }))
-        }
+        QueueVerb::List(wanted) => list(system, state, &wanted),
         QueueVerb::Release(step) => steer(system, state, "queue.release", &step),
         QueueVerb::Retry(step) => steer(system, state, "queue.retry", &step),
         QueueVerb::Show(filter) => {
@@ -59,6 +48,29 @@ pub(crate) fn run(
                 list_page(answer, Detail::Show)
             }))
         }
+    }
+}
+
+fn list(system: &SystemArguments, state: &Path, wanted: &ListArguments) -> Result<Exit, Failure> {
+    let ListArguments { filter, limit } = wanted;
+    let ask_all = |verb: &str, args| ask(system, state, verb, filter, args);
+    let first = ask_all("queue.list", json!({"limit": long::PAGE_LEN.min(*limit)}))?;
+    if !long::is_long(&first, *limit) {
+        return Ok(show(system, &first, |answer| {
+            list_page(answer, Detail::List)
+        }));
+    }
+    let ask_one = |verb: &str, name: &str, args| {
+        let mut filter = FilterArguments {
+            filter: filter.filter.clone(),
+        };
+        filter.filter.push(format!("instance={name}"));
+        ask(system, state, verb, &filter, args)
+    };
+    if system.json {
+        long::print_json(&first, *limit, &ask_one, &mut print_raw)
+    } else {
+        long::print_text(&first, *limit, &ask_one, &mut print_raw)
     }
 }
 

@@ -48,27 +48,39 @@ pub(super) fn merged(answer: &Answer) -> Value {
 }
 
 /// What one instance answered.
-struct Instance<'a> {
-    name: &'a str,
-    role: &'a str,
+pub(super) struct Instance<'a> {
+    pub(super) name: &'a str,
+    pub(super) role: &'a str,
     rows: Vec<&'a Value>,
-    last: Option<&'a Value>,
+    /// The line that ends its answer.
+    pub(super) last: Option<&'a Value>,
 }
 
 impl Instance<'_> {
-    fn messages(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Value> {
         self.rows
             .iter()
             .filter_map(|rows| rows.as_array())
             .flatten()
     }
 
-    fn ok(&self) -> Option<&Value> {
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.messages().for_each(|row| totals.add(row));
+        totals
+    }
+
+    /// Whether there are more messages than it was asked for.
+    pub(super) fn is_cut(&self) -> bool {
+        self.ok().is_some_and(|ok| ok["cut"] == json!(true))
+    }
+
+    pub(super) fn ok(&self) -> Option<&Value> {
         self.last.and_then(|last| last.get("ok"))
     }
 
     /// What is said instead of an answer.
-    fn trouble(&self) -> Option<String> {
+    pub(super) fn trouble(&self) -> Option<String> {
         let last = self.last?;
         if last["no_answer"] == json!(true) {
             return Some("not answering".to_owned());
@@ -78,7 +90,7 @@ impl Instance<'_> {
 }
 
 /// The lines of an answer, by instance, in the order of their names.
-fn instances(answer: &Answer) -> Vec<Instance<'_>> {
+pub(super) fn instances(answer: &Answer) -> Vec<Instance<'_>> {
     let mut list: Vec<Instance<'_>> = Vec::new();
     for line in &answer.lines {
         let name = line["instance"].as_str().unwrap_or_default();
@@ -108,8 +120,8 @@ fn instances(answer: &Answer) -> Vec<Instance<'_>> {
 
 /// Messages and recipients, counted from what was listed.
 #[derive(Default)]
-struct Totals {
-    n_messages: u64,
+pub(super) struct Totals {
+    pub(super) n_messages: u64,
     n_recipients: u64,
     n_held: u64,
     n_deferred: u64,
@@ -136,7 +148,7 @@ impl Totals {
         }
     }
 
-    fn of_count(value: &Value) -> Self {
+    pub(super) fn of_count(value: &Value) -> Self {
         let number = |key: &str| value[key].as_u64().unwrap_or(0);
         Self {
             n_messages: number("messages"),
@@ -148,7 +160,7 @@ impl Totals {
         }
     }
 
-    fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         self.n_messages += other.n_messages;
         self.n_recipients += other.n_recipients;
         self.n_held += other.n_held;
@@ -190,35 +202,44 @@ pub(super) fn list_page(answer: &Answer, detail: Detail) -> Page {
     let mut page = Page::default();
     let mut total = Totals::default();
     for instance in instances(answer) {
-        let mut totals = Totals::default();
-        instance.messages().for_each(|row| totals.add(row));
-        let cut = instance.ok().is_some_and(|ok| ok["cut"] == json!(true));
-        let cut = if cut {
+        let totals = instance.totals();
+        let left_out = if instance.is_cut() {
             "; more are there, see --limit"
         } else {
             ""
         };
-        match instance.trouble() {
-            Some(trouble) => page.line(format!("{:<12} {trouble}", instance.name)),
-            None => page.line(format!("{:<12} {}{cut}", instance.name, totals.words())),
-        }
-        let mut last_id = None;
-        for row in instance.messages() {
-            if last_id != Some(&row["id"]) {
-                message_lines(&mut page, instance.name, row, detail);
-            }
-            last_id = Some(&row["id"]);
-            for recipient in recipients(row) {
-                recipient_lines(&mut page, recipient, detail);
-            }
-        }
+        heading(&mut page, &instance, &totals, left_out);
+        messages_lines(&mut page, &instance, detail);
         total.join(&totals);
     }
     total_line(&mut page, answer, &total);
     page
 }
 
-fn total_line(page: &mut Page, answer: &Answer, total: &Totals) {
+/// The line above the messages of an instance.
+pub(super) fn heading(page: &mut Page, instance: &Instance<'_>, totals: &Totals, left_out: &str) {
+    let name = instance.name;
+    match instance.trouble() {
+        Some(trouble) => page.line(format!("{name:<12} {trouble}")),
+        None => page.line(format!("{name:<12} {}{left_out}", totals.words())),
+    }
+}
+
+/// The messages of an instance.
+pub(super) fn messages_lines(page: &mut Page, instance: &Instance<'_>, detail: Detail) {
+    let mut last_id = None;
+    for row in instance.messages() {
+        if last_id != Some(&row["id"]) {
+            message_lines(page, instance.name, row, detail);
+        }
+        last_id = Some(&row["id"]);
+        for recipient in recipients(row) {
+            recipient_lines(page, recipient, detail);
+        }
+    }
+}
+
+pub(super) fn total_line(page: &mut Page, answer: &Answer, total: &Totals) {
     let (asked, answered) = (&answer.end["asked"], &answer.end["answered"]);
     let missing = if asked == answered {
         String::new()
@@ -324,6 +345,11 @@ pub(super) fn steps_page(answer: &Answer, verb: &str) -> Page {
         }
         let ok = instance.ok().unwrap_or(&Value::Null);
         let number = |key: &str| ok[key].as_u64().unwrap_or_default();
+        let n_shown = instance.totals().n_messages;
+        if n_shown > 0 && number("messages") > n_shown {
+            let n_more = number("messages") - n_shown;
+            page.line(format!("  … and {}", words::count(n_more, "more message")));
+        }
         let words = instance.trouble().unwrap_or_else(|| {
             let touched = format!(
                 "{} of {}",
