@@ -22,6 +22,7 @@ pub mod peer;
 pub mod port;
 pub mod postern;
 pub mod postfix;
+pub mod power;
 pub mod random;
 pub mod remote;
 pub mod run;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::oracle::{FIELD, Fate, Oracle};
+use crate::oracle::{FIELD, Fate, LINE, LINES_FIELD, Oracle};
 use crate::random::Random;
 
 /// How long a reply may take: more than a server of ours needs for its last word.
@@ -112,7 +112,7 @@ impl Client {
             let to = self.pick(self.letters.to);
             let size = self.pick(self.letters.sizes);
             let (fate, ended) = wire.transact(&attempt, self.letters.from, to, size);
-            self.oracle.note(&attempt, to, fate);
+            self.oracle.note(&attempt, to, fate, &wire.last_line);
             ended?;
             if !self.letters.pause_max.is_zero() {
                 thread::sleep(self.random.between(Duration::ZERO, self.letters.pause_max));
@@ -131,6 +131,8 @@ impl Client {
 struct Wire {
     reader: BufReader<Box<dyn Read>>,
     writer: Box<dyn Write>,
+    /// The last whole line that the server said, without its end.
+    last_line: String,
 }
 
 impl Wire {
@@ -151,6 +153,7 @@ impl Wire {
         Ok(Self {
             reader: BufReader::new(reader),
             writer,
+            last_line: String::new(),
         })
     }
 
@@ -172,7 +175,10 @@ impl Wire {
             if code == 421 {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            if line.as_bytes().get(3) != Some(&b'-') {
+            let is_last = line.as_bytes().get(3) != Some(&b'-');
+            line.truncate(line.trim_end().len());
+            self.last_line = line;
+            if is_last {
                 return Ok(code);
             }
         }
@@ -229,15 +235,14 @@ impl Wire {
     }
 
     fn content(&mut self, id: &str, size: usize) -> io::Result<u16> {
-        const LINE: &[u8] =
-            b"A line of text, as long as most lines are, and a few octets on top of it.\r\n";
-        let header = format!("{FIELD}: {id}\r\nMessage-ID: <{id}@client.example>\r\n\r\n");
-        self.say(header.as_bytes())?;
-        let block = LINE.repeat(128);
-        let mut left = size.div_ceil(LINE.len());
+        let line = format!("{LINE}\r\n");
+        let mut left = size.div_ceil(line.len());
+        self.say(format!("{FIELD}: {id}\r\n{LINES_FIELD}: {left}\r\n").as_bytes())?;
+        self.say(format!("Message-ID: <{id}@client.example>\r\n\r\n").as_bytes())?;
+        let block = line.repeat(128);
         while left > 0 {
             let n_lines = left.min(128);
-            self.say(&block[..n_lines * LINE.len()])?;
+            self.say(&block.as_bytes()[..n_lines * line.len()])?;
             left -= n_lines;
         }
         self.say(b".\r\n")?;

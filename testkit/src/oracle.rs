@@ -11,6 +11,12 @@ use std::sync::{Mutex, PoisonError};
 /// The header field that holds an attempt's id.
 pub const FIELD: &str = "X-Attempt";
 
+/// The header field that holds how many lines its body has, all of them [`LINE`].
+pub const LINES_FIELD: &str = "X-Lines";
+
+/// Every line of a body, without its end.
+pub const LINE: &str = "A line of text, as long as most lines are, and a few octets on top of it.";
+
 /// What a client knows about an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -33,6 +39,8 @@ pub struct Arrival {
     pub recipient: String,
     /// Where it was found.
     pub place: Place,
+    /// Nothing of it is missing or other than it was sent.
+    pub is_whole: bool,
 }
 
 /// Where a copy was found.
@@ -48,7 +56,7 @@ pub enum Place {
 impl Arrival {
     /// Of a delivered text; `None` for one that no client of the oracle sent.
     pub fn of(content: &str, recipient: &str, place: Place) -> Option<Self> {
-        let (header, _) = content.split_once("\n\n")?;
+        let (header, body) = content.split_once("\n\n")?;
         let field = |name: &str| {
             let value = header.split_once(&format!("\n{name}: "))?.1;
             value.split_whitespace().next().map(str::to_owned)
@@ -59,7 +67,38 @@ impl Arrival {
             trace: trace_of(received)?,
             recipient: recipient.to_owned(),
             place,
+            is_whole: field(LINES_FIELD).is_none_or(|n_lines| {
+                let lines = body.strip_suffix('\n').map(|body| body.split('\n'));
+                let n = lines.clone().map_or(0, Iterator::count);
+                n_lines == n.to_string() && lines.into_iter().flatten().all(|line| line == LINE)
+            }),
         })
+    }
+
+    /// Of something that was found and that no client can have sent: counts as not asked for.
+    pub fn unreadable(recipient: &str, place: Place) -> Self {
+        Self {
+            attempt: "unreadable".to_owned(),
+            trace: String::new(),
+            recipient: recipient.to_owned(),
+            place,
+            is_whole: false,
+        }
+    }
+
+    /// Of a notification about a message that failed for good: as if the message had arrived.
+    pub fn of_notification(content: &str, recipient: &str) -> Option<Self> {
+        let part = [
+            "\nContent-Type: message/rfc822",
+            "\nContent-Type: text/rfc822-headers",
+        ];
+        let returned = part.iter().find_map(|part| content.split_once(part));
+        let (_, returned) = returned?;
+        let (_, original) = returned.split_once("\n\n")?;
+        let (header, _) = original.split_once("\n\n").unwrap_or((original, ""));
+        // The body does not come back, and need not.
+        let header = header.replace(&format!("\n{LINES_FIELD}: "), "\nX: ");
+        Self::of(&format!("{header}\n\n"), recipient, Place::Maildir)
     }
 }
 
@@ -72,23 +111,53 @@ fn trace_of(received: &str) -> Option<String> {
 /// What all clients know.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    attempts: Mutex<BTreeMap<String, (Fate, Vec<String>)>>,
+    attempts: Mutex<BTreeMap<String, Attempt>>,
+}
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    fate: Fate,
+    recipients: Vec<String>,
+    /// The reply to the content, where there was one.
+    reply: String,
 }
 
 impl Oracle {
-    /// An attempt has ended.
-    pub fn note(&self, attempt: &str, recipients: &[&str], fate: Fate) {
-        let recipients = recipients.iter().map(|name| (*name).to_owned()).collect();
+    /// An attempt has ended, with this reply to its content.
+    pub fn note(&self, attempt: &str, recipients: &[&str], fate: Fate, reply: &str) {
+        let noted = Attempt {
+            fate,
+            recipients: recipients.iter().map(|name| (*name).to_owned()).collect(),
+            reply: reply.to_owned(),
+        };
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = attempts.insert(attempt.to_owned(), (fate, recipients));
+        let before = attempts.insert(attempt.to_owned(), noted);
         assert!(before.is_none(), "attempt {attempt} was made twice");
+    }
+
+    /// What the clients knew at an earlier moment, by whether a reply had been said by then.
+    #[must_use]
+    pub fn as_of(&self, was_said: impl Fn(&str) -> bool) -> Self {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut earlier = attempts.clone();
+        drop(attempts);
+        for attempt in earlier.values_mut() {
+            if attempt.fate == Fate::Acknowledged && !was_said(&attempt.reply) {
+                attempt.fate = Fate::Unknown;
+            }
+        }
+        let attempts = Mutex::new(earlier);
+        Self { attempts }
     }
 
     /// How many attempts were acknowledged so far.
     pub fn n_acknowledged(&self) -> usize {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let acknowledged = |(fate, _): &&(Fate, _)| *fate == Fate::Acknowledged;
-        attempts.values().filter(acknowledged).count()
+        let mut acknowledged = attempts.values().map(|attempt| attempt.fate);
+        acknowledged
+            .by_ref()
+            .filter(|fate| *fate == Fate::Acknowledged)
+            .count()
     }
 
     /// Compares with what arrived; `announced` holds the trace ids for which the log says that a
@@ -104,11 +173,11 @@ impl Oracle {
             let key = (arrival.attempt.as_str(), arrival.recipient.as_str());
             copies.entry(key).or_default().push(arrival);
         }
-        for (attempt, (fate, recipients)) in &*attempts {
-            judgement.count(*fate);
-            for recipient in recipients {
-                let copies = copies.remove(&(attempt, recipient)).unwrap_or_default();
-                judgement.weigh(*fate, attempt, recipient, &copies, announced);
+        for (id, attempt) in &*attempts {
+            judgement.count(attempt.fate);
+            for recipient in &attempt.recipients {
+                let copies = copies.remove(&(id, recipient)).unwrap_or_default();
+                judgement.weigh(attempt.fate, id, recipient, &copies, announced);
             }
         }
         // What is left belongs to no attempt: a recipient that nobody named.
@@ -136,6 +205,8 @@ pub struct Judgement {
     pub lost: Vec<String>,
     /// There more than once without an excuse.
     pub doubled: Vec<String>,
+    /// There in part.
+    pub torn: Vec<String>,
     /// At another host more than once, as announced.
     pub announced: usize,
     /// At another host more than once, and the log does not say so.
@@ -162,6 +233,8 @@ impl Judgement {
         announced: &BTreeSet<String>,
     ) {
         let name = || format!("{attempt} at {recipient}");
+        let torn = copies.iter().filter(|copy| !copy.is_whole);
+        self.torn.extend(torn.map(|_| name()));
         match (fate, copies) {
             (Fate::Acknowledged, []) => self.lost.push(name()),
             (Fate::Refused | Fate::Unknown, []) | (Fate::Acknowledged | Fate::Unknown, [_]) => {}
@@ -181,18 +254,22 @@ impl Judgement {
         }
     }
 
+    /// Whether nothing was lost, doubled, torn or not asked for.
+    pub const fn is_kept(&self) -> bool {
+        self.lost.is_empty()
+            && self.doubled.is_empty()
+            && self.torn.is_empty()
+            && self.unasked.is_empty()
+    }
+
     /// Fails unless every promise was kept. Whether every duplicate was announced is another
     /// question: whoever kills the writer of the log loses lines of it.
     ///
     /// # Panics
-    /// When something was lost, doubled or not asked for.
+    /// When something was lost, doubled, torn or not asked for.
     #[track_caller]
     pub fn assert_kept(&self) {
-        assert_eq!(
-            (&self.lost[..], &self.doubled[..], &self.unasked[..]),
-            (&[][..], &[][..], &[][..]),
-            "lost, doubled, unasked: {self}"
-        );
+        assert!(self.is_kept(), "{self}: {self:#?}");
     }
 }
 
@@ -201,7 +278,7 @@ impl fmt::Display for Judgement {
         write!(
             f,
             "attempts: {} acknowledged, {} refused, {} unknown; copies arrived: {}; lost: {}; \
-             doubled by us: {}; doubled at other hosts: {} announced, {} not; unasked: {}",
+             doubled by us: {}; doubled at other hosts: {} announced, {} not; torn: {}; unasked: {}",
             self.acknowledged,
             self.refused,
             self.unknown,
@@ -210,6 +287,7 @@ impl fmt::Display for Judgement {
             self.doubled.len(),
             self.announced,
             self.unannounced.len(),
+            self.torn.len(),
             self.unasked.len()
         )
     }
@@ -228,7 +306,7 @@ mod tests {
 
     fn judged(fate: Fate, arrivals: &[Arrival], announced: &[&str]) -> Judgement {
         let oracle = Oracle::default();
-        oracle.note("1", &["a@b"], fate);
+        oracle.note("1", &["a@b"], fate, "250 t");
         oracle.judge(
             arrivals,
             &announced.iter().map(|trace| (*trace).to_owned()).collect(),
@@ -251,6 +329,35 @@ mod tests {
         assert_eq!(judged(Fate::Refused, &copy, &[]).unasked.len(), 1);
         let other = [arrival("2", "t", Place::Maildir)];
         assert_eq!(judged(Fate::Refused, &other, &[]).unasked, ["2 at a@b"]);
+    }
+
+    #[test]
+    fn what_is_cut_short_or_changed_is_torn() {
+        let content = |body: &str| {
+            let header = format!("Received: by m id t;\n{FIELD}: 1\n{LINES_FIELD}: 2\n");
+            Arrival::of(&format!("{header}\n{body}"), "a@b", Place::Maildir).expect("all is there")
+        };
+        let torn = |body: &str| judged(Fate::Acknowledged, &[content(body)], &[]).torn.len();
+        assert_eq!(torn(&format!("{LINE}\n{LINE}\n")), 0);
+        for body in [
+            "",
+            LINE,
+            "\n\n",
+            "\0\0\0",
+            &format!("{LINE}\n"),
+            &format!("{LINE}\n{LINE}"),
+        ] {
+            assert_eq!(torn(body), 1, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_later_may_or_may_not_be_there_earlier() {
+        let oracle = Oracle::default();
+        oracle.note("1", &["a@b"], Fate::Acknowledged, "250 first");
+        oracle.note("2", &["a@b"], Fate::Acknowledged, "250 second");
+        let earlier = oracle.as_of(|reply| reply == "250 first");
+        assert_eq!(earlier.judge(&[], &BTreeSet::new()).lost, ["1 at a@b"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The program itself: a supervisor with its processes, in a scratch directory.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,9 +68,14 @@ impl Postern {
         &self.config
     }
 
+    /// Its state directory.
+    pub fn state_folder(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
     /// A file below its state directory.
     pub fn state(&self, name: &str) -> PathBuf {
-        self.scratch.path().join("state").join(name)
+        self.state_folder().join(name)
     }
 
     /// Its one log, as it is now.
@@ -88,11 +94,29 @@ impl Postern {
     /// When it ends before, or is not ready in time.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_under(&[]);
+    }
+
+    /// As [`Self::start`], with the words of another program before the command line, which it
+    /// must run in its own place.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[track_caller]
+    pub fn start_under(&mut self, words: &[OsString]) {
         assert!(self.supervisor.is_none(), "it runs already");
         let out = File::create(self.scratch.path().join("out")).expect("can be written");
         let err = out.try_clone().expect("there are descriptors");
-        let child = self
-            .command()
+        let mut command = match words {
+            [] => self.command(),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                self.address(command.current_dir(self.scratch.path()));
+                command
+            }
+        };
+        let child = command
             .arg("run")
             .stdin(Stdio::null())
             .stdout(out)

@@ -79,7 +79,7 @@ impl Remote {
         self.port
     }
 
-    /// What came so far, in the order of the acknowledgements.
+    /// What came so far, in the order of the acknowledgements, which number it from 1 on.
     pub fn messages(&self) -> Vec<Received> {
         let received = self.shared.received.lock();
         received.unwrap_or_else(PoisonError::into_inner).clone()
@@ -146,8 +146,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
                 list.push(received);
+                let number = list.len();
                 drop(list);
-                say("250 2.0.0 taken")?;
+                say(&format!("250 2.0.0 taken as {number}."))?;
             }
             "QUIT" => return say("221 2.0.0 bye"),
             "HELO" | "NOOP" | "RSET" => say("250 2.0.0 OK")?,

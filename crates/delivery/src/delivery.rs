@@ -162,7 +162,8 @@ impl Delivery {
         })
     }
 
-    /// Takes in what the spool held when it was opened. `adopt` is called with each handoff key
+    /// Takes in what the spool held when it was opened; how many messages those are that still have
+    /// somebody to reach. `adopt` is called with each handoff key
     /// that a message still carries. Blocks as long as reading takes.
     ///
     /// # Errors
@@ -175,6 +176,13 @@ impl Delivery {
         let mut n = 0;
         for stored in recovery.messages() {
             let stored = stored?;
+            let mut states = stored.recipients.iter();
+            if states.all(|state| state.disposition.is_final()) {
+                // Two attempts ended at the same time, and the crash came before the record that
+                // ends the message: nothing else ever would.
+                drop(self.spool.done(stored.id));
+                continue;
+            }
             stored
                 .recipients
                 .iter()

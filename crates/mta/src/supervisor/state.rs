@@ -205,12 +205,35 @@ async fn wait_for_orphans(
         .unwrap_or_else(late)
 }
 
+/// Makes a directory where it is missing, durably: what is synced in a directory that a power cut
+/// takes away is lost with it.
 fn make_directory(path: &Path, mode: u32) -> Result<(), StateError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    let made = make_durably(path, mode);
     made.map_err(|cause| StateError::Unusable {
         path: path.into(),
         cause,
     })
+}
+
+fn make_durably(path: &Path, mode: u32) -> io::Result<()> {
+    let parent = match path.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    if !parent.is_dir() {
+        make_durably(parent, mode)?;
+    }
+    let made = DirBuilder::new().mode(mode).create(path);
+    let is_new = made.is_ok();
+    if !is_new && !path.is_dir() {
+        return made;
+    }
+    // Whoever made one that is there may have died before this.
+    match File::open(parent).and_then(|parent| parent.sync_all()) {
+        Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 fn open(path: &Path) -> Result<File, StateError> {

@@ -27,6 +27,7 @@ fn what_was_acknowledged_arrives_once_whichever_process_is_killed() {
     println!("killed: {killed:?}");
     load.stop();
     let judgement = system.judge();
+    println!("{judgement}");
     judgement.assert_kept();
     // Otherwise the suite would show nothing.
     assert!(
@@ -51,6 +52,7 @@ fn a_delivery_that_a_crash_may_have_doubled_is_announced() {
     );
     load.stop();
     let judgement = system.judge();
+    println!("{judgement}");
     judgement.assert_kept();
     assert!(
         judgement.unannounced.is_empty(),

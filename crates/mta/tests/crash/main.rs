@@ -6,9 +6,8 @@
 //! kills; a failed run prints its seed, which `POSTERN_CRASH_SEED` repeats. What the kernel and
 //! the disk do in between is not repeated by it.
 //!
-//! # Limits
-//! SIGKILL leaves the page cache alone: that synced is synced is shown by the power cuts in
-//! `spool`'s own tests.
+//! SIGKILL leaves the page cache alone, so that what must be synced is synced is shown by power
+//! cuts: a run is recorded, and the system started on what a cut could have left of it.
 
 #![expect(
     clippy::print_stdout,
@@ -17,6 +16,7 @@
 
 mod fronts;
 mod kills;
+mod power;
 mod stopped;
 mod supervisor;
 mod system;

@@ -27,7 +27,9 @@ fn an_output_that_hangs_delays_mail_and_neither_loses_nor_doubles_it() {
     }
     wait_for_more(&system);
     load.stop();
-    system.judge().assert_kept();
+    let judgement = system.judge();
+    println!("{judgement}");
+    judgement.assert_kept();
     let log = system.postern.log();
     assert!(
         log.contains("spooled=true"),

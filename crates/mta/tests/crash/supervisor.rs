@@ -36,5 +36,7 @@ fn without_its_supervisor_everything_ends_and_a_new_one_loses_nothing() {
         assert!(left.is_empty(), "of the supervisor before: {left:?}");
     }
     load.stop();
-    system.judge().assert_kept();
+    let judgement = system.judge();
+    println!("{judgement}");
+    judgement.assert_kept();
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use testkit::load::{Door, Letters, Load};
 use testkit::oracle::{Arrival, Judgement, Oracle, Place};
 use testkit::port::free_port;
-use testkit::remote::Remote;
+use testkit::power::{Moment, PowerCut, Recorder};
+use testkit::remote::{Received, Remote};
 use testkit::{Postern, maildir, wait};
 
 const CONFIG: &str = r#"
@@ -74,8 +75,11 @@ const LETTERS: Letters = Letters {
     pause_max: Duration::from_millis(100),
 };
 
-/// Would get the notification about a message that failed; none must.
+/// Gets the notification about a message that failed.
 const SENDER: &str = "sender@example.test";
+
+/// A recipient whom the other host refuses, so that the sender is notified.
+pub(crate) const REFUSED: &str = "refuse-550@remote.example";
 
 /// How long what was sent may take to get through, once nobody is killed any more: the slowest
 /// restart, the longest retry of an edge, and the work itself on a loaded machine.
@@ -85,7 +89,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(90);
 pub(crate) struct System {
     pub(crate) postern: Postern,
     pub(crate) oracle: Arc<Oracle>,
-    remote: Remote,
+    pub(crate) remote: Remote,
+    /// What had arrived at another host before the system was started from what a power cut left.
+    before: Vec<Arrival>,
     ports: [u16; 2],
     // One test at a time: the other ones' load would look like an instance that hangs.
     _turn: MutexGuard<'static, ()>,
@@ -95,6 +101,39 @@ impl System {
     /// A running one.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        let mut system = Self::prepare();
+        system.postern.start();
+        system
+    }
+
+    /// One that runs under a recorder, and whose tracer that is.
+    #[track_caller]
+    pub(crate) fn start_recorded(recorder: &Recorder) -> (Self, u32) {
+        let mut system = Self::prepare();
+        system.postern.start_under(&recorder.words());
+        let tracer = Recorder::tracer_of(system.postern.supervisor());
+        (system, tracer)
+    }
+
+    /// One that starts from what a power cut left, with what clients and another host knew then.
+    #[track_caller]
+    pub(crate) fn start_after(
+        moment: &Moment,
+        cut: PowerCut,
+        oracle: Oracle,
+        before: Vec<Arrival>,
+    ) -> Self {
+        let mut system = Self::prepare();
+        system.oracle = Arc::new(oracle);
+        system.before = before;
+        let laid_out = moment.disk.lay_out(cut, system.postern.scratch().path());
+        laid_out.expect("the scratch directory can be written");
+        system.postern.start();
+        system
+    }
+
+    /// One that does not run yet.
+    fn prepare() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let remote = Remote::new();
@@ -103,12 +142,11 @@ impl System {
             .replace("{submission}", &ports[0].to_string())
             .replace("{input}", &ports[1].to_string())
             .replace("{remote}", &remote.port().to_string());
-        let mut postern = Postern::new(env!("CARGO_BIN_EXE_postern"), &config);
-        postern.start();
         Self {
-            postern,
+            postern: Postern::new(env!("CARGO_BIN_EXE_postern"), &config),
             oracle: Arc::default(),
             remote,
+            before: Vec::new(),
             ports,
             _turn: turn,
         }
@@ -141,14 +179,22 @@ impl System {
     /// Waits until every queue is empty, stops the system, and compares.
     #[track_caller]
     pub(crate) fn judge(&mut self) -> Judgement {
-        let drained = wait::within(DRAIN_TIME, || self.is_drained().then_some(()));
-        assert!(drained.is_some(), "still queued: {}", self.count());
+        let judgement = self.judge_within(DRAIN_TIME);
+        judgement.unwrap_or_else(|| panic!("still queued: {}", self.count()))
+    }
+
+    /// As [`Self::judge`]; `None` when a queue is not empty in time.
+    pub(crate) fn judge_within(&mut self, limit: Duration) -> Option<Judgement> {
+        wait::within(limit, || self.is_drained().then_some(()))?;
         self.postern.stop();
-        let judgement = self.oracle.judge(&self.arrivals(), &self.announced());
-        println!("{judgement}");
-        let notified = maildir::messages(&self.postern.state("mail/example.test/sender"));
-        assert!(notified.is_empty(), "nothing fails here: {}", notified[0]);
-        judgement
+        Some(self.oracle.judge(&self.arrivals(), &self.announced()))
+    }
+
+    /// Whether the log says that something happened that no crash explains.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        let log = self.postern.log();
+        let alarms = log.lines().filter(|line| line.contains(" alarm "));
+        alarms.map(str::to_owned).collect()
     }
 
     fn count(&self) -> String {
@@ -166,7 +212,13 @@ impl System {
     }
 
     fn arrivals(&self) -> Vec<Arrival> {
-        let mut arrivals = Vec::new();
+        let mut arrivals = self.before.clone();
+        let notified = maildir::messages(&self.postern.state("mail/example.test/sender"));
+        arrivals.extend(notified.iter().map(|text| {
+            // Nobody else is ever refused.
+            let arrival = Arrival::of_notification(text, REFUSED);
+            arrival.unwrap_or_else(|| read(text, REFUSED, Place::Maildir))
+        }));
         for user in ["alice", "bob"] {
             let recipient = format!("{user}@example.test");
             let folder = self.postern.state(&format!("mail/example.test/{user}"));
@@ -177,10 +229,7 @@ impl System {
                     .map(|text| read(text, &recipient, Place::Maildir)),
             );
         }
-        for message in self.remote.messages() {
-            let of = |to| read(&message.content, to, Place::Remote);
-            arrivals.extend(message.to.iter().map(|to| of(to)));
-        }
+        arrivals.extend(self.remote.messages().iter().flat_map(of_remote));
         arrivals
     }
 
@@ -196,10 +245,18 @@ impl System {
     }
 }
 
-#[track_caller]
+/// What another host was sent.
+pub(crate) fn of_remote(message: &Received) -> Vec<Arrival> {
+    let to = message.to.iter();
+    to.map(|to| read(&message.content, to, Place::Remote))
+        .collect()
+}
+
 fn read(text: &str, recipient: &str, place: Place) -> Arrival {
-    Arrival::of(text, recipient, place)
-        .unwrap_or_else(|| panic!("nobody sent this to {recipient}:\n{text:.2000}"))
+    Arrival::of(text, recipient, place).unwrap_or_else(|| {
+        println!("nobody sent this to {recipient}:\n{text:.2000}");
+        Arrival::unreadable(recipient, place)
+    })
 }
 
 /// The seed of this run: `POSTERN_CRASH_SEED`, else another one each time. Printed, so that a run
@@ -212,4 +269,9 @@ pub(crate) fn seed() -> u64 {
     });
     println!("POSTERN_CRASH_SEED={seed}");
     seed
+}
+
+/// Whether everything is to be tried, not a selection: `POSTERN_CRASH=full`.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("POSTERN_CRASH").is_some_and(|value| value == "full")
 }

@@ -1,9 +1,10 @@
 //! What an instance goes on with after a crash.
 
-use mail::Disposition;
 use mail::event::What;
-use spool::Content;
+use mail::reply::table;
+use mail::{Disposition, Timestamp};
 use spool::simulated::{PowerCut, SimulatedDisk};
+use spool::{Content, Progress, RecipientState};
 
 use crate::host::Host;
 use crate::world::{
@@ -86,4 +87,32 @@ async fn of_attempts_that_overlap_a_crash_those_without_an_outcome_are_in_doubt_
     let about_a = |what: &What| matches!(what, What::PossibleDuplicate { about } if about.to.domain() == "y.org");
     assert_eq!(again.noted.count(about_a), 1);
     assert_eq!(again.noted.count(possible_duplicate), 1);
+}
+
+/// What two attempts that end together leave, when the crash comes between the records of the
+/// recipients and that of the message: found by cutting the power of real processes.
+#[tokio::test]
+async fn a_message_with_nobody_left_to_reach_does_not_stay_in_the_queue_for_ever() {
+    let disk = SimulatedDisk::new();
+    let (spool, _) = open(&disk);
+    let octets = Content::Bytes(b"\r\n".to_vec().into());
+    let to = ["a@y.org", "b@z.org"];
+    let id = spool.accept(&message(&to), octets).await.unwrap();
+    let reached = RecipientState {
+        disposition: Disposition::Delivered,
+        attempts: 1,
+        reply: Some(table::DELIVERED_LOCALLY.reply()),
+        ..RecipientState::NEW
+    };
+    let recipients = vec![(0, reached.clone()), (1, reached)];
+    let next_due = Timestamp::from_unix_ms(0);
+    let progress = Progress {
+        recipients,
+        next_due,
+    };
+    spool.progress(id, progress).await.unwrap();
+    let disk = disk.after(PowerCut::Lost);
+    let instance = Instance::on(disk, &PATIENT, |_, _| vec![hold("y.org")]);
+    instance.empty().await;
+    assert_eq!(instance.noted.count(possible_duplicate), 0);
 }
