@@ -278,7 +278,8 @@ impl fmt::Display for Judgement {
         write!(
             f,
             "attempts: {} acknowledged, {} refused, {} unknown; copies arrived: {}; lost: {}; \
-             doubled by us: {}; doubled at other hosts: {} announced, {} not; torn: {}; unasked: {}",
+             doubled by us: {}; doubled at other hosts: {} announced, {} not; torn: {}; \
+             unasked: {}",
             self.acknowledged,
             self.refused,
             self.unknown,
