@@ -266,7 +266,7 @@ impl Recovery {
             engine.write_keys();
         }
         for id in in_tail {
-            self.carry_forward(&mut engine, id);
+            self.carry_forward(&mut engine, id)?;
         }
         states.iter().for_each(|&id| engine.repeat_state(id));
         ends.iter().for_each(|&id| engine.repeat_end(id));
@@ -282,16 +282,15 @@ impl Recovery {
         })
     }
 
-    /// Copies forward a message that lies in a tail, unless it is dead.
-    fn carry_forward(&mut self, engine: &mut Engine, id: MessageId) {
+    /// Copies forward a message that lies in a tail, unless it is dead. What cannot be read now was
+    /// read whole a moment ago, and is lost when its segment is sealed: then the spool is not
+    /// opened.
+    fn carry_forward(&self, engine: &mut Engine, id: MessageId) -> Result<(), OpenError> {
         if engine.lies_in_tail(id, &self.open_ends) && engine.move_forward(id).is_none() {
-            // It was read whole a moment ago.
-            self.notes.push(Note::Damage {
-                file: format!("message {id}"),
-                offset: 0,
-                quarantine: None,
-            });
+            let unreadable = io::Error::other("what was read before cannot be read again");
+            return Err(OpenError::io("read", &format!("message {id}"), unreadable));
         }
+        Ok(())
     }
 
     /// Writes the headers of free segments again: what a killed process wrote may be in the page

@@ -44,10 +44,27 @@ pub enum Fault {
     FailAt(u64),
     /// This operation and all later ones fail so.
     FailFrom(u64),
+    /// This operation is said to have failed, and took effect all the same.
+    FailLateAt(u64),
+    /// This reading of a file fails; readings are counted by themselves.
+    FailReadAt(u64),
     /// From this operation on, files cannot grow.
     FullFrom(u64),
     /// The power is cut after this operation.
     PowerOffAfter(u64),
+}
+
+/// Syncs that are said to have succeeded and did nothing, as if they had been forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// Those of batches.
+    Batches,
+    /// Those of content files.
+    Contents,
+    /// Those of a directory.
+    Directory(&'static str),
+    /// Those of the headers of segments.
+    Headers,
 }
 
 /// A simulated disk; clones are the same disk.
@@ -69,7 +86,9 @@ struct World {
     /// Changes of names that are not durable.
     changes: Vec<Change>,
     n_operations: u64,
+    n_reads: u64,
     fault: Option<Fault>,
+    forgotten: Option<Forgotten>,
     /// How many octets all files together may have.
     capacity: Option<usize>,
     locked: bool,
@@ -101,7 +120,13 @@ impl SimulatedDisk {
     pub fn set_fault(&self, fault: Fault) {
         let mut world = self.lock_world();
         world.n_operations = 0;
+        world.n_reads = 0;
         world.fault = Some(fault);
+    }
+
+    /// From here on, these syncs do nothing.
+    pub fn forget_syncs(&self, forgotten: Forgotten) {
+        self.lock_world().forgotten = Some(forgotten);
     }
 
     /// From here on, all files together can grow to so many octets: more than they have now, or
@@ -120,6 +145,12 @@ impl SimulatedDisk {
     #[must_use]
     pub fn n_operations(&self) -> u64 {
         self.lock_world().n_operations
+    }
+
+    /// How many times a file was read.
+    #[must_use]
+    pub fn n_reads(&self) -> u64 {
+        self.lock_world().n_reads
     }
 
     /// What is found when the power is back.
@@ -196,12 +227,39 @@ impl World {
             Some(Fault::FailAt(at)) => n == at,
             Some(Fault::FailFrom(from)) => n >= from,
             Some(Fault::PowerOffAfter(last)) => n > last,
-            Some(Fault::FullFrom(_) | Fault::None) | None => false,
+            Some(
+                Fault::FailLateAt(_) | Fault::FailReadAt(_) | Fault::FullFrom(_) | Fault::None,
+            )
+            | None => false,
         };
         if fails {
             return Err(io::Error::other("simulated failure"));
         }
         Ok(())
+    }
+
+    /// What an operation that took effect is said to have come to.
+    fn said(&self) -> io::Result<()> {
+        if self.fault == Some(Fault::FailLateAt(self.n_operations)) {
+            return Err(io::Error::other("simulated failure"));
+        }
+        Ok(())
+    }
+
+    /// Whether the sync of a file was forgotten.
+    fn is_forgotten(&self, node: usize) -> bool {
+        let of = |prefix: &str| {
+            let mut names = self.names.iter();
+            names.any(|(name, &of)| of == node && name.starts_with(prefix))
+        };
+        let last = self.nodes[node].unsynced.last();
+        let in_headers = last.is_some_and(|&(offset, _)| offset < 8192);
+        match self.forgotten {
+            None | Some(Forgotten::Directory(_)) => false,
+            Some(Forgotten::Batches) => of("seg-") && !in_headers,
+            Some(Forgotten::Contents) => of("content/"),
+            Some(Forgotten::Headers) => of("seg-") && in_headers,
+        }
     }
 
     fn octets(&self) -> usize {
@@ -314,6 +372,7 @@ impl Disk for SimulatedDisk {
         let node = world.nodes.len();
         world.nodes.push(Node::default());
         world.change(Change::Put(name.to_owned(), node));
+        world.said()?;
         let disk = self.clone();
         Ok(Arc::new(SimulatedFile { disk, node }))
     }
@@ -336,7 +395,7 @@ impl Disk for SimulatedDisk {
         world.operate()?;
         world.node(from)?;
         world.change(Change::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
+        world.said()
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -344,12 +403,15 @@ impl Disk for SimulatedDisk {
         world.operate()?;
         world.node(name)?;
         world.change(Change::Remove(name.to_owned()));
-        Ok(())
+        world.said()
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut world = self.lock_world();
         world.operate()?;
+        if matches!(world.forgotten, Some(Forgotten::Directory(of)) if of == dir) {
+            return Ok(());
+        }
         let changes = std::mem::take(&mut world.changes);
         for change in changes {
             if change.is_in(dir) {
@@ -358,7 +420,7 @@ impl Disk for SimulatedDisk {
                 world.changes.push(change);
             }
         }
-        Ok(())
+        world.said()
     }
 
     fn available(&self) -> u64 {
@@ -373,7 +435,11 @@ impl DiskFile for SimulatedFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let world = self.disk.lock_world();
+        let mut world = self.disk.lock_world();
+        world.n_reads += 1;
+        if world.fault == Some(Fault::FailReadAt(world.n_reads)) {
+            return Err(io::Error::other("simulated failure"));
+        }
         let written = &world.nodes[self.node].written;
         let rest = written.get(small(offset)..).unwrap_or_default();
         let n = rest.len().min(buffer.len());
@@ -403,12 +469,15 @@ impl DiskFile for SimulatedFile {
         }
         put(&mut node.written, offset, &bytes);
         node.unsynced.push((offset, bytes));
-        result
+        result.and_then(|()| world.said())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut world = self.disk.lock_world();
         let result = world.operate();
+        if world.is_forgotten(self.node) {
+            return result;
+        }
         let power_is_off = world.power_is_off();
         let node = &mut world.nodes[self.node];
         if result.is_ok() {
@@ -418,7 +487,7 @@ impl DiskFile for SimulatedFile {
         } else if !power_is_off {
             node.unsynced.clear();
         }
-        result
+        result.and_then(|()| world.said())
     }
 }
 

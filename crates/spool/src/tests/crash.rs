@@ -5,18 +5,19 @@ use std::sync::Arc;
 use super::model::{Action, Trial, check, open};
 use crate::inspect::{self, Inspection};
 use crate::limits::SEGMENT_LEN_MIN;
-use crate::simulated::{Fault, PowerCut, SimulatedDisk};
+use crate::simulated::{Fault, PowerCut, Random, SimulatedDisk};
+use crate::{Recovery, Spool};
 
 /// Whether to try every way of losing what was not durable at every operation, which takes minutes
 /// without optimisation: `POSTERN_CRASH=full cargo test -p postern-spool --release crash`.
 /// Otherwise every operation is tried in half of the ways, in turn.
-fn is_full() -> bool {
+pub(super) fn is_full() -> bool {
     std::env::var_os("POSTERN_CRASH").is_some_and(|value| value == "full")
 }
 
 /// How a cut after operation `n` leaves what was not durable. The seeds follow from `n`: a failure
 /// repeats.
-fn cuts(n: u64) -> Vec<PowerCut> {
+pub(super) fn cuts(n: u64) -> Vec<PowerCut> {
     let torn = |block| PowerCut::Torn {
         block,
         seed: 0x5eed_0000 + n,
@@ -33,11 +34,15 @@ fn cuts(n: u64) -> Vec<PowerCut> {
     (0..).zip(all).filter(is_turn).map(|(_, cut)| cut).collect()
 }
 
-/// Everything the spool does: accept with and without a key and in files, attempt, progress, done,
-/// notify, and, because a few messages stay for ever while others come and go, rolling, sealing,
-/// retiring, recycling, moving, snapshots of keys.
+/// Everything the spool does: accept with and without a key and in files, attempt, progress (put
+/// off, held, dropped), done, notify of the end and of a part, forgetting of keys, and, because a
+/// few messages stay for ever while others come and go, rolling, sealing, retiring, recycling,
+/// moving, snapshots of keys.
 fn workload(trial: &mut Trial) {
-    use Action::{Accept, AcceptKeyed, Attempt, Done, ForgetKeysBelow, Notify, Progress};
+    use Action::{
+        Accept, AcceptKeyed, Attempt, Done, ForgetEpochs, ForgetKeysBelow, Notify, NotifyOf,
+        Progress,
+    };
     for round in 0..ROUNDS {
         let n = round * 10;
         trial.ask(&[Accept(n), AcceptKeyed(n + 1)]);
@@ -56,12 +61,16 @@ fn workload(trial: &mut Trial) {
             Progress(2, r),
             Done(old + 3),
         ]);
-        trial.ask(&[Notify(old + 4, old + 5)]);
+        trial.ask(&[Notify(old + 4, old + 5), NotifyOf(2, r, old + 6)]);
         if round % 3 != 0 {
             trial.ask(&[Done(old + 2), Done(old + 5)]);
         }
+        trial.ask(&[Done(old + 6)]);
         if round == ROUNDS / 2 {
             trial.ask(&[ForgetKeysBelow(old)]);
+        }
+        if round == ROUNDS - 2 {
+            trial.ask(&[ForgetEpochs]);
         }
     }
 }
@@ -84,6 +93,18 @@ pub(super) fn check_disk(trial: Option<&Trial>, disk: &SimulatedDisk) {
     check_disk_but_for(trial, disk, |_| false);
 }
 
+/// Checks what recovery gave back.
+fn check_known(trial: Option<&Trial>, spool: &Spool, recovery: &Recovery) {
+    let nothing = std::collections::BTreeMap::new();
+    let known = trial.map_or(&nothing, |trial| &trial.known);
+    check(known, spool, recovery);
+}
+
+/// How many operations the workload takes.
+pub(super) fn n_operations() -> u64 {
+    run(Fault::None).0.n_operations()
+}
+
 /// Checks what is seen from outside, but for faults that are expected, and what recovery makes of
 /// it.
 fn check_disk_but_for(
@@ -91,12 +112,10 @@ fn check_disk_but_for(
     disk: &SimulatedDisk,
     is_expected: fn(&inspect::Fault) -> bool,
 ) {
-    let nothing = std::collections::BTreeMap::new();
     let n_seen = n_messages_seen_from_outside(disk, is_expected);
     let (spool, recovery, _engine) = open(disk).expect("recovers");
     assert_eq!(n_seen, recovery.n_messages());
-    let known = trial.map_or(&nothing, |trial| &trial.known);
-    check(known, &spool, &recovery);
+    check_known(trial, &spool, &recovery);
 }
 
 /// What a failure leaves is no damage to who looks at the spool before it is recovered.
@@ -148,59 +167,153 @@ fn the_workload_recycles_and_moves_and_keeps_within_the_space_bound() {
     check_disk(Some(&trial), &disk.after(PowerCut::Kept));
 }
 
+/// The power is cut after operation `n`.
+pub(super) fn cut_after(n: u64) {
+    let (disk, trial) = run(Fault::PowerOffAfter(n));
+    for cut in cuts(n) {
+        check_disk(trial.as_ref(), &disk.after(cut));
+    }
+}
+
 #[test]
 fn a_power_cut_after_any_operation_loses_nothing_and_repeats_nothing() {
-    let (disk, _) = run(Fault::None);
-    for_each(disk.n_operations(), |n| {
-        let (disk, trial) = run(Fault::PowerOffAfter(n));
-        for cut in cuts(n) {
-            check_disk(trial.as_ref(), &disk.after(cut));
+    for_each(n_operations(), cut_after);
+}
+
+/// From so many points of the workload on, recovery is tried; each stands for a stretch of it.
+pub(super) fn n_recoveries() -> u64 {
+    if is_full() { 64 } else { 13 }
+}
+
+/// What is on the disk when the power is back, for one of the recoveries.
+fn recoveries(n: u64) -> (Option<Trial>, Vec<SimulatedDisk>) {
+    let step = n_operations() / n_recoveries();
+    let (disk, trial) = run(Fault::PowerOffAfter(n * step));
+    let n_first = if is_full() { 6 } else { 1 };
+    let first = cuts(n).into_iter().take(n_first);
+    (trial, first.map(|cut| disk.after(cut)).collect())
+}
+
+/// How many operations recovery takes.
+fn n_of_recovery(left: &SimulatedDisk) -> u64 {
+    let disk = left.after(PowerCut::Kept);
+    disk.set_fault(Fault::None);
+    drop(open(&disk).expect("recovers"));
+    disk.n_operations()
+}
+
+/// The power is cut after every operation of recovery `n`.
+pub(super) fn cut_in_recovery(n: u64) {
+    let (trial, disks) = recoveries(n);
+    for left in disks {
+        for m in 1..=n_of_recovery(&left) {
+            let disk = left.after(PowerCut::Kept);
+            disk.set_fault(Fault::PowerOffAfter(m));
+            drop(open(&disk));
+            for cut in cuts(m).into_iter().take(if is_full() { 6 } else { 1 }) {
+                check_disk(trial.as_ref(), &disk.after(cut));
+            }
         }
-    });
+    }
 }
 
 #[test]
 fn a_power_cut_after_any_operation_of_recovery_loses_nothing() {
-    let (disk, _) = run(Fault::None);
-    // From this many points of the workload on.
-    let n_recoveries = if is_full() { 64 } else { 13 };
-    let step = disk.n_operations() / n_recoveries;
-    for_each(n_recoveries, |n| {
-        let (disk, trial) = run(Fault::PowerOffAfter(n * step));
-        let n_first = if is_full() { 6 } else { 1 };
-        for first in cuts(n).into_iter().take(n_first) {
-            let whole = disk.after(first);
-            whole.set_fault(Fault::None);
-            drop(open(&whole).expect("recovers"));
-            for m in 1..=whole.n_operations() {
-                let disk = disk.after(first);
-                disk.set_fault(Fault::PowerOffAfter(m));
-                drop(open(&disk));
-                for cut in cuts(m).into_iter().take(n_first) {
-                    check_disk(trial.as_ref(), &disk.after(cut));
-                }
-            }
-        }
+    for_each(n_recoveries(), cut_in_recovery);
+}
+
+/// Recovery `n` is cut at some operation, and so is the recovery from that, and so on.
+fn cut_again_and_again(n: u64) {
+    let mut random = Random::new(n * 0x9e37_79b9);
+    let step = n_operations() / n_recoveries();
+    let (mut disk, trial) = run(Fault::PowerOffAfter(n % n_recoveries() * step));
+    for _ in 0..5 {
+        let all = cuts(n);
+        disk = disk.after(all[random.below(all.len())]);
+        disk.set_fault(Fault::PowerOffAfter(1 + random.below(30) as u64));
+        drop(open(&disk));
+    }
+    check_disk(trial.as_ref(), &disk.after(PowerCut::Lost));
+}
+
+#[test]
+fn a_recovery_that_is_cut_again_and_again_loses_nothing() {
+    for_each(if is_full() { 4_000 } else { 60 }, |seed| {
+        println!("seed {seed}");
+        cut_again_and_again(seed);
     });
+}
+
+/// Each operation of recovery `n` fails, or there is no space from there on, or a reading fails.
+fn fail_in_recovery(n: u64) {
+    let (trial, disks) = recoveries(n);
+    for left in disks {
+        let whole = left.after(PowerCut::Kept);
+        whole.set_fault(Fault::None);
+        drop(open(&whole).expect("recovers"));
+        let n_operations = whole.n_operations();
+        let operations = (1..=n_operations)
+            .flat_map(|m| [Fault::FailAt(m), Fault::FailLateAt(m), Fault::FullFrom(m)]);
+        let readings = (1..=whole.n_reads()).map(Fault::FailReadAt);
+        for (m, fault) in (0..).zip(operations.chain(readings)) {
+            if !is_full() && (m + n) % 3 != 0 {
+                continue;
+            }
+            let disk = left.after(PowerCut::Kept);
+            disk.set_fault(fault);
+            if let Ok((spool, recovery, _engine)) = open(&disk) {
+                check_known(trial.as_ref(), &spool, &recovery);
+            }
+            let left = disk.after(PowerCut::Lost);
+            let (spool, recovery, _engine) = open(&left).expect("recovers");
+            check_known(trial.as_ref(), &spool, &recovery);
+        }
+    }
+}
+
+#[test]
+fn a_recovery_in_which_something_fails_loses_nothing() {
+    for_each(n_recoveries(), fail_in_recovery);
+}
+
+/// Operation `n` fails.
+pub(super) fn fail_at(n: u64) {
+    let (disk, trial) = run(Fault::FailAt(n));
+    // A write that fails has written its first half, of a header too.
+    let is_expected = |fault: &_| *fault == inspect::Fault::HeaderSlot;
+    check_disk_but_for(trial.as_ref(), &disk.after(cuts(n)[0]), is_expected);
 }
 
 #[test]
 fn a_failure_of_any_one_operation_is_survived_or_ends_in_a_state_that_acknowledges_nothing() {
-    let (disk, _) = run(Fault::None);
-    for_each(disk.n_operations(), |n| {
-        let (disk, trial) = run(Fault::FailAt(n));
-        disk.set_fault(Fault::None);
-        // A write that fails has written its first half, of a header too.
-        let is_expected = |fault: &_| *fault == inspect::Fault::HeaderSlot;
-        check_disk_but_for(trial.as_ref(), &disk.after(cuts(n)[0]), is_expected);
-    });
+    for_each(n_operations(), fail_at);
+}
+
+/// Operation `n` takes effect, and is said to have failed.
+fn fail_late_at(n: u64) {
+    let (disk, trial) = run(Fault::FailLateAt(n));
+    check_disk(trial.as_ref(), &disk.after(cuts(n)[0]));
+}
+
+#[test]
+fn an_operation_that_fails_after_it_took_effect_loses_nothing_and_repeats_nothing() {
+    for_each(n_operations(), fail_late_at);
 }
 
 #[test]
 fn a_disk_that_fails_for_ever_ends_in_a_state_that_acknowledges_nothing() {
+    let every = if is_full() { 1 } else { 5 };
+    for_each(n_operations() / every, |n| {
+        let (disk, trial) = run(Fault::FailFrom(every * n));
+        check_disk(trial.as_ref(), &disk.after(PowerCut::Lost));
+    });
+}
+
+#[test]
+fn a_reading_that_fails_while_records_are_moved_loses_nothing() {
     let (disk, _) = run(Fault::None);
-    for_each(disk.n_operations() / 5, |n| {
-        let (disk, trial) = run(Fault::FailFrom(5 * n));
+    for_each(disk.n_reads(), |n| {
+        let (disk, trial) = run(Fault::FailReadAt(n));
         check_disk(trial.as_ref(), &disk.after(PowerCut::Lost));
     });
 }

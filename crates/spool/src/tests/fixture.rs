@@ -78,14 +78,21 @@ pub(crate) fn content(number: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// An attempt that recipient `index` was put off in.
+/// What an attempt for recipient `index` came to, or an operator decided: which one, follows from
+/// the number of attempts.
 pub(crate) fn deferral(index: u32, attempts: u32) -> Progress {
+    let disposition = match attempts % 8 {
+        3 => Disposition::Held,
+        5 => Disposition::Dropped,
+        7 => Disposition::Failed,
+        _ => Disposition::Pending,
+    };
     let reply = Reply::new(ReplyCode::new(450), None, &"try again ".repeat(20));
     Progress {
         recipients: vec![(
             index,
             RecipientState {
-                disposition: Disposition::Pending,
+                disposition,
                 attempts,
                 reply: Some(reply),
                 handoff: Some(key(100 + u64::from(attempts))),

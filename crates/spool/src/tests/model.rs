@@ -36,6 +36,8 @@ pub(crate) struct Known {
     end_acknowledged: bool,
     /// The message that ends it, and nothing else does.
     notification: Option<u64>,
+    /// The message that reports on a recipient, and the progress that it came with.
+    report: Option<(u64, u32, u32)>,
 }
 
 /// What is known of one of its recipients.
@@ -84,6 +86,7 @@ enum Asked {
     Attempt(u64, u32, u32, Commit<()>),
     Done(u64, Commit<()>),
     Notify(u64, u64, Commit<MessageId>),
+    NotifyOf(u64, u32, (u32, u32), u64, Commit<MessageId>),
     Progress(u64, u32, (u32, u32), Commit<()>),
 }
 
@@ -95,9 +98,12 @@ pub(crate) enum Action {
     /// For a recipient of the message.
     Attempt(u64, u32),
     Done(u64),
+    ForgetEpochs,
     ForgetKeysBelow(u64),
     /// The first ends, the second reports on it.
     Notify(u64, u64),
+    /// The second reports on a recipient of the first, which goes on with others.
+    NotifyOf(u64, u32, u64),
     /// Of a recipient of the message.
     Progress(u64, u32),
 }
@@ -136,7 +142,33 @@ impl Trial {
         let opened = open_with(left, self.options.clone());
         let (spool, recovery, engine) = opened.expect("recovers");
         check(&self.known, &spool, &recovery);
+        self.learn(&recovery);
         (self.spool, self.engine) = (spool, engine);
+    }
+
+    /// What was not acknowledged has come to be or never will, from here on.
+    fn learn(&mut self, recovery: &Recovery) {
+        let present: BTreeMap<u64, Stored> = stored(recovery)
+            .into_iter()
+            .map(|stored| (number_of(&stored), stored))
+            .collect();
+        for (n, known) in &mut self.known {
+            let Some(stored) = present.get(n) else {
+                known.refused |= known.id.is_none();
+                known.end_acknowledged |= known.end_asked;
+                continue;
+            };
+            known.id = Some(stored.id);
+            known.end_asked = false;
+            known.notification = None;
+            for (r, of) in (0..).zip(&mut known.recipients) {
+                let version = stored.recipients[r as usize].attempts;
+                of.version_asked = version;
+                of.version_acknowledged = version;
+                of.under_way = Some(stored.under_way.contains(r));
+                known.report.take_if(|of| of.1 == r && of.2 > version);
+            }
+        }
     }
 
     /// Asks for all of it at once, and lets the engine work until it rests.
@@ -192,6 +224,12 @@ impl Trial {
                 known.end_asked = true;
                 Some(Asked::Done(n, self.spool.done(id)))
             }
+            Action::ForgetEpochs => {
+                self.spool.forget_epochs(key(0).sender, &[]);
+                let all = self.known.values_mut();
+                all.for_each(|known| known.key_settled = true);
+                None
+            }
             Action::ForgetKeysBelow(below) => {
                 self.spool.forget_keys(key(0).sender, key(0).epoch, below);
                 let settled = self.known.range_mut(..below);
@@ -207,6 +245,21 @@ impl Trial {
                 self.known.entry(m).or_default();
                 let promise = self.spool.notify(id, Ending::Done, &message(m, 2), content);
                 Some(Asked::Notify(n, m, promise))
+            }
+            Action::NotifyOf(n, r, m) => {
+                let content = self.content(m)?;
+                let known = self.known.get_mut(&n)?;
+                let id = known.id?;
+                known.may_lack_texts |= self.is_tight;
+                let of = known.recipient(r);
+                let thing = of.ask();
+                of.version_asked += 1;
+                let version = of.version_asked;
+                known.report = Some((m, r, version));
+                self.known.entry(m).or_default();
+                let ending = Ending::Progress(deferral(r, version));
+                let promise = self.spool.notify(id, ending, &message(m, 2), content);
+                Some(Asked::NotifyOf(n, r, (thing, version), m, promise))
             }
             Action::Progress(n, r) => {
                 let known = self.known.get_mut(&n)?;
@@ -253,6 +306,20 @@ impl Trial {
                 } else if self.of(m).refused {
                     self.of(n).end_asked = false;
                     self.of(n).notification = None;
+                }
+            }
+            Asked::NotifyOf(n, r, (thing, version), m, promise) => {
+                self.note_accepted(m, &promise);
+                let is_there = self.of(m).id.is_some();
+                let is_refused = self.of(m).refused;
+                let known = self.of(n);
+                let of = known.recipient(r);
+                if is_there {
+                    of.version_acknowledged = version;
+                    of.acknowledged(thing, false);
+                } else if is_refused {
+                    of.version_asked -= 1;
+                    known.report = None;
                 }
             }
             Asked::Progress(n, r, (thing, version), promise) => {
@@ -324,7 +391,7 @@ pub(crate) fn check(known: &BTreeMap<u64, Known>, spool: &Spool, recovery: &Reco
     for stored in stored(recovery) {
         let n = number_of(&stored);
         check_present(known.get(&n), &stored, spool);
-        assert!(present.insert(n, stored.id).is_none(), "{n} is there twice");
+        assert!(present.insert(n, stored).is_none(), "{n} is there twice");
     }
     for (&n, known_of) in known {
         let is_present = present.contains_key(&n);
@@ -335,6 +402,11 @@ pub(crate) fn check(known: &BTreeMap<u64, Known>, spool: &Spool, recovery: &Reco
             let m_known = &known[&m];
             let m_lives = present.contains_key(&m) || m_known.end_asked;
             assert_ne!(is_present, m_lives, "{n} and its notification {m}");
+        }
+        if let (Some((m, r, version)), Some(stored)) = (known_of.report, present.get(&n)) {
+            let is_reported = stored.recipients[r as usize].attempts >= version;
+            let m_lives = present.contains_key(&m) || known[&m].end_asked;
+            assert_eq!(is_reported, m_lives, "{n} and its report {m}");
         }
         if known_of.has_key && !known_of.key_settled {
             check_key(n, known_of, is_present, spool);
