@@ -26,6 +26,7 @@ mod ledger;
 pub mod limits;
 mod message;
 mod open;
+mod planted;
 mod recover;
 mod shared;
 pub mod simulated;

@@ -188,6 +188,7 @@ impl SimulatedDisk {
             nodes: nodes.collect(),
             durable_names: names.clone(),
             names,
+            forgotten: world.forgotten,
             ..World::default()
         })))
     }

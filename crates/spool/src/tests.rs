@@ -7,4 +7,5 @@ pub(crate) mod fixture;
 mod full;
 mod inspect;
 pub(crate) mod model;
+mod planted;
 mod real;

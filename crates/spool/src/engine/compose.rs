@@ -13,6 +13,7 @@ use crate::format::crc32c;
 use crate::format::record::{Kind, MessageMeta, RecordHeader};
 use crate::format::state::State as MessageState;
 use crate::limits::META_LEN_MAX;
+use crate::planted::{Mistake, planted};
 use crate::shared::{Draft, Effect, Request, State};
 use crate::{CommitError, Progress};
 
@@ -155,6 +156,10 @@ fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
                 progress,
                 notification,
             } => match left_of(state, changes, original, progress) {
+                Ok(_) if planted(Mistake::DoneBeforeNotification) => {
+                    state.requests.push_front(Request::Accept(notification));
+                    return Some(done_draft(original, None));
+                }
                 Ok(left) => return Some(notified_draft(notification, original, left)),
                 Err(error) => notification.effect.refuse(state, &error),
             },

@@ -16,6 +16,7 @@ use crate::format::crc32c;
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
 use crate::ledger::{Needed, Place};
 use crate::limits::BATCH_RECORDS_MAX;
+use crate::planted::{Mistake, planted};
 use crate::shared::{Draft, Effect, State};
 
 /// Octets that are copied forward in one step, so that no batch waits long.
@@ -147,7 +148,10 @@ fn source(state: &State, id: MessageId) -> Option<Source> {
     })
 }
 
-fn moved_draft(id: MessageId, source: Source) -> Option<Draft> {
+fn moved_draft(id: MessageId, mut source: Source) -> Option<Draft> {
+    if planted(Mistake::MoveForgetsState) {
+        source.state = Box::default();
+    }
     let mut meta = vec![0; source.header.meta_len as usize];
     let mut content = vec![0; usize::try_from(source.header.inline_len()).ok()?];
     let at = u64::from(source.place.offset) + record::LEN as u64;

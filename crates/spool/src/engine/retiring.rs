@@ -9,6 +9,7 @@ use super::{Engine, Step};
 use crate::format::keys::encode_snapshot;
 use crate::format::segment::{SegmentHeader, SegmentState};
 use crate::ledger::Segment;
+use crate::planted::{Mistake, planted};
 
 /// The name of the summary of a segment.
 pub(crate) fn summary_name(number: u32) -> String {
@@ -74,7 +75,7 @@ impl Engine {
         if !segment.is_at_rest() || !segment.is_needless() || number == self.active.number {
             return Obstacle::Needed;
         }
-        if state.ledger.needs_snapshot(number) {
+        if state.ledger.needs_snapshot(number) && !planted(Mistake::KeysNotWrittenAnew) {
             return Obstacle::Keys;
         }
         if Arc::strong_count(&segment.file) > 1 {
@@ -104,8 +105,13 @@ impl Engine {
             let file = Arc::clone(&segment.file);
             (file, segment.header, segment.failed, state.next_id)
         };
+        let generation = if planted(Mistake::StaleRecordBelieved) {
+            old.generation
+        } else {
+            self.generation
+        };
         let header = SegmentHeader {
-            generation: self.generation,
+            generation,
             counter: old.counter + 1,
             state: SegmentState::Free,
             next_id,

@@ -1,12 +1,24 @@
 //! Power cuts, failures and full disks at every operation, checked against the model.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::model::{Action, Trial, check, open};
+use super::model::{Action, Trial, check, content_len, open};
 use crate::inspect::{self, Inspection};
 use crate::limits::SEGMENT_LEN_MIN;
-use crate::simulated::{Fault, PowerCut, Random, SimulatedDisk};
+use crate::simulated::{Fault, Forgotten, PowerCut, Random, SimulatedDisk};
 use crate::{Recovery, Spool};
+
+thread_local! {
+    /// The syncs that are forgotten in this thread.
+    static FORGOTTEN: Cell<Option<Forgotten>> = const { Cell::new(None) };
+}
+
+/// These syncs are forgotten from here on, in this thread.
+pub(super) fn forget_syncs(forgotten: Forgotten) {
+    FORGOTTEN.set(Some(forgotten));
+}
 
 /// Whether to try every way of losing what was not durable at every operation, which takes minutes
 /// without optimisation: `POSTERN_CRASH=full cargo test -p postern-spool --release crash`.
@@ -43,6 +55,15 @@ fn workload(trial: &mut Trial) {
         Accept, AcceptKeyed, Attempt, Done, ForgetEpochs, ForgetKeysBelow, Notify, NotifyOf,
         Progress,
     };
+    let ballast: Vec<u64> = (900..)
+        .filter(|&n| BALLAST.contains(&content_len(n)))
+        .take(18)
+        .collect();
+    for (small, large) in (800..).zip(ballast.chunks(3)) {
+        let mut actions: Vec<Action> = large.iter().map(|&n| Accept(n)).collect();
+        actions.push(Accept(small));
+        trial.ask(&actions);
+    }
     for round in 0..ROUNDS {
         let n = round * 10;
         trial.ask(&[Accept(n), AcceptKeyed(n + 1)]);
@@ -62,24 +83,36 @@ fn workload(trial: &mut Trial) {
             Done(old + 3),
         ]);
         trial.ask(&[Notify(old + 4, old + 5), NotifyOf(2, r, old + 6)]);
-        if round % 3 != 0 {
+        if round != 3 {
             trial.ask(&[Done(old + 2), Done(old + 5)]);
         }
         trial.ask(&[Done(old + 6)]);
+        trial.ask(&[Done(799 + round)]);
+        if round == ROUNDS / 2 + 1 {
+            let done: Vec<Action> = ballast.iter().map(|&n| Done(n)).collect();
+            trial.ask(&done);
+        }
         if round == ROUNDS / 2 {
             trial.ask(&[ForgetKeysBelow(old)]);
         }
-        if round == ROUNDS - 2 {
+        if round == ROUNDS - 1 {
             trial.ask(&[ForgetEpochs]);
         }
     }
 }
 
-const ROUNDS: u64 = 8;
+/// Messages of this length stay, so that segments are not emptied at once, and what small ones in
+/// them came to is needed for long.
+const BALLAST: Range<usize> = 4_800..5_500;
+
+const ROUNDS: u64 = 9;
 
 /// Runs the workload with a fault; `None` when not even opening succeeded.
 pub(super) fn run(fault: Fault) -> (SimulatedDisk, Option<Trial>) {
     let disk = SimulatedDisk::new();
+    if let Some(forgotten) = FORGOTTEN.get() {
+        disk.forget_syncs(forgotten);
+    }
     disk.set_fault(fault);
     let mut trial = Trial::open(&disk).ok();
     if let Some(trial) = &mut trial {
@@ -256,7 +289,7 @@ fn fail_in_recovery(n: u64) {
             .flat_map(|m| [Fault::FailAt(m), Fault::FailLateAt(m), Fault::FullFrom(m)]);
         let readings = (1..=whole.n_reads()).map(Fault::FailReadAt);
         for (m, fault) in (0..).zip(operations.chain(readings)) {
-            if !is_full() && (m + n) % 3 != 0 {
+            if !is_full() && !(m + n).is_multiple_of(3) {
                 continue;
             }
             let disk = left.after(PowerCut::Kept);

@@ -224,6 +224,10 @@ impl Trial {
                 known.end_asked = true;
                 Some(Asked::Done(n, self.spool.done(id)))
             }
+            // A spool that failed is not asked to forget.
+            Action::ForgetEpochs | Action::ForgetKeysBelow(_) if self.spool.failure().is_some() => {
+                None
+            }
             Action::ForgetEpochs => {
                 self.spool.forget_epochs(key(0).sender, &[]);
                 let all = self.known.values_mut();
@@ -248,31 +252,30 @@ impl Trial {
             }
             Action::NotifyOf(n, r, m) => {
                 let content = self.content(m)?;
-                let known = self.known.get_mut(&n)?;
-                let id = known.id?;
-                known.may_lack_texts |= self.is_tight;
-                let of = known.recipient(r);
-                let thing = of.ask();
-                of.version_asked += 1;
-                let version = of.version_asked;
-                known.report = Some((m, r, version));
+                let (id, thing, version) = self.ask_progress(n, r)?;
+                self.of(n).report = Some((m, r, version));
                 self.known.entry(m).or_default();
                 let ending = Ending::Progress(deferral(r, version));
                 let promise = self.spool.notify(id, ending, &message(m, 2), content);
                 Some(Asked::NotifyOf(n, r, (thing, version), m, promise))
             }
             Action::Progress(n, r) => {
-                let known = self.known.get_mut(&n)?;
-                let id = known.id?;
-                known.may_lack_texts |= self.is_tight;
-                let of = known.recipient(r);
-                let thing = of.ask();
-                of.version_asked += 1;
-                let version = of.version_asked;
+                let (id, thing, version) = self.ask_progress(n, r)?;
                 let promise = self.spool.progress(id, deferral(r, version));
                 Some(Asked::Progress(n, r, (thing, version), promise))
             }
         }
+    }
+
+    /// A new progress of a recipient: of which message, which thing it is, and its version.
+    fn ask_progress(&mut self, n: u64, r: u32) -> Option<(MessageId, u32, u32)> {
+        let is_tight = self.is_tight;
+        let known = self.known.get_mut(&n)?;
+        known.may_lack_texts |= is_tight;
+        let id = known.id?;
+        let of = known.recipient(r);
+        of.version_asked += 1;
+        Some((id, of.ask(), of.version_asked))
     }
 
     /// The content of a message; in a file if it is long, and `None` if there can be no file.
