@@ -33,6 +33,9 @@ const OCTETS_PER_SECOND_MIN: u64 = 4 * 1024 * 1024;
 /// How long a next instance that is full is not asked again on behalf of mail from outside.
 pub const FULL_FOR: Duration = Duration::from_secs(1);
 
+/// New connections that one handoff or question makes at most, where each is lost at once.
+const NEW_CONNECTIONS_MAX: u32 = 3;
+
 /// What the configuration says about an edge.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -72,6 +75,22 @@ pub enum Answer {
     Replies(Vec<Reply>),
     /// It was tried, and nothing is known.
     Unknown,
+}
+
+/// What a connection is used for.
+enum Work<'a> {
+    Handoff(&'a Handoff<'a>),
+    Question(&'a str),
+}
+
+impl Work<'_> {
+    /// One for each recipient, or the one to the question.
+    async fn replies(&self, connection: &mut ClientConnection) -> io::Result<Vec<Reply>> {
+        match self {
+            Self::Handoff(handoff) => transact(connection, handoff).await,
+            Self::Question(question) => Ok(vec![verify(connection, question).await?]),
+        }
+    }
 }
 
 /// Told of every change of the breaker, for the log.
@@ -231,7 +250,9 @@ impl Next {
         let Ok(permit) = timeout(patience, self.connections.acquire()).await else {
             return Answer::NotTried;
         };
-        let outcome = timeout(patience, self.try_twice(handoff)).await;
+        let work = Work::Handoff(handoff);
+        let handing = self.over_a_connection(&work);
+        let outcome = timeout(patience, handing).await;
         drop(permit);
         match outcome {
             Ok(Ok(replies)) => {
@@ -249,20 +270,31 @@ impl Next {
         }
     }
 
-    /// A kept connection may have died with an earlier process of the next instance; the second
-    /// try is on a new one. The key makes the repetition harmless.
-    async fn try_twice(&self, handoff: &Handoff<'_>) -> io::Result<Vec<Reply>> {
+    /// Does `work` over a kept connection or, where that has died with an earlier process of the
+    /// next instance, over a new one. A process that was about to make way may have taken that as
+    /// well: then over another. Keys make the repetition harmless.
+    async fn over_a_connection(&self, work: &Work<'_>) -> io::Result<Vec<Reply>> {
         if let Some(mut kept) = self.kept() {
-            if let Ok(replies) = transact(&mut kept, handoff).await {
+            if let Ok(replies) = work.replies(&mut kept).await {
                 self.keep(kept);
                 return Ok(replies);
             }
             self.state().idle.clear();
         }
-        let mut fresh = self.connect().await?;
-        let replies = transact(&mut fresh, handoff).await?;
-        self.keep(fresh);
-        Ok(replies)
+        let mut n_tries = 0;
+        loop {
+            n_tries += 1;
+            let worked = async {
+                let mut fresh = self.connect().await?;
+                let replies = work.replies(&mut fresh).await?;
+                self.keep(fresh);
+                Ok(replies)
+            };
+            match worked.await {
+                Err(e) if is_lost(&e) && n_tries < NEW_CONNECTIONS_MAX => {}
+                done => return done,
+            }
+        }
     }
 
     async fn ask_now(self: &Arc<Self>, question: &str) -> Option<Reply> {
@@ -272,23 +304,12 @@ impl Next {
             return None;
         }
         let permit = timeout(patience, self.connections.acquire()).await.ok()?;
-        let asking = async {
-            if let Some(mut kept) = self.kept() {
-                if let Ok(reply) = verify(&mut kept, question).await {
-                    self.keep(kept);
-                    return Ok(reply);
-                }
-                self.state().idle.clear();
-            }
-            let mut fresh = self.connect().await?;
-            let reply = verify(&mut fresh, question).await?;
-            self.keep(fresh);
-            io::Result::Ok(reply)
-        };
+        let work = Work::Question(question);
+        let asking = self.over_a_connection(&work);
         let outcome = timeout(patience, asking).await;
         drop(permit);
         match outcome {
-            Ok(Ok(reply)) => Some(reply),
+            Ok(Ok(mut replies)) => replies.pop(),
             Ok(Err(e)) => {
                 self.failed(&e.to_string());
                 None
@@ -408,6 +429,11 @@ impl std::fmt::Debug for Next {
             .field("name", self.name())
             .finish_non_exhaustive()
     }
+}
+
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn lost() -> io::Error {

@@ -26,6 +26,7 @@ use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
 use crate::pressure::{Capacity, delay};
 use crate::recipients::{Recipients, question};
+use crate::tenure::Tenure;
 use crate::transaction::Transaction;
 
 /// Who carries a recipient's copy on.
@@ -88,6 +89,8 @@ pub struct Intake {
     pub queued: Arc<dyn Queued>,
     /// How many messages may wait.
     pub capacity: Capacity,
+    /// Whether the spool is still this process's; survives a reload.
+    pub tenure: Arc<Tenure>,
     /// Late handoffs; survives a reload.
     pub gate: Arc<Gate>,
     /// What the sessions refused by themselves, by reply; survives a reload.
@@ -146,6 +149,10 @@ impl Intake {
 
     /// Makes a client's message durable, or says why not.
     async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+        let _stay = match self.tenure.enter() {
+            Ok(stay) => stay,
+            Err(heir) => return self.bequeath(&heir, transaction, &via).await,
+        };
         match &self.onward {
             Onward::Next { next, .. } if !transaction.takes_own_route => {
                 self.hand_off_or_keep(next, transaction, &via).await
@@ -168,23 +175,14 @@ impl Intake {
         let mut provenance = transaction.provenance.clone();
         provenance.visited.push(self.name.clone());
         let mode = mode_for(&provenance.origin);
-        let lowest_unsettled = next.lowest_unsettled(&key);
+        let size_bytes = content.len();
         let parameters = Parameters {
             provenance,
             key: Some(key),
-            lowest_unsettled,
+            lowest_unsettled: next.lowest_unsettled(&key),
             mode,
         };
-        let n = u32::try_from(transaction.envelope.recipients.len()).unwrap_or(u32::MAX);
-        let handoff = Handoff {
-            parameters: &parameters,
-            envelope: &transaction.envelope,
-            recipients: &Vec::from_iter(0..n),
-            content: content.to_hand_off(),
-        };
-        let size_bytes = handoff.content.len();
-        let answer = next.hand_off(&handoff).await;
-        drop(handoff);
+        let answer = offer(next, &parameters, &transaction, &content).await;
         let what = match &answer {
             Answer::NotTried | Answer::Unknown => Then::Keep,
             Answer::Replies(replies) => then(mode, replies),
@@ -220,6 +218,39 @@ impl Intake {
             next.settle(&key);
         }
         reply
+    }
+
+    /// Gives a client's message to the process that has the spool now. It is stored there or, when
+    /// that cannot be said, left to its client.
+    async fn bequeath(&self, heir: &Arc<Next>, mut transaction: Transaction, via: &str) -> Reply {
+        let (content, message_id) = match self.gather(&mut transaction).await {
+            Ok(gathered) => gathered,
+            Err(reply) => return reply,
+        };
+        let key = heir.draw_key();
+        let parameters = Parameters {
+            // The instance is the same: it has not been visited yet.
+            provenance: transaction.provenance.clone(),
+            key: Some(key),
+            lowest_unsettled: heir.lowest_unsettled(&key),
+            // There is nowhere to keep a rest.
+            mode: Mode::All,
+        };
+        let answer = offer(heir, &parameters, &transaction, &content).await;
+        heir.settle(&key);
+        match answer {
+            Answer::Replies(replies) => match then(Mode::All, &replies) {
+                Then::Acknowledge => {
+                    self.note_handed_off(heir, &transaction, content.len(), message_id, via);
+                    accepted(&transaction)
+                }
+                Then::ComeAgain => table::QUEUE_FULL.reply(),
+                Then::Keep => table::TRY_AGAIN.reply(),
+                Then::KeepRest | Then::Refuse => self.refuse_all(heir, &transaction, &replies),
+            },
+            // Should it be stored all the same, the client's next try is RFC 1047's duplicate.
+            Answer::NotTried | Answer::Unknown => table::TRY_AGAIN.reply(),
+        }
     }
 
     /// Mail from outside was refused in part after its data: its client learns at its next try,
@@ -394,6 +425,23 @@ impl Intake {
             what,
         });
     }
+}
+
+/// Offers a whole message to another process.
+async fn offer(
+    to: &Arc<Next>,
+    parameters: &Parameters,
+    transaction: &Transaction,
+    content: &Gathered,
+) -> Answer {
+    let n = u32::try_from(transaction.envelope.recipients.len()).unwrap_or(u32::MAX);
+    let handoff = Handoff {
+        parameters,
+        envelope: &transaction.envelope,
+        recipients: &Vec::from_iter(0..n),
+        content: content.to_hand_off(),
+    };
+    to.hand_off(&handoff).await
 }
 
 /// What a front does with a message once the next instance has spoken.

@@ -298,6 +298,10 @@ impl EdgeSession {
         if handed.parameters.mode == Mode::All && !all_taken {
             return Committed::All(table::NEXT_REFUSED_SOME.reply());
         }
+        // What was sent to a process that gives up its spool is sent again to the next one.
+        let Ok(_stay) = self.intake.tenure.enter() else {
+            return Committed::All(table::TRY_AGAIN.reply());
+        };
         let via = format!("from {}", self.peer.name);
         let reply = self.intake.keep(transaction, None, &via).await;
         Committed::All(self.intake.load().tell(reply))

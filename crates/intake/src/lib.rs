@@ -24,6 +24,7 @@ mod judge;
 mod pressure;
 mod recipients;
 mod session;
+mod tenure;
 mod trace_field;
 mod transaction;
 
@@ -35,4 +36,5 @@ pub use gate::Gate;
 pub use policy::Standing;
 pub use pressure::Capacity;
 pub use recipients::Recipients;
-pub use session::{Entry, LocalPrograms, Visitor, serve};
+pub use session::{Entry, LAST_MESSAGE_WITHIN, Leave, LocalPrograms, Visitor, serve};
+pub use tenure::Tenure;

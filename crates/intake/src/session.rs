@@ -3,12 +3,13 @@
 //! # Failure
 //! A session that breaks, breaks alone: what it had not yet been promised is dropped.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mail::event::{Event as Log, What};
 use mail::reply::table::{self, Row};
-use mail::{Client, Mailbox, Origin, Provenance, Reply, ReversePath, Security, TraceId};
+use mail::{Client, Mailbox, Moment, Origin, Provenance, Reply, ReversePath, Security, TraceId};
 use net::tls::TlsAcceptor;
 use net::{OwnerError, Peer, ServerConnection};
 use smtp::server::{
@@ -52,8 +53,23 @@ pub struct Visitor {
     pub place: Place,
 }
 
-/// Serves one client until it leaves, or until `stopping` says that the instance stops and no
-/// message is under way.
+/// When clients are to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leave {
+    /// When they like.
+    Freely,
+    /// After one more message, the one under way where there is one: another process takes over.
+    /// The next MAIL after it is answered `421`, as RFC 5321 §3.8 has it, and so is silence.
+    AfterMessage,
+    /// At once, or after the message whose data is under way.
+    Now,
+}
+
+/// How long a client may take to begin the data of its last message, and after that to say QUIT.
+/// Who has just connected needs a moment; a connection that is kept for later is told `421` then.
+pub const LAST_MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves one client until it leaves, or is to.
 ///
 /// The future is what an idle connection costs, so it is kept small: it holds its session once
 /// (an `async fn` would keep its arguments beside it), and what is rare and large is boxed.
@@ -61,7 +77,7 @@ pub fn serve(
     connection: ServerConnection,
     visitor: Visitor,
     current: Current,
-    stopping: watch::Receiver<bool>,
+    leave: watch::Receiver<Leave>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let session = Session {
         connection,
@@ -71,8 +87,10 @@ pub fn serve(
         origin: None,
         transaction: None,
         forwarded: None,
+        had_last_message: false,
+        last_message_by: None,
     };
-    session.run(stopping)
+    session.run(leave)
 }
 
 struct Session {
@@ -85,6 +103,10 @@ struct Session {
     origin: Option<Result<Origin, &'static Row>>,
     transaction: Option<Box<Transaction>>,
     forwarded: Option<Box<XforwardAttributes>>,
+    /// The client had its last message.
+    had_last_message: bool,
+    /// The client leaves after its next message, or when this time is over.
+    last_message_by: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Session {
@@ -92,17 +114,20 @@ impl Session {
         clippy::manual_async_fn,
         reason = "an `async fn` would keep the session twice: as it came, and where it is used"
     )]
-    fn run(mut self, mut stopping: watch::Receiver<bool>) -> impl Future<Output = ()> + Send {
+    fn run(mut self, mut leave: watch::Receiver<Leave>) -> impl Future<Output = ()> + Send {
         async move {
-            let mut told = false;
+            let mut told = Leave::Freely;
             loop {
                 let event = tokio::select! {
                     biased;
                     event = self.connection.next_event() => event,
-                    () = stop_asked(&mut stopping), if !told => {
-                        told = true;
-                        let now = self.now();
-                        self.connection.machine().shut_down(now);
+                    asked = asked_to_leave(&mut leave, told), if told < Leave::Now => {
+                        told = asked;
+                        self.take_leave(asked);
+                        continue;
+                    }
+                    () = passed(&mut self.last_message_by), if self.last_message_by.is_some() => {
+                        self.take_leave(Leave::Now);
                         continue;
                     }
                 };
@@ -113,6 +138,20 @@ impl Session {
             }
             self.connection.close().await;
         }
+    }
+
+    fn take_leave(&mut self, when: Leave) {
+        let (clock, now) = (self.connection.clock(), self.now());
+        self.last_message_by = match when {
+            Leave::AfterMessage => Some(Box::pin(async move {
+                clock.sleep_until(now + LAST_MESSAGE_WITHIN).await;
+            })),
+            Leave::Freely => None,
+            Leave::Now => {
+                self.connection.machine().shut_down(now);
+                None
+            }
+        };
     }
 
     /// False when the session is over.
@@ -126,6 +165,10 @@ impl Session {
             }
             Event::Commit(question) => {
                 let answer = self.commit().await;
+                if self.last_message_by.is_some() {
+                    self.had_last_message = true;
+                    self.take_leave(Leave::AfterMessage);
+                }
                 let now = self.now();
                 self.connection
                     .machine()
@@ -170,7 +213,7 @@ impl Session {
         true
     }
 
-    fn now(&self) -> mail::Moment {
+    fn now(&self) -> Moment {
         self.connection.clock().now()
     }
 
@@ -183,6 +226,9 @@ impl Session {
 
     /// Begins a transaction; returns how long the client is to wait for the answer.
     fn mail(&mut self, mut command: MailCommand) -> Result<Duration, Reply> {
+        if self.had_last_message {
+            return Err(table::SHUTTING_DOWN.reply());
+        }
         let arrived = self.connection.clock().timestamp();
         self.intake = (self.current)();
         self.forwarded = command.xforward.take();
@@ -385,11 +431,18 @@ fn apply(forwarded: &XforwardAttributes, client: &mut Client) {
     }
 }
 
-async fn stop_asked(stopping: &mut watch::Receiver<bool>) {
-    // A sender that is gone cannot ask any more; the session then ends with its client.
-    if stopping.wait_for(|asked| *asked).await.is_err() {
+async fn passed(time: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    if let Some(time) = time {
+        time.await;
+    }
+}
+
+async fn asked_to_leave(leave: &mut watch::Receiver<Leave>, told: Leave) -> Leave {
+    if leave.wait_for(|asked| *asked > told).await.is_err() {
+        // A sender that is gone cannot ask any more; the session then ends with its client.
         std::future::pending::<()>().await;
     }
+    *leave.borrow()
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) use control_end::{
 };
 pub(crate) use document::Document;
 pub(crate) use down::{Down, Told, Weight};
-pub(crate) use end::{AsyncLeash, Bundle, Leash, Rest, take_standard_input};
+pub(crate) use end::{AsyncLeash, Beginning, Bundle, Leash, Rest, take_standard_input};
 pub(crate) use hand::Hand;
 pub(crate) use socket::{LeashError, pair};
 pub(crate) use up::Up;

@@ -4,6 +4,7 @@
 
 mod clients;
 mod handoffs;
+mod leaving;
 mod pressure;
 mod slow;
 mod world;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Bounds, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, LocalPrograms,
-    Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
+    Admission, Bounds, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, Leave,
+    LocalPrograms, Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -35,6 +35,7 @@ pub(crate) struct Instance {
     pub(crate) intake: Arc<Intake>,
     noted: Arc<Noted>,
     n_edge_connections: AtomicUsize,
+    leave: watch::Sender<Leave>,
     stop: Mutex<watch::Sender<bool>>,
 }
 
@@ -91,6 +92,37 @@ impl Recipients for ByName {
     }
 }
 
+/// What is at the other end of an edge, as `name` sees it, and how long its answers are fresh.
+fn towards(
+    (name, next): (&str, &str),
+    fresh: Duration,
+    own_end: Pair,
+    spool: &Spool,
+    clock: Clock,
+) -> Arc<Next> {
+    let settings = handoff::Settings {
+        own_name: name.parse().unwrap(),
+        next_name: next.parse().unwrap(),
+        patience: Duration::from_millis(500),
+        connections_max: 4,
+        lifetimes: Lifetimes {
+            answers_max: 100,
+            accepted: fresh,
+            refused: fresh,
+            stale: Duration::from_secs(60),
+        },
+        client: Arc::new(smtp::client::Settings {
+            dialect: smtp::client::Dialect::Edge,
+            hello_name: name.into(),
+            timeouts: smtp::client::Timeouts::LEAST,
+            tls: smtp::client::TlsWish::Never,
+        }),
+    };
+    let edge = EdgeSender::new(own_end.into());
+    let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
+    Next::new(edge, settings, ledger, clock, Box::new(|_, _| ()))
+}
+
 impl Instance {
     /// One that delivers.
     pub(crate) fn last(name: &str) -> Self {
@@ -112,30 +144,26 @@ impl Instance {
     pub(crate) fn front_that_remembers(name: &str, next: &str, fresh: Duration) -> (Self, OwnedFd) {
         let (own_end, other_end) = Pair::pair().unwrap();
         let front = Self::new(name, |spool, clock| {
-            let settings = handoff::Settings {
-                own_name: name.parse().unwrap(),
-                next_name: next.parse().unwrap(),
-                patience: Duration::from_millis(500),
-                connections_max: 4,
-                lifetimes: Lifetimes {
-                    answers_max: 100,
-                    accepted: fresh,
-                    refused: fresh,
-                    stale: Duration::from_secs(60),
-                },
-                client: Arc::new(smtp::client::Settings {
-                    dialect: smtp::client::Dialect::Edge,
-                    hello_name: name.into(),
-                    timeouts: smtp::client::Timeouts::LEAST,
-                    tls: smtp::client::TlsWish::Never,
-                }),
-            };
-            let edge = EdgeSender::new(own_end.into());
-            let ledger = Arc::new(Mutex::new(Ledger::new(spool.id(), spool.epoch())));
-            let next = Next::new(edge, settings, ledger, clock, Box::new(|_, _| ()));
+            let next = towards((name, next), fresh, own_end, spool, clock);
             Onward::Next { next, own: None }
         });
         (front, other_end.into())
+    }
+
+    /// Gives up the spool to another process of this instance, which is to serve the end returned.
+    pub(crate) async fn give_up_the_spool(&self) -> OwnedFd {
+        let (own_end, other_end) = Pair::pair().unwrap();
+        let (name, spool) = (self.intake.name.as_str(), &self.intake.spool);
+        let heir = towards((name, name), LIMIT, own_end, spool, self.intake.clock);
+        self.leave.send_replace(Leave::AfterMessage);
+        self.intake.tenure.end(heir).await;
+        spool.close();
+        other_end.into()
+    }
+
+    /// Clients are to leave.
+    pub(crate) fn stop(&self) {
+        self.leave.send_replace(Leave::Now);
     }
 
     fn new(name: &str, onward: impl FnOnce(&Spool, Clock) -> Onward) -> Self {
@@ -163,6 +191,7 @@ impl Instance {
             capacity: Capacity {
                 messages_max: MESSAGES_MAX,
             },
+            tenure: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };
@@ -170,6 +199,7 @@ impl Instance {
             intake: Arc::new(intake),
             noted,
             n_edge_connections: AtomicUsize::new(0),
+            leave: watch::Sender::new(Leave::Freely),
             stop: Mutex::new(watch::Sender::new(false)),
         }
     }
@@ -250,7 +280,7 @@ impl Instance {
             connection,
             visitor,
             self.current(),
-            self.stop.lock().unwrap().subscribe(),
+            self.leave.subscribe(),
         ));
     }
 

@@ -14,13 +14,17 @@ use std::time::Duration;
 use mail::InstanceName;
 
 use crate::config::{Listen, Role};
-use crate::leash::{AsyncLeash, Bundle, Leash, LeashError, Rest, Up, take_standard_input};
+use crate::leash::{
+    AsyncLeash, Beginning, Bundle, Leash, LeashError, Rest, Up, take_standard_input,
+};
 
 /// Everything that an instance starts with.
 #[derive(Debug)]
 pub(crate) struct Bootstrap {
     /// Its name.
     pub(crate) name: InstanceName,
+    /// Whether it may begin.
+    pub(crate) beginning: Beginning,
     /// Counts up with each new process that a reload makes necessary; a crash does not change it.
     pub(crate) generation: u64,
     /// Its part of the configuration, TOML.
@@ -67,7 +71,7 @@ impl Bootstrap {
     pub(crate) fn receive() -> Result<Option<Self>, BootstrapError> {
         let leash = take_standard_input().map_err(BootstrapError::NotAChild)?;
         match leash.receive_bundle()? {
-            Some(bundle) => Self::new(bundle, leash).map(Some),
+            Some((bundle, beginning)) => Self::new(bundle, beginning, leash).map(Some),
             None => Ok(None),
         }
     }
@@ -77,7 +81,7 @@ impl Bootstrap {
         LastWords(self.leash.try_clone().ok())
     }
 
-    fn new(mut bundle: Bundle, leash: Leash) -> Result<Self, BootstrapError> {
+    fn new(mut bundle: Bundle, beginning: Beginning, leash: Leash) -> Result<Self, BootstrapError> {
         let (_, events) = bundle
             .events
             .pop()
@@ -88,6 +92,7 @@ impl Bootstrap {
             .ok_or(BootstrapError::Missing("requests"))?;
         Ok(Self {
             name: bundle.name.ok_or(BootstrapError::Missing("a name"))?,
+            beginning,
             generation: bundle.generation,
             config: bundle.config,
             state: bundle.state,
@@ -138,9 +143,9 @@ pub(crate) enum Order {
     Commit,
     /// Read and check this; answer [`Reins::prepared`] or [`Reins::refused`].
     Prepare(Reload),
-    /// Stop accepting, on edges too, finish what is in flight within this time, give up the
-    /// spool, exit: the next generation waits for it.
-    Retire(Duration),
+    /// Give up the spool, which the next generation waits for, finish what clients have begun
+    /// within this time, exit.
+    Retire(Duration, OwnedFd),
     /// Stop accepting, finish what is in flight within this time, exit. Edges are served until
     /// their fronts have closed them: they are stopped first.
     Stop(Duration),
@@ -173,7 +178,7 @@ impl Reins {
                     edges_to: bundle.edges_to,
                     edges_from: bundle.edges_from,
                 }),
-                Ok(Some(Rest::Retire(limit))) => Order::Retire(limit),
+                Ok(Some(Rest::Retire(limit, heir))) => Order::Retire(limit, heir),
                 Ok(Some(Rest::Stop(limit))) => Order::Stop(limit),
                 // For control only.
                 Ok(Some(Rest::Answer(_) | Rest::Go(_) | Rest::Ping(_) | Rest::Tell(_))) => continue,

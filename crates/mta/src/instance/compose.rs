@@ -23,6 +23,8 @@ use crate::role::Composition;
 
 /// The longest command line between instances: MAIL with all that a handoff says.
 const EDGE_COMMAND_LEN_MAX: usize = 16 * 1024;
+/// Messages at a time that an old process gives to the new one.
+const HEIR_CONNECTIONS_MAX: usize = 64;
 /// How long a connection to another host may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection to another host is kept without work: less than any host keeps ours.
@@ -118,13 +120,36 @@ pub(crate) fn next_settings(own: &InstanceConfig, next: mail::InstanceName) -> h
             refused: handoff.question_cache.refused_for,
             stale: handoff.question_cache.stale_for,
         },
-        client: Arc::new(smtp::client::Settings {
-            dialect: smtp::client::Dialect::Edge,
-            hello_name: own.name.as_str().into(),
-            timeouts: smtp::client::Timeouts::LEAST,
-            tls: smtp::client::TlsWish::Never,
-        }),
+        client: edge_client(&own.name),
     }
+}
+
+/// How an old process of this instance speaks to the new one: at the end of its clients' messages,
+/// which wait for as long as the new one needs to begin.
+pub(crate) fn heir_settings(name: &mail::InstanceName, patience: Duration) -> handoff::Settings {
+    handoff::Settings {
+        own_name: name.clone(),
+        next_name: name.clone(),
+        patience,
+        connections_max: HEIR_CONNECTIONS_MAX,
+        // It is asked nothing.
+        lifetimes: Lifetimes {
+            answers_max: 0,
+            accepted: Duration::ZERO,
+            refused: Duration::ZERO,
+            stale: Duration::ZERO,
+        },
+        client: edge_client(name),
+    }
+}
+
+fn edge_client(name: &mail::InstanceName) -> Arc<smtp::client::Settings> {
+    Arc::new(smtp::client::Settings {
+        dialect: smtp::client::Dialect::Edge,
+        hello_name: name.as_str().into(),
+        timeouts: smtp::client::Timeouts::LEAST,
+        tls: smtp::client::TlsWish::Never,
+    })
 }
 
 /// The routes of an instance: its own, then what `next` takes.

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use handoff::EdgeReceiver;
-use intake::{Admission, Bounds, Current, EdgePeer, Entry, Intake, Visitor, serve, serve_edge};
+use intake::{
+    Admission, Bounds, Current, EdgePeer, Entry, Intake, Leave, Visitor, serve, serve_edge,
+};
 use mail::Security;
 use mail::reply::table;
 use net::tls::TlsAcceptor;
@@ -25,6 +27,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
+
+/// As many connections are taken in when a listener is closed: more than its backlog holds.
+const WAITING_MAX: usize = 4096;
 
 /// How sessions are made now; replaced by a reload.
 #[derive(Clone)]
@@ -58,8 +63,8 @@ pub(crate) struct Hall {
     pub(crate) admission: Arc<Admission>,
     /// Open connections of other instances.
     pub(crate) n_edges: Arc<AtomicUsize>,
-    /// Clients are to leave.
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// When clients are to leave.
+    pub(crate) leave: watch::Receiver<Leave>,
     /// Other instances are to leave: later than clients.
     pub(crate) cutting: watch::Receiver<bool>,
 }
@@ -133,21 +138,19 @@ impl Hall {
     /// that are in.
     async fn listen(self, door: Door, mut closed: oneshot::Receiver<()>) {
         let Door { listen, listener } = door;
-        let mut stopping = self.stopping.clone();
+        let mut leave = self.leave.clone();
         let mut clients = JoinSet::new();
-        let removed = loop {
+        loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => accepted,
                 Some(_) = clients.join_next() => continue,
-                _ = stopping.wait_for(|asked| *asked) => break false,
-                _ = &mut closed => break true,
+                _ = leave.wait_for(|asked| *asked > Leave::Freely) => break,
+                _ = &mut closed => break,
             };
             self.admit(stream, peer, listen.security, &mut clients);
-        };
-        if removed {
-            self.admit_who_waits(&listener, listen.security, &mut clients)
-                .await;
         }
+        self.admit_who_waits(&listener, listen.security, &mut clients)
+            .await;
         drop(listener);
         while clients.join_next().await.is_some() {}
     }
@@ -161,7 +164,10 @@ impl Hall {
     ) {
         // The runtime learns in between who waits.
         tokio::task::yield_now().await;
-        while let Ok((stream, peer)) = timeout(Duration::ZERO, listener.accept()).await {
+        for _ in 0..WAITING_MAX {
+            let Ok((stream, peer)) = timeout(Duration::ZERO, listener.accept()).await else {
+                return;
+            };
             self.admit(stream, peer, security, in_);
         }
     }
@@ -184,13 +190,13 @@ impl Hall {
             }
             return;
         };
-        let (clock, stopping, current) = (self.clock, self.stopping.clone(), self.current());
+        let (clock, leave, current) = (self.clock, self.leave.clone(), self.current());
         let visitor = Visitor { peer, entry, place };
         match (security, sessions.tls) {
             (ListenSecurity::Plain, _) => {
                 let session = Session::new(settings, Security::Plain, now);
                 let connection = Connection::new(stream, session, clock);
-                in_.spawn(serve(connection, visitor, current, stopping));
+                in_.spawn(serve(connection, visitor, current, leave));
             }
             (ListenSecurity::ImplicitTls, Some(tls)) => {
                 in_.spawn(async move {
@@ -201,7 +207,7 @@ impl Hall {
                     };
                     let session = Session::new(settings, Security::Tls, clock.now());
                     let connection = Connection::new(stream, session, clock);
-                    serve(connection, visitor, current, stopping).await;
+                    serve(connection, visitor, current, leave).await;
                 });
             }
             (ListenSecurity::ImplicitTls, None) => {}

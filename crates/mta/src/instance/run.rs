@@ -1,29 +1,33 @@
 //! The life of an instance's process, from what the supervisor hands it to its orderly end.
 //!
 //! # Guarantees
-//! The spool is open and its messages are queued before anything is accepted. At the end clients
-//! leave first, then other instances, then deliveries; the spool is closed last.
+//! The spool is open and its messages are queued before anything is accepted.
 //!
 //! # Failure
 //! What keeps it from starting is written to standard error in words, and the process ends with
 //! status 1; the supervisor tries again with growing pauses.
 
+mod parting;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use delivery::{Delivery, Parts, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
-use intake::{Admission, Capacity, EdgePeer, Gate, Intake, Onward, Queued};
+use intake::{Admission, Capacity, EdgePeer, Gate, Intake, Leave, Onward, Queued, Tenure};
 use mail::InstanceName;
 use mail::event::{Event, Sink, What};
 use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Options, RealDisk, Spool};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use parting::{Edges, FAILED_LIMIT, ORPHAN_LIMIT};
 
 use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
@@ -33,17 +37,16 @@ use super::requests;
 use super::view::View;
 use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::errors::with_causes;
+use crate::leash::Beginning;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
 /// How long a new process waits for an earlier one to give up the spool.
 const SPOOL_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often it looks: clients wait meanwhile.
+const SPOOL_WAIT_INTERVAL: Duration = Duration::from_millis(5);
 /// How often it is looked whether the spool still takes records.
 const SPOOL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long an instance whose spool failed may take to tell its clients.
-const FAILED_LIMIT: Duration = Duration::from_secs(2);
-/// How long an instance goes on without a supervisor to finish what is in flight.
-const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs the instance that the supervisor describes over standard input.
 pub(crate) fn main() -> ExitCode {
@@ -73,7 +76,21 @@ fn fail(name: &str, why: &str) -> ExitCode {
 
 fn start(bootstrap: Bootstrap) -> Result<(), String> {
     let config = Config::parse(&bootstrap.config, "part", None).map_err(|e| e.to_string())?;
-    let (spool, recovery) = open_spool(&bootstrap)?;
+    let mut opened = None;
+    if bootstrap.beginning == Beginning::OnCommit {
+        opened = try_to_begin(&bootstrap, &config)?;
+        if !bootstrap
+            .leash
+            .wait_for_commit()
+            .map_err(|e| e.to_string())?
+        {
+            return Ok(());
+        }
+    }
+    let (spool, recovery) = match opened {
+        Some(opened) => opened,
+        None => open_spool(&bootstrap, SPOOL_WAIT_MAX)?,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,15 +102,52 @@ fn start(bootstrap: Bootstrap) -> Result<(), String> {
     ended
 }
 
+/// Finds what would keep it from beginning, for as far as that can be seen while an earlier process
+/// works; the spool, where there is none.
+fn try_to_begin(
+    bootstrap: &Bootstrap,
+    config: &Config,
+) -> Result<Option<(Spool, spool::Recovery)>, String> {
+    let own = own_part(config, &bootstrap.name)?;
+    if let Some(tls) = &own.tls {
+        compose::acceptor(tls, &config.hostname)?;
+    }
+    match open_spool(bootstrap, Duration::ZERO) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(SpoolError::InUse(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Why there is no spool.
+enum SpoolError {
+    /// Another process has it.
+    InUse(String),
+    /// It cannot be opened.
+    Unusable(String),
+}
+
+impl From<SpoolError> for String {
+    fn from(error: SpoolError) -> Self {
+        match error {
+            SpoolError::InUse(text) | SpoolError::Unusable(text) => text,
+        }
+    }
+}
+
 /// Opens the spool; waits for an earlier process that is about to give it up.
-fn open_spool(bootstrap: &Bootstrap) -> Result<(Spool, spool::Recovery), String> {
+fn open_spool(
+    bootstrap: &Bootstrap,
+    patience: Duration,
+) -> Result<(Spool, spool::Recovery), SpoolError> {
     let path = bootstrap.state.join("spool").join(bootstrap.name.as_str());
     let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    std::fs::create_dir_all(&path).map_err(|e| place(&e))?;
+    let unusable = |e: &dyn std::fmt::Display| SpoolError::Unusable(place(e));
+    std::fs::create_dir_all(&path).map_err(|e| unusable(&e))?;
     let entropy = Entropy::new();
     let began = Instant::now();
     loop {
-        let disk = RealDisk::open(&path).map_err(|e| place(&e))?;
+        let disk = RealDisk::open(&path).map_err(|e| unusable(&e))?;
         let mut random = [0; 32];
         random[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
         random[16..].copy_from_slice(&entropy.u128().to_ne_bytes());
@@ -103,10 +157,13 @@ fn open_spool(bootstrap: &Bootstrap) -> Result<(Spool, spool::Recovery), String>
         };
         match Spool::open(Arc::new(disk), options) {
             Ok(opened) => return Ok(opened),
-            Err(spool::OpenError::Locked) if began.elapsed() < SPOOL_WAIT_MAX => {
-                std::thread::sleep(Duration::from_millis(20));
+            Err(spool::OpenError::Locked) if began.elapsed() < patience => {
+                std::thread::sleep(SPOOL_WAIT_INTERVAL);
             }
-            Err(e) => return Err(place(&with_causes(&e))),
+            Err(e @ spool::OpenError::Locked) => {
+                return Err(SpoolError::InUse(place(&with_causes(&e))));
+            }
+            Err(e) => return Err(unusable(&with_causes(&e))),
         }
     }
 }
@@ -123,6 +180,7 @@ struct Instance {
     ledger: Arc<Mutex<Ledger>>,
     next: Option<Onwards>,
     delivery: Arc<Delivery>,
+    tenure: Arc<Tenure>,
     gate: Arc<Gate>,
     refused: Arc<Mutex<HashMap<&'static str, u64>>>,
 }
@@ -173,6 +231,7 @@ async fn run(
         ledger,
         next,
         delivery,
+        tenure: Arc::default(),
         gate: Arc::default(),
         refused: Arc::default(),
     };
@@ -342,6 +401,7 @@ impl Instance {
             capacity: Capacity {
                 messages_max: u64::from(own.queue.messages),
             },
+            tenure: Arc::clone(&self.tenure),
             gate: Arc::clone(&self.gate),
             refused: Arc::clone(&self.refused),
         };
@@ -388,9 +448,11 @@ struct Running {
     instance: Instance,
     sessions: watch::Sender<Sessions>,
     hall: Hall,
-    stopping: watch::Sender<bool>,
+    leave: watch::Sender<Leave>,
     cutting: watch::Sender<bool>,
     doors: Doors,
+    /// Answers control.
+    requests: JoinHandle<std::io::Result<()>>,
     /// A reload that was found good and waits for the others.
     prepared: Option<Prepared>,
 }
@@ -408,14 +470,14 @@ struct Prepared {
 impl Running {
     fn new(instance: Instance, sessions: Sessions, generation: u64, requests: OwnedFd) -> Self {
         let (sessions, watched) = watch::channel(sessions);
-        let (stopping, stopping_seen) = watch::channel(false);
+        let (leave, leave_seen) = watch::channel(Leave::Freely);
         let (cutting, cutting_seen) = watch::channel(false);
         let hall = Hall {
             sessions: watched,
             clock: instance.clock,
             admission: Arc::new(Admission::default()),
             n_edges: Arc::new(AtomicUsize::new(0)),
-            stopping: stopping_seen,
+            leave: leave_seen,
             cutting: cutting_seen,
         };
         let view = Arc::new(View {
@@ -426,16 +488,17 @@ impl Running {
             clock: instance.clock,
             generation,
         });
-        tokio::spawn(requests::serve(view, requests, instance.clock));
+        let requests = tokio::spawn(requests::serve(view, requests, instance.clock));
         tokio::spawn(Arc::clone(&instance.delivery).run());
         let doors = Doors::new(hall.clone());
         Self {
             instance,
             sessions,
             hall,
-            stopping,
+            leave,
             cutting,
             doors,
+            requests,
             prepared: None,
         }
     }
@@ -474,8 +537,8 @@ impl Running {
                     Ok(()) => reins.prepared().await,
                     Err(why) => reins.refused(&why).await,
                 },
-                Order::Retire(limit) => {
-                    self.stop(limit, Edges::Cut).await;
+                Order::Retire(limit, heir) => {
+                    self.retire(limit, heir, reins).await;
                     return Ok(());
                 }
                 Order::Stop(limit) => {
@@ -526,52 +589,6 @@ impl Running {
         self.open_edges(prepared.edges);
         self.doors.set_listeners(prepared.doors);
     }
-
-    /// Ends in order, within `limit`.
-    async fn stop(&mut self, limit: Duration, edges: Edges) {
-        self.instance.tell(What::Instance {
-            text: "stopping".into(),
-        });
-        self.stopping.send_replace(true);
-        let ended = tokio::time::timeout(limit, async {
-            self.wait_for_clients().await;
-            if edges == Edges::UntilClosed {
-                self.wait_for_edges().await;
-            }
-            self.cutting.send_replace(true);
-            self.doors.closed().await;
-            self.instance.delivery.stop().await;
-        });
-        if ended.await.is_err() {
-            let text = format!("not everything was finished within {limit:?}: it goes on later");
-            self.instance.tell(What::Alarm { text: text.into() });
-        }
-    }
-
-    async fn wait_for_clients(&self) {
-        while self.hall.admission.n_open() > 0 {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-
-    /// Those who hand on were told to stop before us, or lost the supervisor as we did.
-    async fn wait_for_edges(&self) {
-        while self.hall.n_edges.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-}
-
-/// How often the end of connections is looked for while stopping.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
-
-/// What becomes of other instances' connections at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edges {
-    /// Another generation takes them over.
-    Cut,
-    /// They are served until they are closed.
-    UntilClosed,
 }
 
 /// Passes on what intake accepts.

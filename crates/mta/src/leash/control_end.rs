@@ -50,7 +50,7 @@ impl ControlBootstrap {
     /// When the process was not started by the supervisor, or what it sent cannot be read.
     pub(crate) fn receive() -> Result<Option<Self>, LeashError> {
         let leash = take_standard_input().map_err(LeashError::Socket)?;
-        let Some(mut bundle) = leash.receive_bundle()? else {
+        let Some((mut bundle, _)) = leash.receive_bundle()? else {
             return Ok(None);
         };
         let instances = channels(&mut bundle);
@@ -127,7 +127,7 @@ impl ControlLeash {
                     config: bundle.config,
                     gone: bundle.gone,
                 }),
-                Ok(Some(Rest::Retire(_) | Rest::Stop(_))) => ControlOrder::Stop,
+                Ok(Some(Rest::Retire(..) | Rest::Stop(_))) => ControlOrder::Stop,
                 Ok(Some(Rest::Tell(told))) => ControlOrder::Tell(told),
                 Ok(Some(Rest::Go(_) | Rest::Ping(_))) => continue,
                 Ok(None) | Err(_) => ControlOrder::SupervisorGone,

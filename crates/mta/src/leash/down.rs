@@ -14,8 +14,8 @@ use crate::config::{Listen, ListenAddress, ListenSecurity, Role};
 /// A frame from the supervisor to a child.
 ///
 /// Those that carry something ([`Config`](Self::Config) to [`Requests`](Self::Requests)) collect
-/// in the child until [`Go`](Self::Go), at its start, or [`Prepare`](Self::Prepare), at a reload,
-/// says that they are complete.
+/// in the child until [`Go`](Self::Go), at its start, or [`Prepare`](Self::Prepare), at a reload or
+/// for a start that a reload makes necessary, says that they are complete.
 #[derive(Debug)]
 pub(crate) enum Down {
     /// What was prepared is not to be: another instance refused.
@@ -84,8 +84,14 @@ pub(crate) enum Down {
         /// The channel.
         fd: OwnedFd,
     },
-    /// Make way for the next generation: stop accepting, finish, give up the spool, exit.
-    Retire(Duration),
+    /// Make way for the next generation: give up the spool, finish what clients have begun within
+    /// this time, exit.
+    Retire {
+        /// How long clients may take.
+        limit: Duration,
+        /// The sending end of the succession: what clients bring after that goes over it.
+        heir: OwnedFd,
+    },
     /// Stop accepting, finish what is in flight within this time, exit.
     Stop(Duration),
     /// To control: something happened that belongs in the log.
@@ -169,7 +175,7 @@ impl Down {
                 .text(name.as_str())
                 .text(role.as_str())
                 .fd(fd),
-            Self::Retire(limit) => Writer::new(kind::RETIRE).duration(limit),
+            Self::Retire { limit, heir } => Writer::new(kind::RETIRE).duration(limit).fd(heir),
             Self::Stop(limit) => Writer::new(kind::STOP).duration(limit),
             Self::Tell(told) => Writer::new(kind::TELL)
                 .number(told.at.unix_ms())
@@ -220,7 +226,10 @@ impl Down {
                 role: read_role(&mut fields)?,
                 fd: fields.fd()?,
             },
-            kind::RETIRE => Self::Retire(fields.duration()?),
+            kind::RETIRE => Self::Retire {
+                limit: fields.duration()?,
+                heir: fields.fd()?,
+            },
             kind::STOP => Self::Stop(fields.duration()?),
             kind::TELL => Self::Tell(Told {
                 at: Timestamp::from_unix_ms(fields.number()?),

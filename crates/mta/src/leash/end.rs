@@ -49,9 +49,19 @@ pub(crate) enum Rest {
     Go(Bundle),
     Ping(u64),
     Prepare(Bundle),
-    Retire(Duration),
+    Retire(Duration, OwnedFd),
     Stop(Duration),
     Tell(Told),
+}
+
+/// When a process that has everything begins to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Now.
+    AtOnce,
+    /// When the reload that made it necessary is in force: it says first that it can, and then
+    /// waits for the word.
+    OnCommit,
 }
 
 /// Puts bundles together.
@@ -90,7 +100,7 @@ impl Collector {
             Down::Go => return Ok(Some(Rest::Go(std::mem::take(bundle)))),
             Down::Ping(number) => return Ok(Some(Rest::Ping(number))),
             Down::Prepare => return Ok(Some(Rest::Prepare(std::mem::take(bundle)))),
-            Down::Retire(limit) => return Ok(Some(Rest::Retire(limit))),
+            Down::Retire { limit, heir } => return Ok(Some(Rest::Retire(limit, heir))),
             Down::Stop(limit) => return Ok(Some(Rest::Stop(limit))),
             Down::Tell(told) => return Ok(Some(Rest::Tell(told))),
         }
@@ -133,22 +143,52 @@ impl Leash {
         Self { fd }
     }
 
-    /// Waits for everything up to `Go`; `None` when the supervisor is gone or wants a stop
-    /// before it came to that. Pings are answered: a start may take its time.
+    /// Waits for everything up to `Go` or `Prepare`; `None` when the supervisor is gone or wants a
+    /// stop before it came to that. Pings are answered: a start may take its time.
     ///
     /// # Errors
     /// When a frame cannot be read.
-    pub(crate) fn receive_bundle(&self) -> Result<Option<Bundle>, LeashError> {
+    pub(crate) fn receive_bundle(&self) -> Result<Option<(Bundle, Beginning)>, LeashError> {
         let mut collector = Collector::default();
+        loop {
+            return match self.receive(&mut collector)? {
+                Some(Rest::Go(bundle)) => Ok(Some((bundle, Beginning::AtOnce))),
+                Some(Rest::Prepare(bundle)) => Ok(Some((bundle, Beginning::OnCommit))),
+                Some(Rest::Retire(..) | Rest::Stop(_)) | None => Ok(None),
+                Some(Rest::Abandon | Rest::Answer(_) | Rest::Commit) => {
+                    Err(LeashError::Garbled("an order before the start"))
+                }
+                Some(Rest::Ping(_) | Rest::Tell(_)) => continue,
+            };
+        }
+    }
+
+    /// Says that the start can be made, and waits whether it is to be; false: exit quietly.
+    ///
+    /// # Errors
+    /// When a frame cannot be read.
+    pub(crate) fn wait_for_commit(&self) -> Result<bool, LeashError> {
+        self.say(&Up::Prepared)?;
+        let mut collector = Collector::default();
+        loop {
+            return match self.receive(&mut collector)? {
+                Some(Rest::Commit) => Ok(true),
+                Some(Rest::Abandon | Rest::Retire(..) | Rest::Stop(_)) | None => Ok(false),
+                Some(Rest::Answer(_) | Rest::Go(_) | Rest::Prepare(_)) => {
+                    Err(LeashError::Garbled("an order out of its turn"))
+                }
+                Some(Rest::Ping(_) | Rest::Tell(_)) => continue,
+            };
+        }
+    }
+
+    /// What the supervisor says next, pings answered; `None` when it is gone. Blocks.
+    fn receive(&self, collector: &mut Collector) -> Result<Option<Rest>, LeashError> {
         while let Some(frame) = receive_blocking(self.fd.as_fd())? {
             match collector.take(Down::decode(frame)?)? {
-                Some(Rest::Go(bundle)) => return Ok(Some(bundle)),
                 Some(Rest::Ping(number)) => self.say(&Up::Pong(number))?,
-                Some(Rest::Retire(_) | Rest::Stop(_)) => return Ok(None),
-                Some(Rest::Abandon | Rest::Answer(_) | Rest::Commit | Rest::Prepare(_)) => {
-                    return Err(LeashError::Garbled("an order before the start"));
-                }
-                Some(Rest::Tell(_)) | None => {}
+                Some(rest) => return Ok(Some(rest)),
+                None => {}
             }
         }
         Ok(None)

@@ -59,8 +59,10 @@ pub(super) struct Child {
     pub(super) ready: Option<Moment>,
     /// Why it could not start, in its own words.
     pub(super) failed: Option<Box<str>>,
-    /// When it is killed: it has been told to stop.
+    /// When it is killed: it has been told to make way or to stop.
     pub(super) kill_at: Option<Moment>,
+    /// Told to stop: at once, and not only to make way.
+    pub(super) told_to_stop: bool,
     /// It was killed; its end has not been reported yet.
     pub(super) killed: bool,
     /// The instance that it hands to.
@@ -124,6 +126,7 @@ impl Child {
             ready: None,
             failed: None,
             kill_at: None,
+            told_to_stop: false,
             killed: false,
             next: None,
             heartbeat: None,

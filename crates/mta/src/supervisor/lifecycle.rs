@@ -14,7 +14,8 @@ use super::member::{Member, Presence, Who, describe};
 use super::refuse::Refuser;
 use super::sequence::{Link, may_stop, n_behind, stop_limit};
 use super::watch::{Stopping, Watch};
-use super::wiring::next_instance;
+use super::wiring::{Wiring, next_instance};
+use crate::config::Config;
 use crate::leash::{Document, Down, Weight};
 
 /// The part of its time that a process is told it has; the rest is for its exit.
@@ -27,14 +28,14 @@ impl Watch<'_> {
         for at in 0..self.members.len() {
             let start_at = match self.members[at].presence {
                 Presence::Down { until } => until,
-                Presence::Waiting { since } if self.members[at].retiring.is_empty() => {
+                Presence::Waiting { since } => {
                     if self.has_what_it_needs(at) {
                         now
                     } else {
                         since + START_PATIENCE
                     }
                 }
-                Presence::Gone | Presence::Up(_) | Presence::Waiting { .. } => continue,
+                Presence::Gone | Presence::Up(_) => continue,
             };
             if start_at > now {
                 due = earlier(due, start_at);
@@ -62,34 +63,44 @@ impl Watch<'_> {
 
     /// Starts a process in this place and gives it what it needs.
     fn start(&mut self, at: usize) -> io::Result<()> {
-        let told = self.what_to_tell(at)?;
-        let (id, words) = self.new_process();
-        let timestamp = self.clock.timestamp();
-        let mut child = Child::start(&self.members[at].who, id, timestamp, words)?;
+        let (who, generation) = (self.members[at].who.clone(), self.members[at].generation);
+        let (config, nothing) = (&self.config, Wiring::default());
+        let told = self.what_to_tell(&who, generation, config, &nothing, Down::Go)?;
+        let mut child = self.spawn(&who, told)?;
         child.next = self.instance_at(at).and_then(next_instance).cloned();
-        for down in told {
-            child.tell(down).map_err(io::Error::other)?;
-        }
-        let member = &mut self.members[at];
-        member.presence = Presence::Up(child);
+        self.members[at].presence = Presence::Up(child);
         Ok(())
     }
 
-    fn what_to_tell(&self, at: usize) -> io::Result<Vec<Down>> {
+    /// Starts a process and tells it that.
+    pub(super) fn spawn(&mut self, who: &Who, told: Vec<Down>) -> io::Result<Child> {
+        let (id, words) = self.new_process();
+        let child = Child::start(who, id, self.clock.timestamp(), words)?;
+        for down in told {
+            child.tell(down).map_err(io::Error::other)?;
+        }
+        Ok(child)
+    }
+
+    /// Everything that a process starts with under `config`, for which `staged` was made; `last`
+    /// says that it is complete.
+    pub(super) fn what_to_tell(
+        &self,
+        who: &Who,
+        generation: u64,
+        config: &Config,
+        staged: &Wiring,
+        last: Down,
+    ) -> io::Result<Vec<Down>> {
         let state = self.state.path();
-        let (name, text, given) = match self.instance_at(at) {
-            None => (
-                None,
-                self.config.whole(),
-                self.wiring.for_control(&self.config, state)?,
-            ),
-            Some(instance) => {
-                let part = self.config.part_for(&instance.name).unwrap_or_default();
-                let given = self.wiring.for_instance(&self.config, instance)?;
-                (Some(instance.name.clone()), part, given)
+        let (text, given) = match who {
+            Who::Control => (config.whole(), self.wiring.for_control(config, state)?),
+            Who::Instance(name) => {
+                let part = config.part_for(name).unwrap_or_default();
+                (part, self.wiring.for_start(staged, config, name)?)
             }
         };
-        let generation = self.members[at].generation;
+        let name = who.instance().cloned();
         let document = Document::new(&text)?;
         let mut told = vec![
             Down::Lock(self.state.share()?),
@@ -101,7 +112,7 @@ impl Watch<'_> {
             },
         ];
         told.extend(given);
-        told.push(Down::Go);
+        told.push(last);
         Ok(told)
     }
 
@@ -119,6 +130,7 @@ impl Watch<'_> {
         let (pid, generation) = (child.pid, member.generation);
         member.deserted = None;
         member.refuser = None;
+        self.succeeded(at, now);
         let text = format!("is ready: process {pid}, generation {generation}");
         self.note(at, Weight::Note, &text);
     }
@@ -275,8 +287,10 @@ impl Watch<'_> {
         for at in self.whose_turn_it_is() {
             let limit = self.limit_for(at, now);
             for child in self.members[at].children_mut() {
-                if child.kill_at.is_none() {
-                    child.kill_at = Some(now + limit);
+                if !child.told_to_stop {
+                    child.told_to_stop = true;
+                    let kill_at = now + limit;
+                    child.kill_at = Some(child.kill_at.map_or(kill_at, |at| at.min(kill_at)));
                     // One that is deaf will be killed.
                     let _ = child.tell(Down::Stop(limit * TOLD_PART.0 / TOLD_PART.1));
                 }
@@ -376,6 +390,12 @@ impl Watch<'_> {
                     }
                     Some(_) | None => {}
                 }
+            }
+        }
+        for child in &mut self.dismissed {
+            match child.kill_at {
+                Some(kill_at) if kill_at > now => due = earlier(due, kill_at),
+                _ => child.kill(),
             }
         }
         for (at, pid) in killed {

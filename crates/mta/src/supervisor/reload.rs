@@ -1,8 +1,8 @@
 //! A new configuration in place of the old one, taken by all processes or by none.
 //!
 //! First everything that can fail is done: the configuration is read and checked, new listeners
-//! and channels are made, and every process that is to go on says that it can take its part. Only
-//! then is anything changed; what needs a new process gets one when the old one has finished.
+//! and channels are made, new processes are started where they are needed, and every process, old
+//! or new, says that it can take its part. Only then is anything changed.
 //!
 //! # Failure
 //! Until the last process has said yes, any error leaves everything as it was. A process that is
@@ -11,8 +11,9 @@
 use mail::{InstanceName, Moment};
 
 use super::child::ProcessId;
-use super::limits::{COMMIT_LIMIT, PREPARE_LIMIT, RETIRE_LIMIT_MAX};
-use super::member::{Member, Presence, Who};
+use super::limits::{COMMIT_LIMIT, PREPARE_LIMIT, PREPARE_STARTS_LIMIT};
+use super::member::Member;
+use super::successor::Successor;
 use super::watch::Watch;
 use super::wiring::{Wiring, next_instance};
 use crate::config::{Change, Config};
@@ -28,7 +29,16 @@ pub(super) struct Reloading {
     /// All that were told, and those of them that have not answered yet.
     told: Vec<ProcessId>,
     waiting: Vec<ProcessId>,
+    /// The new processes, until they take their places.
+    successors: Vec<Successor>,
     deadline: Moment,
+}
+
+impl Reloading {
+    /// The new processes that wait for it.
+    pub(super) const fn successors_mut(&mut self) -> &mut Vec<Successor> {
+        &mut self.successors
+    }
 }
 
 /// How far it is.
@@ -69,7 +79,7 @@ impl Watch<'_> {
     }
 
     /// Everything up to the question to the processes.
-    fn prepare_reload(&self, request: Option<u64>, now: Moment) -> Result<Reloading, String> {
+    fn prepare_reload(&mut self, request: Option<u64>, now: Moment) -> Result<Reloading, String> {
         if self.stopping.is_some() {
             return Err("the system is stopping".to_owned());
         }
@@ -93,9 +103,23 @@ impl Watch<'_> {
                 .make_spool(&instance.name)
                 .map_err(|error| error.to_string())?;
         }
-        let told = self.tell_to_prepare(&config, &staged, &changes, now)?;
-        let waiting = told.clone();
-        let deadline = now + PREPARE_LIMIT;
+        self.check_that_all_answer(&staged, &changes, now)?;
+        let successors = self.start_successors(&config, &staged, &changes, now)?;
+        let told = match self.tell_to_prepare(&config, &staged, &changes) {
+            Ok(told) => told,
+            Err(why) => {
+                self.dismiss(successors, now);
+                return Err(why);
+            }
+        };
+        let mut waiting = told.clone();
+        waiting.extend(successors.iter().map(|successor| successor.child.id));
+        let limit = if successors.is_empty() {
+            PREPARE_LIMIT
+        } else {
+            PREPARE_STARTS_LIMIT
+        };
+        let deadline = now + limit;
         let stage = Stage::Preparing { config, staged };
         Ok(Reloading {
             request,
@@ -103,27 +127,30 @@ impl Watch<'_> {
             changes,
             told,
             waiting,
+            successors,
             deadline,
         })
     }
 
-    /// Asks those that are to go on whether they can; who was asked.
-    fn tell_to_prepare(
+    /// Whoever has to answer, or to make way, must be able to.
+    fn check_that_all_answer(
         &self,
-        config: &Config,
         staged: &Wiring,
         changes: &[(InstanceName, Change)],
         now: Moment,
-    ) -> Result<Vec<ProcessId>, String> {
-        let mut frames = Vec::new();
-        for member in self
-            .members
-            .iter()
-            .filter(|member| goes_on(member, staged, changes))
-        {
+    ) -> Result<(), String> {
+        let makes_way = |member: &Member| {
+            changes.iter().any(|(name, change)| {
+                member.who.instance() == Some(name) && matches!(change, Change::NeedsGeneration(_))
+            })
+        };
+        for member in &self.members {
             let Some(child) = member.child() else {
                 continue;
             };
+            if !goes_on(member, staged, changes) && !makes_way(member) {
+                continue;
+            }
             if child.ready.is_none() {
                 return Err(format!("{} is still starting; try again", member.who));
             }
@@ -136,6 +163,23 @@ impl Watch<'_> {
             {
                 return Err(format!("{} does not answer", member.who));
             }
+        }
+        Ok(())
+    }
+
+    /// Asks those that are to go on whether they can; who was asked.
+    fn tell_to_prepare(
+        &self,
+        config: &Config,
+        staged: &Wiring,
+        changes: &[(InstanceName, Change)],
+    ) -> Result<Vec<ProcessId>, String> {
+        let mut frames = Vec::new();
+        let going_on = |member: &&Member| goes_on(member, staged, changes);
+        for member in self.members.iter().filter(going_on) {
+            let Some(child) = member.child() else {
+                continue;
+            };
             let frame = self.what_to_prepare(member, config, staged, changes);
             frames.push((member, child, frame.map_err(|error| error.to_string())?));
         }
@@ -225,8 +269,10 @@ impl Watch<'_> {
                 stage: Stage::Preparing { .. },
                 request,
                 told,
+                successors,
                 ..
             }) => {
+                self.dismiss(successors, self.clock.now());
                 self.tell_all(&told, || Down::Abandon);
                 self.report_reload(request, Err(why.to_owned()));
             }
@@ -285,8 +331,9 @@ impl Watch<'_> {
             self.config = *config;
             self.learn_who_hands_to_whom();
             for (name, change) in &reloading.changes {
-                self.change(name, change, now);
+                self.change(name, change);
             }
+            self.install(std::mem::take(&mut reloading.successors), now);
             self.wiring.retain(&self.config, self.state.path());
             let order = |member: &Member| {
                 let name = member.who.instance();
@@ -305,19 +352,11 @@ impl Watch<'_> {
         self.reloading = Some(reloading);
     }
 
-    fn change(&mut self, name: &InstanceName, change: &Change, now: Moment) {
-        match change {
-            Change::Added => self
-                .members
-                .push(Member::new(Who::Instance(name.clone()), now)),
-            Change::NeedsGeneration(_) => self.retire(name, now),
-            Change::Removed => {
-                if let Some(at) = self.place_of(name) {
-                    self.members[at].leaving = true;
-                    self.members[at].refuser = None;
-                }
-            }
-            Change::Swappable | Change::Unchanged => {}
+    fn change(&mut self, name: &InstanceName, change: &Change) {
+        if let Some(at) = self.place_of(name) {
+            self.members[at].leaving |= *change == Change::Removed;
+            // Its sockets may be others now.
+            self.members[at].refuser = None;
         }
     }
 
@@ -332,29 +371,6 @@ impl Watch<'_> {
             if let (Some(_), Some(child)) = (instance, member.child_mut()) {
                 child.next = next;
             }
-        }
-    }
-
-    /// Lets the process of an instance finish; the next one starts when it is gone.
-    fn retire(&mut self, name: &InstanceName, now: Moment) {
-        let Some(at) = self.place_of(name) else {
-            return;
-        };
-        let limit = self.config.stop_timeout.min(RETIRE_LIMIT_MAX);
-        let member = &mut self.members[at];
-        member.generation += 1;
-        // Its sockets may be others now.
-        member.refuser = None;
-        if member.child().is_none() {
-            return;
-        }
-        let waiting = Presence::Waiting { since: now };
-        if let Presence::Up(mut child) = std::mem::replace(&mut member.presence, waiting) {
-            child.kill_at = Some(now + limit);
-            // One that is deaf will be killed.
-            let _ = child.tell(Down::Retire(limit * 9 / 10));
-            member.retiring.push(child);
-            member.deserted = Some(now);
         }
     }
 
@@ -429,11 +445,17 @@ impl Watch<'_> {
     }
 
     fn owner_of(&self, id: ProcessId) -> String {
-        let member = self
-            .members
-            .iter()
-            .find(|m| m.children().any(|child| child.id == id));
-        member.map_or_else(|| "a process".to_owned(), |member| member.who.to_string())
+        let mut members = self.members.iter();
+        let member = members.find(|m| m.children().any(|child| child.id == id));
+        if let Some(member) = member {
+            return member.who.to_string();
+        }
+        let successors = self.reloading.iter().flat_map(|of| &of.successors);
+        let successor = successors.into_iter().find(|of| of.child.id == id);
+        successor.map_or_else(
+            || "a process".to_owned(),
+            |of| format!("the new process of {}", of.name),
+        )
     }
 }
 

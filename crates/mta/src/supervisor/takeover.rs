@@ -2,8 +2,8 @@
 //! asks the system something next reaches them.
 //!
 //! # Limits
-//! An answer waits [`TAKEOVER_LIMIT`] at most: an old process may have a slow client to finish. It
-//! then says who is not ready.
+//! An answer waits [`TAKEOVER_LIMIT`] at most: an old process may have a slow delivery to finish.
+//! It then says who is not ready.
 
 use mail::{InstanceName, Moment};
 use serde_json::{Value, json};
@@ -64,7 +64,10 @@ impl Watch<'_> {
         let state = match (is_ready, old) {
             (true, _) => "is ready".to_owned(),
             (false, Some(old)) => {
-                format!("is not ready yet: process {} has to finish first", old.pid)
+                format!(
+                    "is not ready yet: process {} has to give up the spool first",
+                    old.pid
+                )
             }
             (false, None) => "is not ready yet".to_owned(),
         };

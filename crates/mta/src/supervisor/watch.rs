@@ -36,6 +36,8 @@ pub(super) struct Watch<'a> {
     /// Control first, then the instances in the order of the configuration.
     pub(super) members: Vec<Member>,
     pub(super) reloading: Option<Reloading>,
+    /// Processes that were started for a reload that did not come about.
+    pub(super) dismissed: Vec<Child>,
     /// Who has been told of a reload and has not answered, also after it was given up: what comes
     /// late must not be taken for an answer to the next question.
     pub(super) owing: Vec<ProcessId>,
@@ -101,6 +103,7 @@ impl<'a> Watch<'a> {
             wiring,
             clock,
             reloading: None,
+            dismissed: Vec::new(),
             owing: Vec::new(),
             owed: Vec::new(),
             stopping: None,
@@ -177,7 +180,9 @@ impl<'a> Watch<'a> {
 
     /// Takes in what is reported of a process.
     fn hear(&mut self, id: ProcessId, word: Word, now: Moment) {
-        let Some(at) = self.member_of(id) else { return };
+        let Some(at) = self.member_of(id) else {
+            return self.hear_successor(id, word);
+        };
         match word {
             Word::Exited(status) => self.bury(at, id, &status, now),
             Word::Garbled(what) => {

@@ -45,12 +45,14 @@ struct Edge {
     pair: Pair,
 }
 
-/// Between an instance and control; near is the instance's end.
+/// Between an instance and control, near being the instance's end, and between its processes.
 #[derive(Debug)]
 struct Channels {
     name: InstanceName,
     events: Pair,
     requests: Pair,
+    /// From an old process of the instance, near, to the one that takes its place.
+    succession: Pair,
 }
 
 /// What a listener is known by from one configuration to the next.
@@ -110,13 +112,15 @@ impl Wiring {
                     pair,
                 });
             }
-            if !self.channels.iter().any(|of| of.name == *name) {
+            if self.channels(name).is_none() {
                 let events = Pair::new().map_err(channel)?;
                 let requests = Pair::new().map_err(channel)?;
+                let succession = Pair::new().map_err(channel)?;
                 new.channels.push(Channels {
                     name: name.clone(),
                     events,
                     requests,
+                    succession,
                 });
             }
         }
@@ -175,29 +179,46 @@ impl Wiring {
         })
     }
 
-    /// What an instance is given at its start.
+    /// What an instance is given at its start under `config`, for which `staged` was made.
     ///
     /// # Errors
     /// When descriptors run out.
-    pub(super) fn for_instance(
+    pub(super) fn for_start(
         &self,
+        staged: &Self,
         config: &Config,
-        instance: &InstanceConfig,
+        name: &InstanceName,
     ) -> io::Result<Vec<Down>> {
-        let name = &instance.name;
-        let mut told = self.of_its_own(instance)?;
+        let mut told = self.for_reload(staged, config, name)?;
         told.extend(self.edges_into(config, name)?);
-        if let Some(channels) = self.channels.iter().find(|of| of.name == *name) {
-            let (name, role) = (name.clone(), instance.role);
-            let fd = channels.events.near.try_clone()?;
+        let role = config.instance(name).map(|instance| instance.role);
+        let channels = self.channels(name).or_else(|| staged.channels(name));
+        if let (Some(channels), Some(role)) = (channels, role) {
             told.push(Down::Events {
                 name: name.clone(),
-                fd,
+                fd: channels.events.near.try_clone()?,
             });
-            let fd = channels.requests.near.try_clone()?;
-            told.push(Down::Requests { name, role, fd });
+            told.push(Down::Requests {
+                name: name.clone(),
+                role,
+                fd: channels.requests.near.try_clone()?,
+            });
+            told.push(Down::EdgeFrom {
+                front: name.clone(),
+                role,
+                fd: channels.succession.far.try_clone()?,
+            });
         }
         Ok(told)
+    }
+
+    /// For an old process of `name`: its end of the way to the new one.
+    ///
+    /// # Errors
+    /// When descriptors run out, or there is no such instance.
+    pub(super) fn heir_of(&self, name: &InstanceName) -> io::Result<OwnedFd> {
+        let channels = self.channels(name).ok_or(io::ErrorKind::NotFound)?;
+        channels.succession.near.try_clone()
     }
 
     /// What an instance that goes on is given at a reload: all that it listens on and hands on to,
@@ -282,7 +303,7 @@ impl Wiring {
     pub(super) fn channels_of(&self, config: &Config) -> io::Result<Vec<Down>> {
         let mut told = Vec::new();
         for instance in &config.instances {
-            let Some(channels) = self.channels.iter().find(|of| of.name == instance.name) else {
+            let Some(channels) = self.channels(&instance.name) else {
                 continue;
             };
             let (name, role): (_, Role) = (instance.name.clone(), instance.role);
@@ -295,6 +316,10 @@ impl Wiring {
             told.push(Down::Requests { name, role, fd });
         }
         Ok(told)
+    }
+
+    fn channels(&self, name: &InstanceName) -> Option<&Channels> {
+        self.channels.iter().find(|of| of.name == *name)
     }
 
     fn bound(&self, place: &Place<'_>) -> Option<&Bound> {

@@ -21,5 +21,6 @@ mod reload;
 mod spool;
 mod stopping;
 mod system;
+mod takeover;
 mod trace;
 mod xforward;

@@ -88,6 +88,7 @@ impl Output {
             events: Arc::new(Noted::default()) as Arc<dyn Sink>,
             queued: Arc::clone(&stored) as Arc<dyn Queued>,
             capacity: Capacity { messages_max: 1000 },
+            tenure: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };
@@ -203,7 +204,9 @@ fn cut_at_acceptance(mut outer: Stream) -> Stream {
 }
 
 fn says_accepted(answer: &[u8]) -> bool {
-    String::from_utf8_lossy(answer).contains("accepted as")
+    // Now, or at an earlier try whose answer was lost.
+    let answer = String::from_utf8_lossy(answer);
+    answer.contains("accepted as") || answer.contains("accepted before as")
 }
 
 fn connection(stream: Stream, clock: Clock) -> net::ServerConnection {

@@ -68,7 +68,10 @@ fn every_kind() -> Vec<Down> {
             role: Role::Submission,
             fd: any_fd(),
         },
-        Down::Retire(Duration::from_secs(30)),
+        Down::Retire {
+            limit: Duration::from_secs(30),
+            heir: any_fd(),
+        },
         Down::Stop(Duration::from_millis(1)),
         Down::Tell(told(None, Weight::Note)),
         Down::Tell(told(Some(name("output")), Weight::Alarm)),

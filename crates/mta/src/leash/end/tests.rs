@@ -44,7 +44,8 @@ fn what_is_told_before_go_is_one_bundle() {
     tell(&supervisor, Down::Lock(any_fd()));
     tell(&supervisor, Down::Ping(9));
     tell(&supervisor, Down::Go);
-    let bundle = child.receive_bundle().unwrap().unwrap();
+    let (bundle, beginning) = child.receive_bundle().unwrap().unwrap();
+    assert_eq!(beginning, Beginning::AtOnce);
     assert_eq!(
         (bundle.config.as_str(), bundle.generation),
         ("hostname = \"a\"", 2)
@@ -58,7 +59,10 @@ fn what_is_told_before_go_is_one_bundle() {
 fn a_stop_or_a_lost_supervisor_before_go_ends_the_start_quietly() {
     for down in [
         Some(Down::Stop(Duration::ZERO)),
-        Some(Down::Retire(Duration::ZERO)),
+        Some(Down::Retire {
+            limit: Duration::ZERO,
+            heir: any_fd(),
+        }),
         None,
     ] {
         let (supervisor, child) = leash();
@@ -68,6 +72,34 @@ fn a_stop_or_a_lost_supervisor_before_go_ends_the_start_quietly() {
         }
         drop(supervisor);
         assert!(child.receive_bundle().unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_process_that_a_reload_makes_necessary_waits_for_the_word() {
+    for (word, is_to_begin) in [
+        (Some(Down::Commit), true),
+        (Some(Down::Abandon), false),
+        (Some(Down::Stop(Duration::ZERO)), false),
+        (None, false),
+    ] {
+        let (supervisor, child) = leash();
+        tell(&supervisor, config("new"));
+        tell(&supervisor, Down::Prepare);
+        if let Some(word) = word {
+            tell(&supervisor, Down::Ping(3));
+            tell(&supervisor, word);
+        } else {
+            rustix::net::shutdown(&supervisor, rustix::net::Shutdown::Write).unwrap();
+        }
+        let (bundle, beginning) = child.receive_bundle().unwrap().unwrap();
+        assert_eq!(
+            (bundle.config.as_str(), beginning),
+            ("new", Beginning::OnCommit)
+        );
+        assert_eq!(child.wait_for_commit().unwrap(), is_to_begin);
+        let said = receive_blocking(supervisor.as_fd()).unwrap().unwrap();
+        assert_eq!(Up::decode(said).unwrap(), Up::Prepared);
     }
 }
 

@@ -1,0 +1,68 @@
+//! Clients of an instance that stops, or whose place another process takes.
+
+use std::sync::Arc;
+
+use mail::Origin;
+
+use crate::world::Instance;
+
+const TO_ALICE: &str = "MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250";
+
+#[tokio::test]
+async fn a_message_that_is_under_way_goes_to_the_process_that_took_the_spool() {
+    let old = Instance::last("output");
+    let mut client = old.client(Origin::Outside).await;
+    client.play(TO_ALICE).await;
+    client.say("DATA", "354").await;
+    let end = old.give_up_the_spool().await;
+    let new = Arc::new(Instance::last("output"));
+    Arc::clone(&new).serve_edge(end);
+    client
+        .say("Subject: late\r\n\r\nHello\r\n.", "250 2.0.0")
+        .await;
+    client
+        .play("RSET => 250\nMAIL FROM:<c@c.example> => 421")
+        .await;
+    assert!(old.stored().is_empty(), "its spool is not its own any more");
+    let [message] = &new.stored()[..] else {
+        panic!("one message");
+    };
+    assert_eq!(message.provenance.visited, [], "it is the same instance");
+    assert_eq!(message.envelope.recipients.len(), 1);
+}
+
+#[tokio::test]
+async fn who_came_before_the_change_has_one_more_message() {
+    let old = Instance::last("output");
+    let mut client = old.client(Origin::Outside).await;
+    let new = Arc::new(Instance::last("output"));
+    Arc::clone(&new).serve_edge(old.give_up_the_spool().await);
+    client.play(TO_ALICE).await;
+    client.data("\r\n", "250").await;
+    client.say("QUIT", "221").await;
+    assert_eq!(new.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_the_other_process_does_not_store_stays_with_its_client() {
+    let old = Instance::last("output");
+    let mut client = old.client(Origin::Outside).await;
+    // Nobody serves it.
+    let _end = old.give_up_the_spool().await;
+    client.play(TO_ALICE).await;
+    client.data("\r\n", "451").await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_sessions_at_once_and_others_after_their_message() {
+    let instance = Instance::last("output");
+    let mut idle = instance.client(Origin::Outside).await;
+    let mut sending = instance.client(Origin::Outside).await;
+    sending.play(TO_ALICE).await;
+    sending.say("DATA", "354").await;
+    instance.stop();
+    idle.hears("421").await;
+    sending.say("Subject: x\r\n\r\n.", "250").await;
+    sending.hears("421").await;
+    assert_eq!(instance.stored().len(), 1);
+}

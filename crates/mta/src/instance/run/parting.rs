@@ -1,0 +1,147 @@
+//! How an instance's process ends: it stops, or it makes way for another one.
+//!
+//! # Guarantees
+//! At a stop clients leave first, then other instances, then deliveries; the spool is closed last.
+//! A process that makes way serves everybody until its deliveries are over; then it gives up the
+//! spool at once, whoever is connected, and what its clients still bring is stored by the new
+//! process before it is acknowledged.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handoff::{EdgeSender, Ledger, Next};
+use intake::Leave;
+use mail::event::What;
+use tokio::time::timeout;
+
+use super::Running;
+use crate::instance::bootstrap::{Order, Reins};
+use crate::instance::compose;
+
+/// How long an instance whose spool failed may take to tell its clients.
+pub(super) const FAILED_LIMIT: Duration = Duration::from_secs(2);
+/// How long an instance goes on without a supervisor to finish what is in flight.
+pub(super) const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
+/// How often the end of connections is looked for while stopping.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How long the attempts under way may take before the spool is given up all the same. Nobody waits
+/// for that: clients are served as before.
+const ATTEMPTS_LIMIT: Duration = Duration::from_secs(10);
+/// How long messages that are being made durable may take then: clients of the new process wait.
+const COMMITS_LIMIT: Duration = Duration::from_secs(5);
+/// How long the new process may need to begin before a message that is given to it counts as lost.
+const HEIR_PATIENCE: Duration = Duration::from_secs(30);
+/// How long clients have to read that they are to leave, when their time is over.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+
+/// What becomes of other instances' connections at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edges {
+    /// They find another process of this instance.
+    Cut,
+    /// They are served until they are closed.
+    UntilClosed,
+}
+
+impl Running {
+    /// Ends in order, within `limit`.
+    pub(super) async fn stop(&mut self, limit: Duration, edges: Edges) {
+        self.instance.tell(What::Instance {
+            text: "stopping".into(),
+        });
+        self.leave.send_replace(Leave::Now);
+        let ended = timeout(limit, async {
+            self.wait_for_clients().await;
+            if edges == Edges::UntilClosed {
+                self.wait_for_edges().await;
+            }
+            self.cutting.send_replace(true);
+            self.doors.closed().await;
+            self.instance.delivery.stop().await;
+        });
+        if ended.await.is_err() {
+            let text = format!("not everything was finished within {limit:?}: it goes on later");
+            self.instance.tell(What::Alarm { text: text.into() });
+        }
+    }
+
+    /// Makes way for the process at the other end of `heir`, and ends when the clients that are in
+    /// have left, or after `limit`.
+    pub(super) async fn retire(&self, limit: Duration, heir: OwnedFd, reins: &mut Reins) {
+        self.instance.tell(What::Instance {
+            text: "makes way for a new process".into(),
+        });
+        let attempts = timeout(ATTEMPTS_LIMIT, self.instance.delivery.stop());
+        let attempts_are_over = attempts.await.is_ok();
+        self.give_up_the_spool(heir).await;
+        if attempts_are_over {
+            self.wait_for_last_messages(limit, reins).await;
+        } else {
+            // They would go on in parallel to those that the new process makes of the same.
+            let text =
+                format!("deliveries were cut off after {ATTEMPTS_LIMIT:?}: they go on later");
+            self.instance.tell(What::Alarm { text: text.into() });
+        }
+        self.leave.send_replace(Leave::Now);
+        // Who is still in the middle of a message has had the time that there is.
+        let _ = timeout(FAREWELL_LIMIT, self.wait_for_clients()).await;
+    }
+
+    /// From here on it is the new process's. Nobody is accepted here any more.
+    async fn give_up_the_spool(&self, heir: OwnedFd) {
+        let instance = &self.instance;
+        let (id, epoch) = (instance.spool.id(), instance.spool.epoch());
+        let heir = Next::new(
+            EdgeSender::new(heir),
+            compose::heir_settings(&instance.name, HEIR_PATIENCE),
+            // Another receiver than the next instance, so another book.
+            Arc::new(Mutex::new(Ledger::new(id, epoch))),
+            instance.clock,
+            Box::new(|_, _| ()),
+        );
+        self.leave.send_replace(Leave::AfterMessage);
+        self.cutting.send_replace(true);
+        self.requests.abort();
+        // Whoever takes longer is told that the spool is closed.
+        let _ = timeout(COMMITS_LIMIT, instance.tenure.end(heir)).await;
+        let spool = instance.spool.clone();
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        instance.tell(What::Instance {
+            text: "gave up the spool".into(),
+        });
+    }
+
+    async fn wait_for_last_messages(&self, limit: Duration, reins: &mut Reins) {
+        let ordered_to_stop = async {
+            loop {
+                match reins.next().await {
+                    Order::Stop(limit) => return limit,
+                    Order::SupervisorGone => return ORPHAN_LIMIT,
+                    Order::Abandon | Order::Commit | Order::Prepare(_) | Order::Retire(..) => {}
+                }
+            }
+        };
+        let limit = tokio::select! {
+            () = self.wait_for_clients() => return,
+            () = tokio::time::sleep(limit) => return,
+            limit = ordered_to_stop => limit,
+        };
+        self.leave.send_replace(Leave::Now);
+        let _ = timeout(limit, self.wait_for_clients()).await;
+    }
+
+    async fn wait_for_clients(&self) {
+        while self.hall.admission.n_open() > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Those who hand on were told to stop before us, or lost the supervisor as we did.
+    async fn wait_for_edges(&self) {
+        while self.hall.n_edges.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
