@@ -57,7 +57,34 @@ impl Order {
     pub(crate) fn insert(&mut self, site: SiteId, job: Waiting, promoted: Promoted) {
         let old = self.head(site, job.sender);
         self.waiting.insert((site, job.sender, job.due, job.id));
-        self.move_head(site, job.sender, old, promoted);
+        let new = old.map_or(job.due, |old| old.min(job.due));
+        self.move_head(site, job.sender, old, Some(new), promoted);
+    }
+
+    /// Adds all jobs to an order that has none; `promoted` is that of a site.
+    pub(crate) fn load(
+        &mut self,
+        jobs: impl Iterator<Item = (SiteId, Waiting)>,
+        promoted: impl Fn(SiteId) -> Promoted,
+    ) {
+        debug_assert!(self.waiting.is_empty(), "an order is loaded once");
+        self.waiting = jobs
+            .map(|(site, job)| (site, job.sender, job.due, job.id))
+            .collect();
+        // The first of each sender's.
+        let mut heads: Vec<_> = self
+            .waiting
+            .iter()
+            .map(|&(s, k, due, _)| (s, due, k))
+            .collect();
+        heads.dedup_by_key(|&mut (site, _, sender)| (site, sender));
+        self.heads = heads.into_iter().collect();
+        self.round = self
+            .heads
+            .iter()
+            .filter(|&&(site, due, sender)| Promoted(due, sender) <= promoted(site))
+            .map(|&(site, _, sender)| (site, sender))
+            .collect();
     }
 
     /// Takes a job out.
@@ -65,7 +92,8 @@ impl Order {
         let old = self.head(site, job.sender);
         let was_there = self.waiting.remove(&(site, job.sender, job.due, job.id));
         debug_assert!(was_there, "a job that waits is in the order");
-        self.move_head(site, job.sender, old, promoted);
+        let new = self.head(site, job.sender);
+        self.move_head(site, job.sender, old, new, promoted);
     }
 
     /// When the site's earliest job is due.
@@ -134,9 +162,15 @@ impl Order {
         Some(Waiting { sender, due, id })
     }
 
-    /// Follows a change of a sender's earliest job, which was due at `old`.
-    fn move_head(&mut self, site: SiteId, sender: Sender, old: Option<Due>, promoted: Promoted) {
-        let new = self.head(site, sender);
+    /// Follows a change of when a sender's earliest job is due.
+    fn move_head(
+        &mut self,
+        site: SiteId,
+        sender: Sender,
+        old: Option<Due>,
+        new: Option<Due>,
+        promoted: Promoted,
+    ) {
         if old == new {
             return;
         }

@@ -4,7 +4,9 @@
 //! a time stand in `timers`. Every change of a site goes through [`Queue::place`], which puts it
 //! where it belongs.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 
 use mail::{MessageId, Moment};
@@ -104,21 +106,26 @@ impl Queue {
     /// When `job.site` is not valid.
     pub fn insert(&mut self, now: Moment, job: Job) {
         let key = (job.id, job.site);
-        if let Some(entry) = self.jobs.get(&key) {
-            if entry.state == State::Waiting {
-                self.set_due(now, key, entry.due.min(Due::at(job.due)));
-            }
-            return;
-        }
-        self.sites.wake(job.site);
-        let entry = Entry {
+        let new = Entry {
             due: Due::at(job.due),
             sender: fold(job.sender),
-            state: State::Held,
+            state: State::Waiting,
         };
-        self.jobs.insert(key, entry);
-        self.count(job.site, |counts| counts.n_held += 1);
-        self.enter(now, key, State::Waiting);
+        match self.jobs.entry(key) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(new);
+                self.sites.wake(job.site);
+                self.count(job.site, |counts| counts.n_waiting += 1);
+                self.add_to_order(key);
+                self.place(now, job.site);
+            }
+            btree_map::Entry::Occupied(place) => {
+                let entry = place.get();
+                if entry.state == State::Waiting && new.due < entry.due {
+                    self.set_due(now, key, new.due);
+                }
+            }
+        }
     }
 
     /// The next attempt to begin, if one may begin now. To be called until it returns `None`.
@@ -374,7 +381,12 @@ impl Queue {
 
     /// Puts a site where it belongs after a change or when its time has come.
     fn place(&mut self, now: Moment, id: SiteId) {
-        match self.sites[id].place {
+        let (old, new) = (self.sites[id].place, self.place_of(now, id));
+        let is_over = self.sites[id].counts.n_all() == 0;
+        if old == new && !is_over {
+            return;
+        }
+        match old {
             Place::Idle(_) | Place::Nowhere => {}
             Place::Open => {
                 self.open.remove(&id);
@@ -383,25 +395,35 @@ impl Queue {
                 self.timers.remove(&(due, id));
             }
         }
-        let site = &mut self.sites[id];
-        site.place = Place::Nowhere;
-        if site.counts.n_all() == 0 {
-            self.sites.rest(now, id);
-            return;
+        self.sites[id].place = new;
+        match new {
+            Place::Idle(_) | Place::Nowhere => {}
+            Place::Open => {
+                self.open.insert(id);
+            }
+            Place::Timer(due) => {
+                self.timers.insert((due, id));
+            }
         }
+        if is_over {
+            self.sites.rest(now, id);
+        }
+    }
+
+    /// Where a site belongs; nowhere if it has no jobs.
+    fn place_of(&self, now: Moment, id: SiteId) -> Place {
+        let site = &self.sites[id];
         let Some(earliest) = self.order.earliest(id) else {
-            return;
+            return Place::Nowhere;
         };
         if !site.concurrency.has_room(site.counts.n_under_way) {
-            return;
+            return Place::Nowhere;
         }
         let due = earliest.max(site.concurrency.not_before());
         if due <= Due::by(now) {
-            site.place = Place::Open;
-            self.open.insert(id);
+            Place::Open
         } else {
-            site.place = Place::Timer(due);
-            self.timers.insert((due, id));
+            Place::Timer(due)
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! `POSTERN_SIM_SEED=n` replays one seed.
 
+mod crowd;
 mod model;
 mod world;
 
@@ -25,7 +26,7 @@ fn every_job_ends_once_and_none_is_starved_whatever_the_sites_do() {
 }
 
 /// SplitMix64: small, and the same everywhere for ever.
-pub(crate) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -37,7 +38,7 @@ impl Random {
     }
 
     /// From `low` to `high`, both included.
-    fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
