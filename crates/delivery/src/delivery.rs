@@ -16,13 +16,12 @@ use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
-use mail::{Disposition, HandoffKey, MessageId, Moment, Reply, Timestamp};
+use mail::{Disposition, MessageId, Moment, Reply, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue};
-use spool::{Fresh, IndexSet, ReadError, Reader, RecipientState, Recovery, Spool, Stored};
+use spool::{Fresh, IndexSet, ReadError, Reader, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
-use crate::record::is_in_doubt;
 use crate::route::Routes;
 use crate::transport::Transport;
 
@@ -162,42 +161,6 @@ impl Delivery {
         })
     }
 
-    /// Takes in what the spool held when it was opened; how many messages those are that still have
-    /// somebody to reach. `adopt` is called with each handoff key
-    /// that a message still carries. Blocks as long as reading takes.
-    ///
-    /// # Errors
-    /// When a message cannot be read; those before it are queued.
-    pub fn recover(
-        self: &Arc<Self>,
-        recovery: &Recovery,
-        mut adopt: impl FnMut(&HandoffKey),
-    ) -> Result<usize, ReadError> {
-        let mut n = 0;
-        for stored in recovery.messages() {
-            let stored = stored?;
-            let mut states = stored.recipients.iter();
-            if states.all(|state| state.disposition.is_final()) {
-                // Two attempts ended at the same time, and the crash came before the record that
-                // ends the message: nothing else ever would.
-                drop(self.spool.done(stored.id));
-                continue;
-            }
-            stored
-                .recipients
-                .iter()
-                .filter_map(|recipient| recipient.handoff.as_ref())
-                .for_each(&mut adopt);
-            let in_doubt = (0..).zip(&stored.recipients).any(|(index, recipient)| {
-                is_in_doubt(&stored, index) || recipient.handoff.is_some()
-            });
-            let due = self.clock.moment_of(stored.message.next_due);
-            self.insert(&stored, due, in_doubt, None);
-            n += 1;
-        }
-        Ok(n)
-    }
-
     /// Queues a message that the spool has just committed.
     pub fn queued(self: &Arc<Self>, fresh: Fresh) {
         let n = fresh.message.envelope.recipients.len();
@@ -319,46 +282,12 @@ impl Delivery {
     ) {
         let now = self.clock.now();
         let mut state = self.state();
-        let settings = Arc::clone(&state.settings);
-        let open = || {
-            stored
-                .recipients
-                .iter()
-                .filter(|s| !s.disposition.is_final())
-        };
-        let count = |wanted: fn(&RecipientState) -> bool| {
-            u32::try_from(open().filter(|s| wanted(s)).count()).unwrap_or(u32::MAX)
-        };
-        let (fresh, content) = state.keep(kept);
-        let entry = Entry {
-            n_open: count(|_| true),
-            n_held: count(|s| s.disposition == Disposition::Held),
-            n_deferred: count(|s| s.disposition == Disposition::Pending && s.attempts > 0),
-            size_bytes: stored.content_len,
-            arrived: stored.message.provenance.arrived,
-            fresh,
-            content,
-            in_doubt,
-        };
+        let mut entry = Entry::new(stored, in_doubt);
+        (entry.fresh, entry.content) = state.keep(kept);
         state.messages.insert(stored.id, entry);
         self.count_messages(&state);
-        let sender = fairness_key(stored);
-        // A held recipient has no job: it gets one when it is released.
-        for (index, _) in (0..)
-            .zip(&stored.recipients)
-            .filter(|(_, s)| s.disposition == Disposition::Pending)
-        {
-            let name = site_name(settings.transport(stored, index));
-            let site = state.queue.site(now, &name);
-            state.queue.insert(
-                now,
-                Job {
-                    id: stored.id,
-                    site,
-                    sender,
-                    due,
-                },
-            );
+        for job in state.jobs(now, stored, due) {
+            state.queue.insert(now, job);
         }
     }
 
@@ -382,7 +311,7 @@ impl Delivery {
         self.n_messages.load(Ordering::Relaxed)
     }
 
-    fn count_messages(&self, state: &State) {
+    pub(crate) fn count_messages(&self, state: &State) {
         let n = state.messages.len() as u64;
         self.n_messages.store(n, Ordering::Relaxed);
     }
@@ -474,7 +403,53 @@ struct Kept<'a> {
     content: Option<Arc<Vec<u8>>>,
 }
 
+impl Entry {
+    pub(crate) fn new(stored: &Stored, in_doubt: bool) -> Self {
+        let mut entry = Self {
+            n_open: 0,
+            n_held: 0,
+            n_deferred: 0,
+            size_bytes: stored.content_len,
+            arrived: stored.message.provenance.arrived,
+            fresh: None,
+            content: None,
+            in_doubt,
+        };
+        for recipient in &stored.recipients {
+            let is_pending = recipient.disposition == Disposition::Pending;
+            entry.n_open += u32::from(!recipient.disposition.is_final());
+            entry.n_held += u32::from(recipient.disposition == Disposition::Held);
+            entry.n_deferred += u32::from(is_pending && recipient.attempts > 0);
+        }
+        entry
+    }
+}
+
 impl State {
+    /// The jobs of a message, one a site or more. A held recipient has none: it gets one when it
+    /// is released.
+    pub(crate) fn jobs(&mut self, now: Moment, stored: &Stored, due: Moment) -> Vec<Job> {
+        let settings = Arc::clone(&self.settings);
+        let sender = fairness_key(stored);
+        let mut jobs: Vec<Job> = Vec::new();
+        for (index, recipient) in (0..).zip(&stored.recipients) {
+            if recipient.disposition != Disposition::Pending {
+                continue;
+            }
+            let name = site_name(settings.transport(stored, index));
+            let site = self.queue.site(now, &name);
+            if jobs.last().is_none_or(|job| job.site != site) {
+                jobs.push(Job {
+                    id: stored.id,
+                    site,
+                    sender,
+                    due,
+                });
+            }
+        }
+        jobs
+    }
+
     /// What there is room for.
     fn keep(&mut self, kept: Option<Kept<'_>>) -> (Option<Arc<Stored>>, Option<Arc<Vec<u8>>>) {
         let Some(Kept { stored, content }) = kept.filter(|_| self.n_fresh < FRESH_MAX) else {

@@ -10,6 +10,7 @@ mod census;
 mod delivery;
 mod notification;
 mod record;
+mod recovery;
 mod route;
 mod sweep;
 pub mod transport;
