@@ -70,7 +70,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);
     recovery.read_segments(&names)?;
-    recovery.finish(base, &names, options, lock)
+    recovery.finish(base, (&names, superblocks.order()), options, lock)
 }
 
 struct Recovery {
@@ -225,7 +225,7 @@ impl Recovery {
     fn finish(
         mut self,
         base: Superblock,
-        names: &[String],
+        (names, order): (&[String], [&'static str; 2]),
         options: Options,
         lock: Box<dyn std::any::Any + Send + Sync>,
     ) -> Result<Recovered, OpenError> {
@@ -238,7 +238,7 @@ impl Recovery {
             first_id: self.replay.next_id.max(1),
             ..base
         };
-        files::commit_superblocks(&*self.disk, names, &superblock)?;
+        files::commit_superblocks(&*self.disk, names, order, &superblock)?;
         let free = self.refresh_free(options.segment_len);
         let in_tail = std::mem::take(&mut self.replay.in_tail);
         let mut ledger = std::mem::take(&mut self.replay.ledger);

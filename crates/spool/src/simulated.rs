@@ -201,6 +201,12 @@ impl SimulatedDisk {
         Some(world.nodes[*node].written.clone())
     }
 
+    /// The names of all files.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.lock_world().names.keys().cloned().collect()
+    }
+
     /// Puts a file there, durably; for damage.
     pub fn put(&self, name: &str, contents: Vec<u8>) {
         let mut world = self.lock_world();

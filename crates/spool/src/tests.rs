@@ -4,6 +4,7 @@ mod behaviour;
 mod crash;
 mod damage;
 pub(crate) mod fixture;
+mod flips;
 mod full;
 mod inspect;
 pub(crate) mod model;

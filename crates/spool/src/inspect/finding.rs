@@ -84,7 +84,7 @@ pub enum Fault {
     SummaryDiffers,
     /// One of the two superblocks is damaged or gone.
     Superblock,
-    /// The two superblocks are not of one spool, or not of one time.
+    /// The two superblocks are not of one spool.
     SuperblocksDiffer,
     /// The end of the last batch was not written whole.
     Torn {
@@ -219,9 +219,7 @@ impl fmt::Display for Fault {
                 f.write_str("has good checksums, but does not say what its segment says")
             }
             Self::Superblock => f.write_str("is damaged or gone"),
-            Self::SuperblocksDiffer => {
-                f.write_str("the two superblocks are not of one spool, or not of one time")
-            }
+            Self::SuperblocksDiffer => f.write_str("the two superblocks are not of one spool"),
             Self::Torn { len } => {
                 write!(f, "the last batch was not written whole: {len} octets")
             }

@@ -30,8 +30,10 @@ pub(crate) enum Superblocks {
     None,
     Found {
         superblock: Superblock,
-        /// Only the copy was good, which may be one epoch behind.
-        main_lost: bool,
+        /// The other one is damaged or gone, and may have been one epoch ahead.
+        one_lost: bool,
+        /// The one that is damaged, gone or of an earlier epoch, and the other.
+        order: [&'static str; 2],
     },
 }
 
@@ -41,10 +43,12 @@ pub(crate) fn read_superblocks(
 ) -> Result<Superblocks, OpenError> {
     let main = read_superblock(disk, names, MAIN)?;
     let copy = read_superblock(disk, names, COPY)?;
-    let (superblock, main_lost) = match (main, copy) {
-        (Some(main), Some(copy)) if copy.epoch > main.epoch => (copy, false),
-        (Some(main), _) => (main, false),
-        (None, Some(copy)) => (copy, true),
+    let one_lost = main.is_none() || copy.is_none();
+    let (superblock, order) = match (main, copy) {
+        (Some(main), None) => (main, [COPY, MAIN]),
+        (Some(main), Some(copy)) if main.epoch > copy.epoch => (main, [COPY, MAIN]),
+        (Some(main), Some(copy)) if main.epoch == copy.epoch => (main, [MAIN, COPY]),
+        (_, Some(copy)) => (copy, [MAIN, COPY]),
         (None, None) => {
             // Segments without a superblock are a spool whose identity is lost; none is made over
             // it.
@@ -58,7 +62,8 @@ pub(crate) fn read_superblocks(
     };
     Ok(Superblocks::Found {
         superblock,
-        main_lost,
+        one_lost,
+        order,
     })
 }
 
@@ -96,25 +101,36 @@ impl Superblocks {
             },
             Self::Found {
                 superblock,
-                main_lost,
+                one_lost,
+                ..
             } => Superblock {
-                epoch: floor.max(superblock.epoch + 1 + u64::from(*main_lost)),
+                epoch: floor.max(superblock.epoch + 1 + u64::from(*one_lost)),
                 ..*superblock
             },
         }
     }
+
+    /// In which order they are written: what is older is written first, so that openings that are
+    /// cut again and again leave neither more than one opening behind.
+    pub(super) const fn order(&self) -> [&'static str; 2] {
+        match self {
+            Self::None => [MAIN, COPY],
+            Self::Found { order, .. } => *order,
+        }
+    }
 }
 
-/// Commits both superblocks, the first before the copy.
+/// Commits both superblocks, one after the other.
 ///
 /// One that is there is written in place, which a full disk allows: it is far shorter than a
 /// sector, and of the two at most one is being written.
 pub(super) fn commit_superblocks(
     disk: &dyn Disk,
     names: &[String],
+    order: [&'static str; 2],
     superblock: &Superblock,
 ) -> Result<(), OpenError> {
-    for name in [MAIN, COPY] {
+    for name in order {
         if names.iter().any(|n| n == name) {
             let file = disk.open(name).named("open", name)?;
             write_superblock(&*file, name, superblock)?;

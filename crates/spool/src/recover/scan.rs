@@ -165,8 +165,44 @@ impl<'a> Scan<'a> {
             && expected < end
         {
             extents.push(Extent::gap(expected, end));
+        } else if expected < end {
+            self.last_without_header(expected, end, &mut extents)?;
         }
         Ok(extents)
+    }
+
+    /// The last batch of a segment that is not sealed, where its header is damaged: what follows is
+    /// a record of this life of the segment all the same.
+    fn last_without_header(
+        &mut self,
+        offset: u32,
+        end: u32,
+        extents: &mut Vec<Extent>,
+    ) -> io::Result<()> {
+        let start = offset.saturating_add(batch::HEADER_LEN);
+        let mut next = start;
+        let mut n_records = 0;
+        while next < end
+            && let Some((_, header)) = self.record_at(next, end)?
+        {
+            next = Range::new(next, header.record_len()).end;
+            n_records += 1;
+        }
+        if n_records > 0 {
+            extents.push(Extent::gap(offset, start));
+            let last = extents.iter().rev().find_map(|extent| extent.batch);
+            extents.push(Extent {
+                range: Range { start, end: next },
+                batch: Some(BatchHeader {
+                    len: next - offset,
+                    sequence: last.map_or(self.header.first_sequence, |last| last.sequence + 1),
+                    durable: offset,
+                    n_records,
+                    next_id: 0,
+                }),
+            });
+        }
+        Ok(())
     }
 
     fn batch_at(&mut self, offset: u32, end: u32) -> io::Result<Option<BatchHeader>> {

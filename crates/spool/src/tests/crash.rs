@@ -55,10 +55,7 @@ fn workload(trial: &mut Trial) {
         Accept, AcceptKeyed, Attempt, Done, ForgetEpochs, ForgetKeysBelow, Notify, NotifyOf,
         Progress,
     };
-    let ballast: Vec<u64> = (900..)
-        .filter(|&n| BALLAST.contains(&content_len(n)))
-        .take(18)
-        .collect();
+    let ballast = ballast(18);
     for (small, large) in (800..).zip(ballast.chunks(3)) {
         let mut actions: Vec<Action> = large.iter().map(|&n| Accept(n)).collect();
         actions.push(Accept(small));
@@ -104,6 +101,11 @@ fn workload(trial: &mut Trial) {
 /// Messages of this length stay, so that segments are not emptied at once, and what small ones in
 /// them came to is needed for long.
 const BALLAST: Range<usize> = 4_800..5_500;
+
+pub(super) fn ballast(n: usize) -> Vec<u64> {
+    let of_length = (900..).filter(|&n| BALLAST.contains(&content_len(n)));
+    of_length.take(n).collect()
+}
 
 const ROUNDS: u64 = 9;
 

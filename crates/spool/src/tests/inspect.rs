@@ -235,7 +235,7 @@ fn a_damaged_superblock_or_header_is_named() {
         assert_eq!(only(&gone), (name.to_owned(), 0, Fault::Superblock));
     }
     let mut other = SimulatedDisk::contents(&spool(false), "superblock").expect("there");
-    other[48] += 3;
+    other[16] ^= 1;
     let crc = crate::format::crc32c(&other[..64]).to_le_bytes();
     other[64..].copy_from_slice(&crc);
     let differs = changed(&disk, "superblock.copy", |bytes| *bytes = other);

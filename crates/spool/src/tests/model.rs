@@ -1,7 +1,7 @@
 //! A reference model: what was asked of a spool, what it acknowledged, and what therefore may and
 //! must be there after a crash. The invariants are those of `docs/spool-format.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mail::{MessageId, Reply};
@@ -10,8 +10,8 @@ use super::fixture::{content, deferral, key, keyed, message, options, stored};
 use crate::engine::{Engine, Step};
 use crate::simulated::SimulatedDisk;
 use crate::{
-    Commit, CommitError, Content, Ending, KeyState, Note, OpenError, Options, Recovery, Spool,
-    Stored,
+    Commit, CommitError, Content, Ending, KeyState, Note, OpenError, Options, ReadError, Recovery,
+    Spool, Stored,
 };
 
 /// Contents of this length and longer go to a file of their own.
@@ -24,7 +24,7 @@ const STEPS_MAX: usize = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Its name, once its acceptance was acknowledged.
-    id: Option<MessageId>,
+    pub(crate) id: Option<MessageId>,
     has_key: bool,
     key_settled: bool,
     /// It was refused for good: nothing of it may be there.
@@ -486,4 +486,82 @@ fn check_key(n: u64, known: &Known, is_present: bool, spool: &Spool) {
             "the key of {n} is known and the message is not there"
         );
     }
+}
+
+/// What damage did.
+#[derive(Debug, Default)]
+pub(crate) struct Deviations {
+    /// Messages that are gone, came back, are in an older state, or cannot be read.
+    pub(crate) messages: BTreeSet<u64>,
+    /// Messages whose key is forgotten.
+    pub(crate) keys: BTreeSet<u64>,
+    /// Whether one of the messages says that it is damaged when it is read.
+    pub(crate) is_damaged_to_read: bool,
+}
+
+/// Finds out what damage did, where everything asked for had been acknowledged. What is there and
+/// never was is a panic.
+pub(crate) fn deviations(
+    known: &BTreeMap<u64, Known>,
+    spool: &Spool,
+    recovery: &Recovery,
+) -> Deviations {
+    let mut found = Deviations::default();
+    let mut present = BTreeSet::new();
+    for stored in recovery.messages() {
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(ReadError::Damaged(id)) => {
+                let mut all = known.iter();
+                let n = all.find_map(|(&n, known)| (known.id == Some(id)).then_some(n));
+                let n = n.expect("only what was accepted is there");
+                present.insert(n);
+                found.messages.insert(n);
+                found.is_damaged_to_read = true;
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let n = number_of(&stored);
+        let known = &known[&n];
+        assert_eq!(known.id, Some(stored.id));
+        assert!(present.insert(n), "{n} is there twice");
+        let expected = if known.has_key {
+            keyed(n, 2)
+        } else {
+            message(n, 2)
+        };
+        assert_eq!(stored.message.envelope, expected.envelope);
+        assert_eq!(stored.message.provenance, expected.provenance);
+        let mut is_older = known.end_acknowledged;
+        for (r, of) in (0..).zip(&known.recipients) {
+            let state = &stored.recipients[r as usize];
+            assert!(state.attempts <= of.version_asked);
+            if state.attempts > 0 {
+                assert_eq!(*state, deferral(r, state.attempts).recipients[0].1);
+            }
+            is_older |= state.attempts < of.version_acknowledged;
+            is_older |= of.under_way != Some(stored.under_way.contains(r));
+        }
+        match spool.reader(stored.id).expect("there").read_all() {
+            Ok(bytes) => assert_eq!(bytes, content(n, content_len(n))),
+            Err(ReadError::Damaged(_)) => {
+                found.is_damaged_to_read = true;
+                is_older = true;
+            }
+            Err(error) => panic!("{n}: {error}"),
+        }
+        if is_older {
+            found.messages.insert(n);
+        }
+    }
+    for (&n, known) in known {
+        if !known.end_acknowledged && !present.contains(&n) {
+            found.messages.insert(n);
+        }
+        if known.has_key && !matches!(spool.lookup_key(&key(n)), KeyState::Accepted(_)) {
+            found.keys.insert(n);
+        }
+    }
+    found
 }
