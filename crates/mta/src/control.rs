@@ -92,6 +92,7 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
     for channels in instances {
         shared.add(channels)?;
     }
+    shared.complete_the_log();
     let (supervisor, to_leash) = SupervisorEnd::new();
     let places = operators::places();
     for (_, socket) in listeners {
@@ -231,14 +232,11 @@ impl Control {
             Weight::Note => What::Instance { text },
         };
         let name = about.unwrap_or_else(own_name);
-        self.shared.log.borrow_mut().append(
-            &name,
-            &Event {
-                at,
-                trace: None,
-                what,
-            },
-        );
+        let trace = None;
+        let mut log = self.shared.log.borrow_mut();
+        log.append(&name, &Event { at, trace, what });
+        // The supervisor tells it once.
+        log.flush(self.shared.now());
     }
 }
 

@@ -1,7 +1,9 @@
-//! The one log: lines collected for a moment, then written together; rotated here or by others.
+//! The one log: a batch of events is one write; rotated here or by others.
 //!
 //! # Guarantees
-//! Lines are whole and in the order of the events. A file that was moved away is left within a
+//! Lines are whole and in the order of the events. A batch is written before it is taken out of its
+//! channel: a control that is killed in between leaves it in both, and the next one writes what is
+//! missing of it, and nothing twice ([`Log::rest_of`]). A file that was moved away is left within a
 //! second, and a new one begun. Nothing here waits for a reader of the standard error stream.
 //!
 //! # Limits
@@ -9,7 +11,9 @@
 //!
 //! # Failure
 //! A disk that is full or a file that cannot be opened: lines wait, then are left out, newest
-//! first, and counted; the first line after that says how many. Mail knows nothing of it.
+//! first, and counted; the first line after that says how many. Mail knows nothing of it. A control
+//! that is killed while lines wait takes them with it. A line that was cut off by the end of a
+//! whole machine, or while the file was moved, is ended, and the next one says so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
@@ -22,6 +26,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::{self, LogFormat};
 use crate::observe::Format;
+use crate::observe::encoding::Decoded;
 use crate::observe::render::Renderer;
 
 /// How many octets of lines wait while the file cannot be written.
@@ -29,6 +34,10 @@ const BUFFER_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// As much as a pipe that is ready takes without waiting (POSIX's PIPE_BUF on Linux).
 const PIPE_WRITE_LEN: usize = 4096;
+
+/// As much of the end of the log is searched for a batch that was being written: more than the
+/// lines of any batch take.
+const TAIL_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Writes events where the configuration says.
 #[derive(Debug)]
@@ -109,6 +118,74 @@ impl Log {
             .render(format, instance, event, &mut self.lines.text);
     }
 
+    /// Takes a batch of an instance's events, and writes it with whatever waits, unless writing
+    /// has failed: then it waits as well.
+    pub(super) fn write_batch(&mut self, instance: &InstanceName, batch: &Decoded, now: Timestamp) {
+        self.append_batch(instance, batch);
+        if self.complaint.is_none() {
+            self.flush(now);
+        }
+    }
+
+    /// The end of the log as an earlier control left it; empty where there is none.
+    pub(super) fn tail(&self) -> Vec<u8> {
+        let read = |path: &PathBuf| -> io::Result<Vec<u8>> {
+            let mut file = File::open(path)?;
+            let len = file.metadata()?.len();
+            file.seek(SeekFrom::Start(len.saturating_sub(TAIL_LEN_MAX)))?;
+            let mut tail = Vec::new();
+            file.take(TAIL_LEN_MAX).read_to_end(&mut tail)?;
+            Ok(tail)
+        };
+        // What cannot be read now can be no reason not to begin.
+        self.settings
+            .file
+            .as_ref()
+            .and_then(|path| read(path).ok())
+            .unwrap_or_default()
+    }
+
+    /// How much of a batch's lines is the end of the log, written by a control that was killed
+    /// then, and what is missing.
+    pub(super) fn rest_of(
+        &mut self,
+        tail: &[u8],
+        instance: &InstanceName,
+        batch: &Decoded,
+    ) -> (usize, Vec<u8>) {
+        let waiting = std::mem::take(&mut self.lines.text);
+        self.append_batch(instance, batch);
+        let mut text = std::mem::replace(&mut self.lines.text, waiting).into_bytes();
+        let n_written = n_written(tail, &text);
+        (n_written, text.split_off(n_written))
+    }
+
+    /// Writes what is missing of a batch, octet by octet as it was begun: it may have been cut off
+    /// within a character.
+    pub(super) fn complete(&mut self, rest: &[u8]) {
+        let Some(path) = &self.settings.file else {
+            return;
+        };
+        let appended = OpenFile::open(path).and_then(|mut open| {
+            open.file.write_all(rest)?;
+            open.len += rest.len() as u64;
+            Ok(open)
+        });
+        match appended {
+            Ok(open) => self.file = Some(open),
+            Err(_) => self
+                .lines
+                .text
+                .insert_str(0, &String::from_utf8_lossy(rest)),
+        }
+    }
+
+    fn append_batch(&mut self, instance: &InstanceName, batch: &Decoded) {
+        for event in lost_before(batch).iter().chain(&batch.events) {
+            self.append(instance, event);
+        }
+    }
+
     /// Takes something that control itself has to say.
     pub(super) fn alarm(&mut self, now: Timestamp, text: String) {
         let name = self.name.clone();
@@ -148,7 +225,7 @@ impl Log {
             self.lines.text.clear();
             return;
         };
-        match self.write(&path) {
+        match self.write(&path, now) {
             Ok(()) => self.say_what_was_lost(now),
             Err(error) if self.complaint != Some(error.kind()) => {
                 self.complaint = Some(error.kind());
@@ -165,30 +242,37 @@ impl Log {
             return;
         };
         let Some(open) = &mut self.file else { return };
-        let identity_of_ours = open.identity;
-        if open.len >= self.settings.rotate_size
+        let is_here = |open: &OpenFile| {
+            std::fs::metadata(&path).is_ok_and(|found| identity(&found) == open.identity)
+        };
+        if is_here(open)
+            && open.len >= self.settings.rotate_size
             && let Err(error) = rotate(&path, self.settings.rotate_keep)
         {
             // To be tried again when as much again has been written.
             open.len = 0;
-            self.alarm(
-                now,
-                format!("the log {} cannot be rotated: {error}", path.display()),
-            );
+            let text = format!("the log {} cannot be rotated: {error}", path.display());
+            return self.alarm(now, text);
         }
-        let is_here =
-            std::fs::metadata(&path).is_ok_and(|found| identity(&found) == identity_of_ours);
-        if !is_here {
+        if !is_here(open) {
             // What waits was rendered before the move and may go to either file.
             self.flush(now);
             self.file = None;
         }
     }
 
-    fn write(&mut self, path: &Path) -> io::Result<()> {
+    fn write(&mut self, path: &Path, now: Timestamp) -> io::Result<()> {
         let open = match &mut self.file {
             Some(open) => open,
-            None => self.file.insert(OpenFile::open(path)?),
+            None => {
+                let mut open = OpenFile::open(path)?;
+                if open.ends_within_a_line()? {
+                    let waiting = std::mem::replace(&mut self.lines.text, "\n".to_owned());
+                    self.alarm(now, "the line before this one was cut off".to_owned());
+                    self.lines.text.push_str(&waiting);
+                }
+                self.file.insert(open)
+            }
         };
         let mut n_written = 0;
         let result = loop {
@@ -236,29 +320,51 @@ impl Lines {
 impl OpenFile {
     fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        let mut file = options
+        let file = options
             .read(true)
             .append(true)
             .create(true)
             .mode(0o640)
             .open(path)?;
         let found = file.metadata()?;
-        let len = found.len();
-        if len > 0 && found.is_file() {
-            let mut last = [b'\n'];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                // A crash tore the last line: it must not run into the next.
-                file.write_all(b"\n")?;
-            }
-        }
         Ok(Self {
             file,
             identity: identity(&found),
-            len,
+            len: found.len(),
         })
     }
+
+    /// Whether its last line was cut off.
+    fn ends_within_a_line(&mut self) -> io::Result<bool> {
+        if self.len == 0 || !self.file.metadata()?.is_file() {
+            return Ok(false);
+        }
+        let mut last = [b'\n'];
+        self.file.seek(SeekFrom::End(-1))?;
+        self.file.read_exact(&mut last)?;
+        Ok(last != *b"\n")
+    }
+}
+
+/// That events of an instance are missing: told with its next batch, at the time of that.
+fn lost_before(batch: &Decoded) -> Option<Event> {
+    let first = batch.events.first().filter(|_| batch.n_lost > 0)?;
+    let text = format!("{} events were lost before these", batch.n_lost);
+    Some(Event {
+        at: first.at,
+        trace: None,
+        what: What::Alarm { text: text.into() },
+    })
+}
+
+/// How many octets of `text`, which is whole lines, are the end of `tail`, beginning with a line.
+fn n_written(tail: &[u8], text: &[u8]) -> usize {
+    let from = tail.len().saturating_sub(text.len());
+    let is_beginning = |at: &usize| *at == 0 || tail[*at - 1] == b'\n';
+    let found = (from..tail.len())
+        .filter(is_beginning)
+        .find(|at| text.starts_with(&tail[*at..]));
+    found.map_or(0, |at| tail.len() - at)
 }
 
 fn identity(found: &std::fs::Metadata) -> (u64, u64) {

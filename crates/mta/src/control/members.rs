@@ -7,6 +7,7 @@ use std::rc::Rc;
 use mail::{InstanceName, Timestamp};
 use net::Clock;
 use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
 use super::asking::Asking;
@@ -14,7 +15,7 @@ use super::log::Log;
 use crate::config::Role;
 use crate::leash::InstanceChannels;
 use crate::observe::counters::Counters;
-use crate::observe::encoding::decode_batch;
+use crate::observe::encoding::{Decoded, decode_batch};
 use crate::observe::sink::DATAGRAM_LEN_MAX;
 
 /// As many batches of one instance are read before the others have their turn.
@@ -116,11 +117,33 @@ impl Shared {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
         for member in self.members() {
             // Not through the runtime, which may not have noticed yet that there is something.
-            while let Ok((len @ 1.., _)) =
-                recv(&member.events, &mut buffer[..], RecvFlags::DONTWAIT)
-            {
-                self.take_batch(&member, &buffer[..len]);
-            }
+            while let Ok(true) = self.take_batch(&member, &mut buffer) {}
+        }
+    }
+
+    /// Completes the one batch that an earlier control may have been writing when it was killed;
+    /// to be called once, before anything else is written.
+    pub(super) fn complete_the_log(&self) {
+        let mut log = self.log.borrow_mut();
+        let tail = log.tail();
+        let mut buffer = vec![0; DATAGRAM_LEN_MAX];
+        let mut begun = Vec::new();
+        for member in self.members() {
+            let Ok(len @ 1..) = peek(&member.events, &mut buffer) else {
+                continue;
+            };
+            let Ok(batch) = decode_batch(&buffer[..len]) else {
+                continue;
+            };
+            let (n_written, rest) = log.rest_of(&tail, &member.name, &batch);
+            begun.push((n_written, rest, member, batch));
+        }
+        // Of a line that was hardly begun nobody can say whose it was: it fits whom it is given to.
+        let longest = begun.into_iter().max_by_key(|(n_written, ..)| *n_written);
+        if let Some((1.., rest, member, batch)) = longest {
+            log.complete(&rest);
+            member.count(&batch, self.clock);
+            take(&member.events);
         }
     }
 
@@ -128,9 +151,12 @@ impl Shared {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
         'open: while member.events.readable().await.is_ok() {
             for _ in 0..N_BATCHES_IN_A_ROW {
-                match member.events.try_recv(&mut buffer) {
-                    Ok(0) => break 'open,
-                    Ok(len) => self.take_batch(&member, &buffer[..len]),
+                let taken = member
+                    .events
+                    .try_io(Interest::READABLE, || self.take_batch(&member, &mut buffer));
+                match taken {
+                    Ok(true) => {}
+                    Ok(false) => break 'open,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => break 'open,
                 }
@@ -140,28 +166,50 @@ impl Shared {
         self.n_readers.set(self.n_readers.get() - 1);
     }
 
-    fn take_batch(&self, member: &Member, datagram: &[u8]) {
+    /// Writes the next batch of events to the log, and takes it out of its channel then: a control
+    /// that is killed in between leaves it there for the next one. False where none can come.
+    fn take_batch(&self, member: &Member, buffer: &mut [u8]) -> io::Result<bool> {
+        let len = peek(&member.events, buffer)?;
+        if len == 0 {
+            return Ok(false);
+        }
         let mut log = self.log.borrow_mut();
-        let name = member.name.as_str();
-        let decoded = match decode_batch(datagram) {
-            Ok(decoded) => decoded,
+        match decode_batch(&buffer[..len]) {
+            Ok(batch) => {
+                log.write_batch(&member.name, &batch, self.now());
+                member.count(&batch, self.clock);
+            }
             Err(error) => {
+                let name = &member.name;
                 log.alarm(
                     self.now(),
                     format!("unreadable events from {name}: {error}"),
                 );
-                return;
             }
-        };
-        if decoded.n_lost > 0 {
-            let text = format!("{} events of {name} were lost before these", decoded.n_lost);
-            log.alarm(self.now(), text);
         }
-        let now = self.clock.now();
-        let mut counters = member.counters.borrow_mut();
-        for event in &decoded.events {
+        take(&member.events);
+        Ok(true)
+    }
+}
+
+impl Member {
+    fn count(&self, batch: &Decoded, clock: Clock) {
+        let now = clock.now();
+        let mut counters = self.counters.borrow_mut();
+        for event in &batch.events {
             counters.record(now, &event.what);
-            log.append(&member.name, event);
         }
     }
+}
+
+/// Reads the next datagram and leaves it where it is; 0 where the other end is closed.
+fn peek(events: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
+    let (len, _) = recv(events, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(len)
+}
+
+/// Takes the next datagram, which was read, out of the channel.
+fn take(events: &UnixDatagram) {
+    // Of a datagram that does not fit, the rest is thrown away. It is there: nobody else reads.
+    let _ = recv(events, &mut [0][..], RecvFlags::DONTWAIT);
 }

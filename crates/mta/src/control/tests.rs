@@ -1,5 +1,7 @@
 //! Control's socket and log, with instances that are only the other ends of their channels.
 
+mod continuity;
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::OwnedFd;
@@ -220,7 +222,7 @@ fn events_are_logged_and_counted_and_hostile_octets_are_an_alarm() {
         }
         let log = scratch.log(&shared);
         assert_eq!(log.lines().count(), samples::all().len() + 2);
-        assert!(log.contains("control - alarm text=\"7 events of input were lost before these\""));
+        assert!(log.contains("input - alarm text=\"7 events were lost before these\""));
         assert!(log.contains("control - alarm text=\"unreadable events from input: "));
         let member = &shared.members()[0];
         let delivered = crate::observe::counters::Count::Delivered;

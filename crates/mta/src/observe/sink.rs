@@ -101,6 +101,13 @@ impl EventSink {
         self.lock().send(&self.shared.socket);
     }
 
+    /// Whether control has, or will find in the socket, everything that was recorded.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let backlog = self.lock();
+        !backlog.is_stuck() && backlog.batch.n_events() == 0
+    }
+
     /// Sends batches when their time has come, for ever. Cancel-safe; run once for each sink.
     pub(crate) async fn drive(self) {
         loop {

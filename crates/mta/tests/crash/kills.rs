@@ -11,6 +11,9 @@ const KILLS: usize = 200;
 /// How many kills of output alone.
 const OUTPUT_KILLS: usize = 10;
 
+/// How many kills of control alone.
+const CONTROL_KILLS: usize = 20;
+
 #[test]
 fn what_was_acknowledged_arrives_once_whichever_process_is_killed() {
     let seed = seed();
@@ -59,4 +62,42 @@ fn a_delivery_that_a_crash_may_have_doubled_is_announced() {
         "{:?}",
         judgement.unannounced
     );
+}
+
+/// What control had read is in the log before it is taken out of the channel.
+#[test]
+fn every_delivery_is_in_the_log_once_however_often_control_is_killed() {
+    let seed = seed();
+    let mut system = System::start();
+    let load = system.load(seed);
+    let supervisor = system.postern.supervisor();
+    kill(supervisor, &["control"], CONTROL_KILLS, &Random::new(seed));
+    load.stop();
+    let judgement = system.judge();
+    judgement.assert_kept();
+    let log = system.postern.log();
+    let said_to_be_lost = log
+        .lines()
+        .any(|line| line.contains("events were lost before"));
+    assert!(
+        !said_to_be_lost,
+        "control was not away for long enough to lose any"
+    );
+    let delivered = log
+        .lines()
+        .filter(|line| line.split(' ').nth(3) == Some("delivered"));
+    let mut deliveries: Vec<_> = delivered.map(trace_and_recipient).collect();
+    assert_eq!(deliveries.len(), judgement.arrived, "a line for each copy");
+    deliveries.sort_unstable();
+    deliveries.dedup();
+    assert_eq!(deliveries.len(), judgement.arrived, "no line twice");
+}
+
+fn trace_and_recipient(line: &str) -> (&str, &str) {
+    let mut words = line.split(' ');
+    let trace = words.nth(2).expect("a trace id");
+    (
+        trace,
+        words.find(|word| word.starts_with("to=")).expect(line),
+    )
 }

@@ -14,6 +14,7 @@ mod content;
 mod descriptors;
 mod frozen;
 mod json;
+mod log;
 mod notification;
 mod peers;
 mod queue;
