@@ -7,8 +7,10 @@ valid recipients.
 
 import os
 import pwd
+import signal
 import subprocess
 
+from .groups import read
 from .load import RECIPIENTS
 from .mta import Mta, free_port, wait_for_port
 
@@ -156,8 +158,10 @@ class Postfix(Mta):
             wait_for_port(port, master, f"{self.folder}/{role}.out")
 
     def stop(self):
-        for master in self.masters:
-            master.terminate()
+        # What was started is a script; the master below it ends the processes that it leads.
+        for pid in self.pids():
+            if os.path.basename(read(f"/proc/{pid}/cmdline").split("\0")[0]) == "master":
+                os.kill(pid, signal.SIGTERM)
         self.finish(self.masters)
 
     def version(self):
