@@ -29,6 +29,11 @@ use crate::recipients::{Recipients, question};
 use crate::tenure::Tenure;
 use crate::transaction::Transaction;
 
+/// How long a message may take to be stored by the process that has the spool now.
+const BEQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// How long to wait before it is offered again.
+const BEQUEST_PAUSE: Duration = Duration::from_millis(200);
+
 /// Who carries a recipient's copy on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -236,9 +241,18 @@ impl Intake {
             // There is nowhere to keep a rest.
             mode: Mode::All,
         };
-        let answer = offer(heir, &parameters, &transaction, &content).await;
+        // It may die and be started again: what it then says about this key is true.
+        let asking = async {
+            loop {
+                match offer(heir, &parameters, &transaction, &content).await {
+                    Answer::NotTried | Answer::Unknown => tokio::time::sleep(BEQUEST_PAUSE).await,
+                    Answer::Replies(replies) => return Answer::Replies(replies),
+                }
+            }
+        };
+        let answer = tokio::time::timeout(BEQUEST_LIMIT, asking).await;
         heir.settle(&key);
-        match answer {
+        match answer.unwrap_or(Answer::Unknown) {
             Answer::Replies(replies) => match then(Mode::All, &replies) {
                 Then::Acknowledge => {
                     self.note_handed_off(heir, &transaction, content.len(), message_id, via);

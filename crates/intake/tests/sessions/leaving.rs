@@ -1,6 +1,7 @@
 //! Clients of an instance that stops, or whose place another process takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail::Origin;
 
@@ -45,7 +46,8 @@ async fn who_came_before_the_change_has_one_more_message() {
 
 #[tokio::test]
 async fn a_message_that_the_other_process_does_not_store_stays_with_its_client() {
-    let old = Instance::last("output");
+    let mut old = Instance::last("output");
+    Arc::get_mut(&mut old.intake).unwrap().answer_timeout = Duration::from_millis(500);
     let mut client = old.client(Origin::Outside).await;
     // Nobody serves it.
     let _end = old.give_up_the_spool().await;

@@ -17,6 +17,7 @@
 mod fronts;
 mod kills;
 mod power;
+mod reloads;
 mod stopped;
 mod supervisor;
 mod system;

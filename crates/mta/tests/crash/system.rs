@@ -93,6 +93,8 @@ pub(crate) struct System {
     /// What had arrived at another host before the system was started from what a power cut left.
     before: Vec<Arrival>,
     ports: [u16; 2],
+    /// The configuration that it was started with.
+    pub(crate) config: String,
     // One test at a time: the other ones' load would look like an instance that hangs.
     _turn: MutexGuard<'static, ()>,
 }
@@ -148,6 +150,7 @@ impl System {
             remote,
             before: Vec::new(),
             ports,
+            config,
             _turn: turn,
         }
     }
