@@ -48,6 +48,10 @@ fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &Instance
     if before.role != after.role {
         return Change::NeedsGeneration("another role".to_owned());
     }
+    if concurrency(before) != concurrency(after) {
+        // Attempts under way are counted by the bounds that they began under.
+        return Change::NeedsGeneration("other bounds for deliveries at a time".to_owned());
+    }
     let had = directories(before);
     if let Some(directory) = directories(after).difference(&had).next() {
         return Change::NeedsGeneration(format!("a new directory, {}", directory.display()));
@@ -63,6 +67,14 @@ fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &Instance
     } else {
         Change::Swappable
     }
+}
+
+/// How many deliveries go on at a time: in all, and to one site.
+const fn concurrency(instance: &InstanceConfig) -> (u32, u32) {
+    (
+        instance.queue.concurrency,
+        instance.queue.concurrency_per_site,
+    )
 }
 
 /// The directories that it delivers below.

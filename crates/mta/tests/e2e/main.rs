@@ -19,6 +19,7 @@ mod notification;
 mod peers;
 mod queue;
 mod reload;
+mod restarts;
 mod spool;
 mod stopping;
 mod system;

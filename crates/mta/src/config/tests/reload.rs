@@ -87,6 +87,12 @@ fn what_a_process_may_already_do_is_swapped_and_its_neighbours_learn_what_concer
             Change::Swappable,
         ),
         (
+            "role = \"output\"",
+            "role = \"output\"\nqueue = { concurrency = 7 }",
+            Change::Unchanged,
+            Change::NeedsGeneration("other bounds for deliveries at a time".into()),
+        ),
+        (
             "mail.example.org",
             "mx.example.org",
             Change::Swappable,
