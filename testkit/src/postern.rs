@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const STOP_TIME: Duration = Duration::from_secs(45);
 pub struct Postern {
     program: PathBuf,
     config: PathBuf,
+    /// Whose processes they are, where root starts them for somebody else.
+    user: Option<u32>,
     supervisor: Option<Child>,
     scratch: Scratch,
 }
@@ -41,10 +44,29 @@ impl Postern {
         let mut system = Self {
             program: program.into(),
             config: scratch.path().join("postern.toml"),
+            user: None,
             supervisor: None,
             scratch,
         };
         system.write_config(config);
+        system
+    }
+
+    /// As [`Self::new`], for an ordinary user: this one, where the test runs as root.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn of_user(program: &str, config: &str, user: u32) -> Self {
+        let mut system = Self::new(program, config);
+        if rustix::process::geteuid().is_root() {
+            // The program may lie where only root may go.
+            let program = system.scratch.path().join("program");
+            fs::copy(&system.program, &program).expect("the program can be copied");
+            let owned = std::os::unix::fs::chown(system.scratch.path(), Some(user), Some(user));
+            owned.expect("root can give files away");
+            system.program = program;
+            system.user = Some(user);
+        }
         system
     }
 
@@ -104,6 +126,28 @@ impl Postern {
     /// As [`Self::start`].
     #[track_caller]
     pub fn start_under(&mut self, words: &[OsString]) {
+        self.begin_under(words);
+        let ready = wait::within(wait::LIMIT, || {
+            self.printed()
+                .contains(READY)
+                .then_some(true)
+                .or_else(|| self.has_ended().then_some(false))
+        });
+        assert_eq!(
+            ready,
+            Some(true),
+            "not ready:\n{}\n{}",
+            self.printed(),
+            self.log()
+        );
+    }
+
+    /// As [`Self::start_under`], but waits for nothing.
+    ///
+    /// # Panics
+    /// When it runs already, or cannot be started.
+    #[track_caller]
+    pub fn begin_under(&mut self, words: &[OsString]) {
         assert!(self.supervisor.is_none(), "it runs already");
         let out = File::create(self.scratch.path().join("out")).expect("can be written");
         let err = out.try_clone().expect("there are descriptors");
@@ -124,19 +168,6 @@ impl Postern {
             .spawn()
             .expect("the program can be started");
         self.supervisor = Some(child);
-        let ready = wait::within(wait::LIMIT, || {
-            self.printed()
-                .contains(READY)
-                .then_some(true)
-                .or_else(|| self.has_ended().then_some(false))
-        });
-        assert_eq!(
-            ready,
-            Some(true),
-            "not ready:\n{}\n{}",
-            self.printed(),
-            self.log()
-        );
     }
 
     fn has_ended(&mut self) -> bool {
@@ -148,6 +179,9 @@ impl Postern {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(self.scratch.path());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         self.address(&mut command);
         command
     }

@@ -154,7 +154,8 @@ async fn start(
     let waiting = || show(&Progress::WaitingForOrphans);
     let state = StateDirectory::take(&config.state, waiting).await?;
     for instance in &config.instances {
-        state.make_spool(&instance.name)?;
+        // Where that fails, the instance says why whenever it is started, and the others run.
+        let _ = state.make_spool(&instance.name);
     }
     let mut wiring = Wiring::default();
     wiring.add(wiring.missing(&config, state.path())?);

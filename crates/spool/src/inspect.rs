@@ -75,7 +75,7 @@ impl Inspection {
         taken.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// How many times the spool was opened.
+    /// Which opening of the spool was the last.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.superblock.epoch

@@ -78,6 +78,8 @@ pub struct Recovery {
     pub(crate) spool: Spool,
     /// Damage and leftovers, for the log; empty after an orderly end.
     pub notes: Vec<Note>,
+    /// There was no spool in the directory: this one is new, and empty.
+    pub is_new: bool,
 }
 
 /// Something at opening that an operator should know of.
@@ -225,11 +227,16 @@ impl Spool {
         disk: Arc<dyn Disk>,
         options: Options,
     ) -> Result<(Self, Recovery, Engine), OpenError> {
-        let Recovered { engine, notes } = recover(disk, options)?;
+        let Recovered {
+            engine,
+            notes,
+            is_new,
+        } = recover(disk, options)?;
         let spool = Self::new(Arc::clone(&engine.shared));
         let recovery = Recovery {
             spool: spool.clone(),
             notes,
+            is_new,
         };
         Ok((spool, recovery, engine))
     }

@@ -30,7 +30,7 @@ use crate::limits::{SEGMENT_LEN_MAX, SEGMENT_LEN_MIN};
 use crate::planted::{Mistake, planted};
 use crate::shared::Shared;
 use crate::{Disk, Note, OpenError, Options};
-use files::NamedError as _;
+use files::{NamedError as _, Superblocks};
 use quarantine::CopyOf;
 use replay::Replay;
 use scan::{Found, Scan};
@@ -39,6 +39,8 @@ use scan::{Found, Scan};
 pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     pub(crate) notes: Vec<Note>,
+    /// There was none before.
+    pub(crate) is_new: bool,
 }
 
 /// Opens the spool in `disk`, or makes one.
@@ -55,6 +57,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
     })?;
     let names = disk.list("").named("list", ".")?;
     let superblocks = files::read_superblocks(&*disk, &names)?;
+    let is_new = matches!(superblocks, Superblocks::None);
     let base = superblocks.current(&options);
     files::make_directories(&*disk)?;
     let mut recovery = Recovery {
@@ -70,7 +73,12 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);
     recovery.read_segments(&names)?;
-    recovery.finish(base, (&names, superblocks.order()), options, lock)
+    let (engine, notes) = recovery.finish(base, (&names, superblocks.order()), options, lock)?;
+    Ok(Recovered {
+        engine,
+        notes,
+        is_new,
+    })
 }
 
 struct Recovery {
@@ -228,7 +236,7 @@ impl Recovery {
         (names, order): (&[String], [&'static str; 2]),
         options: Options,
         lock: Box<dyn std::any::Any + Send + Sync>,
-    ) -> Result<Recovered, OpenError> {
+    ) -> Result<(Engine, Vec<Note>), OpenError> {
         let lost = self.check_contents()?;
         if self.has_damage() {
             // Ids that stood in what could not be read are not used again.
@@ -277,10 +285,7 @@ impl Recovery {
             return Err(OpenError::io("write", "segments", full));
         }
         engine.settle(&self.open_ends);
-        Ok(Recovered {
-            engine,
-            notes: self.notes,
-        })
+        Ok((engine, self.notes))
     }
 
     /// Copies forward a message that lies in a tail, unless it is dead. What cannot be read now was

@@ -143,7 +143,8 @@ fn open_spool(
     let path = bootstrap.state.join("spool").join(bootstrap.name.as_str());
     let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let unusable = |e: &dyn std::fmt::Display| SpoolError::Unusable(place(e));
-    std::fs::create_dir_all(&path).map_err(|e| unusable(&e))?;
+    // Opening says better why it is no directory.
+    let _ = std::fs::create_dir_all(&path);
     let entropy = Entropy::new();
     let began = Instant::now();
     loop {
@@ -344,6 +345,10 @@ impl Instance {
                     What::Instance { text }
                 }
             });
+        }
+        if recovery.is_new {
+            let text = "there was no spool: a new one was made".into();
+            self.tell(What::Instance { text });
         }
         let adopt = |key: &mail::HandoffKey| {
             // Nothing that is done under this lock can panic half way through a change.

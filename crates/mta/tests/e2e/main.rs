@@ -7,6 +7,7 @@
 
 mod arrival;
 mod away;
+mod broken;
 mod callers;
 mod clients;
 mod commands;

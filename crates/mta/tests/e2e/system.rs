@@ -9,6 +9,8 @@ use testkit::{Dialogue, Postern, maildir, wait};
 /// What the embedded configuration does, in a directory and on ports of the test's own.
 const EMBEDDED: &str = include_str!("../../src/config/embedded.toml");
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_postern");
+
 /// The route of the embedded configuration that mail for elsewhere takes.
 const HOLD: &str = "{ hold = \"the embedded configuration sends nothing into the world\" }";
 
@@ -66,8 +68,21 @@ impl System {
         system
     }
 
+    /// The embedded configuration of an ordinary user, started.
+    #[track_caller]
+    pub(crate) fn of_user(user: u32) -> Self {
+        let make = |config: &str| Postern::of_user(PROGRAM, config, user);
+        let mut system = Self::made(|config| config, make);
+        system.postern.start();
+        system
+    }
+
     /// As [`Self::with`], not started.
     pub(crate) fn stopped(change: impl FnOnce(String) -> String) -> Self {
+        Self::made(change, |config| Postern::new(PROGRAM, config))
+    }
+
+    fn made(change: impl FnOnce(String) -> String, make: impl FnOnce(&str) -> Postern) -> Self {
         let ports = Ports {
             submission: free_port(),
             input: free_port(),
@@ -80,7 +95,7 @@ impl System {
             .replace(":1465", &format!(":{}", ports.tls));
         let config = change(config);
         Self {
-            postern: Postern::new(env!("CARGO_BIN_EXE_postern"), &config),
+            postern: make(&config),
             ports,
             config,
         }

@@ -222,6 +222,12 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         // Not retried, also not when interrupted: what a failed sync left behind is unknown.
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        rustix::fs::fdatasync(&self.0)?;
+        // A file that lost its name, as when the whole directory was removed, is gone with this
+        // process, whatever was synced.
+        if rustix::fs::fstat(&self.0)?.st_nlink == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it was removed"));
+        }
+        Ok(())
     }
 }

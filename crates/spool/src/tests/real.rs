@@ -73,6 +73,18 @@ fn what_was_acknowledged_is_there_after_an_orderly_end_and_what_is_done_is_not()
 }
 
 #[test]
+fn nothing_is_acknowledged_any_more_when_the_directory_was_removed() {
+    let (scratch, disk) = Scratch::new("removed");
+    let (spool, _recovery) = open(&disk);
+    let accept = |n| spool.accept(&message(n, 1), Content::Bytes(content(n, 100).into()));
+    accept(1).wait().expect("kept");
+    std::fs::remove_dir_all(&scratch.0).expect("it was there");
+    let after = accept(2).wait();
+    assert!(matches!(after, Err(CommitError::Failed(_))), "{after:?}");
+    assert!(spool.failure().is_some());
+}
+
+#[test]
 fn a_spool_belongs_to_one_process_at_a_time() {
     let (_scratch, disk) = Scratch::new("lock");
     let (spool, _recovery) = open(&disk);
