@@ -142,7 +142,9 @@ fn a_file_in_place_of_a_spool_s_directory_is_said_and_keeps_nobody_else_from_sta
 #[test]
 fn a_spool_that_was_removed_takes_no_mail_until_there_is_a_new_one() {
     let system = System::embedded();
-    fs::remove_dir_all(spool_of(&system, "output")).expect("there");
+    let spool = spool_of(&system, "output");
+    // Its instance may be about to make a file in it.
+    wait::until_true("it is removed", || fs::remove_dir_all(&spool).is_ok());
     // What output cannot keep, submission does, and hands over to the next process.
     others_run_on(&system, "meanwhile-2");
     system.logged(&["output", "alarm", "the spool cannot be written"]);

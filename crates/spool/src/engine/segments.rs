@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::{Active, Engine};
 use crate::DiskFile;
 use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
@@ -149,11 +150,15 @@ impl Engine {
     pub(super) fn prepare_some(&mut self) -> io::Result<()> {
         let number = self.preparing.as_ref().map_or(self.number, |p| p.number);
         let result = self.prepare_chunk();
-        if result.is_err() {
+        if let Err(error) = &result {
             self.preparing = None;
             self.pace.failed();
             // Its octets are wanted elsewhere; what cannot be removed goes at the next opening.
             let _ = self.shared.disk.remove(&new_segment_name(number));
+            if error.kind() == io::ErrorKind::NotFound {
+                // Not a full disk: the directory was removed, and everything in it.
+                self.fail(Batch::new(), error);
+            }
         }
         result
     }

@@ -20,6 +20,14 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Removes it under a committer that may be about to make a file in it.
+    fn remove(&self) {
+        let is_removed = || std::fs::remove_dir_all(&self.0).is_ok();
+        assert!((0..1_000).any(|_| is_removed()), "it cannot be removed");
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -78,10 +86,28 @@ fn nothing_is_acknowledged_any_more_when_the_directory_was_removed() {
     let (spool, _recovery) = open(&disk);
     let accept = |n| spool.accept(&message(n, 1), Content::Bytes(content(n, 100).into()));
     accept(1).wait().expect("kept");
-    std::fs::remove_dir_all(&scratch.0).expect("it was there");
+    scratch.remove();
     let after = accept(2).wait();
     assert!(matches!(after, Err(CommitError::Failed(_))), "{after:?}");
     assert!(spool.failure().is_some());
+}
+
+#[test]
+fn a_directory_that_was_removed_is_not_taken_for_a_full_disk() {
+    let (scratch, disk) = Scratch::new("no-room");
+    let (spool, _recovery) = open(&disk);
+    scratch.remove();
+    // A segment is being made, or none can be.
+    let length = 6_000;
+    let mut tries = (0..50).map(|n| {
+        let content = Content::Bytes(content(n, length).into());
+        spool.accept(&message(n, 1), content).wait()
+    });
+    let last = tries.find(|after| !matches!(after, Err(CommitError::Full)));
+    assert!(
+        matches!(last, Some(Err(CommitError::Failed(_)))),
+        "{last:?}"
+    );
 }
 
 #[test]
