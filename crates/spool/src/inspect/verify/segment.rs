@@ -6,7 +6,7 @@ use std::io;
 use super::super::books::Books;
 use super::super::contents::{self, ContentPlace, ContentState};
 use super::super::finding::Fault;
-use super::super::walk;
+use super::super::walk::{self, Look};
 use super::{Check, Suspect};
 use crate::DiskFile;
 use crate::engine::{segment_name, summary_name};
@@ -56,6 +56,11 @@ impl Check<'_> {
             failure: None,
         };
         let found = Scan::new(self.identity, &*file, header).run(&mut reading)?;
+        let after = Look::at(self.disk, self.identity, number)?;
+        if after.and_then(|look| look.header()) != Some(header) {
+            // It was sealed, retired or used again meanwhile: what was read is of two lives.
+            return Ok(());
+        }
         if found.damage.is_empty() {
             reading.differs |= !reading.summarised.is_empty();
         } else {
