@@ -53,7 +53,9 @@ impl Settings {
     pub(crate) fn transport(&self, stored: &Stored, index: u32) -> Result<&Arc<Transport>, Reply> {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let bound = stored.recipients.get(place).and_then(|r| r.handoff);
-        if let (Some(_), Some(handoff)) = (bound, self.routes.handoff()) {
+        if bound.is_some()
+            && let Some(handoff) = self.routes.handoff()
+        {
             return Ok(handoff);
         }
         let message = &stored.message;
