@@ -116,6 +116,9 @@ pub(crate) struct Entry {
     pub(crate) in_doubt: bool,
 }
 
+// There may be millions.
+const _: () = assert!(size_of::<(MessageId, Entry)>() <= 56);
+
 /// Everything that a [`Delivery`] is made of.
 pub struct Parts {
     /// Its spool.

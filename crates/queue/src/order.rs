@@ -43,6 +43,9 @@ pub(crate) struct Waiting {
     pub(crate) id: MessageId,
 }
 
+// What each job takes here, besides its share of the other two sets.
+const _: () = assert!(size_of::<(SiteId, Sender, Due, MessageId)>() <= 24);
+
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     waiting: BTreeSet<(SiteId, Sender, Due, MessageId)>,

@@ -59,6 +59,9 @@ enum State {
     Waiting,
 }
 
+// A job stands here and in the order; there may be millions.
+const _: () = assert!(size_of::<((MessageId, SiteId), Entry)>() <= 32);
+
 /// What an operator asked for while an attempt was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {

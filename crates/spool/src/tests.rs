@@ -10,3 +10,4 @@ mod inspect;
 pub(crate) mod model;
 mod planted;
 mod real;
+mod scale;
