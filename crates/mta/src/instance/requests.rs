@@ -30,9 +30,8 @@ pub(crate) const N_REQUESTS_MAX: usize = 8;
 /// How many messages of the queue are read before the next sign of life.
 pub(crate) const PAGE_LEN: usize = 64;
 
-/// How many messages are counted from memory before the runtime is given back: a tenth of a
-/// millisecond.
-pub(crate) const N_BRIEFS_AT_ONCE: usize = 4096;
+/// How many messages are counted from memory before the runtime is given back: half a millisecond.
+pub(crate) const N_BRIEFS_AT_ONCE: usize = 16 * 1024;
 
 /// As many messages are shown by a dry run; it counts them all.
 pub(crate) const N_ROWS_SHOWN: u64 = 1000;

@@ -227,15 +227,15 @@ fn a_list_does_not_end_where_messages_are_leaving() {
 /// A queue is counted from memory where the filter allows it, and else read.
 #[test]
 fn a_count_from_memory_and_one_by_reading_are_the_same() {
-    let rows: Vec<_> = (1..=10_000).map(|id| row(id, 2)).collect();
+    let rows: Vec<_> = (1..=20_000).map(|id| row(id, 1)).collect();
     for filter in [&["state=deferred"][..], &["state=deferred", "to=*"]] {
         let args = json!({"filter": filter});
         let (frames, _) = ask(rows.clone(), &[&request(7, "queue.count", args)]);
         let mut counted = frames.last().expect("a frame")["ok"].clone();
         assert!(counted["oldest_seconds"].take().as_u64() > Some(0));
         let expected = json!({
-            "messages": 10_000, "recipients": 20_000, "deferred": 20_000, "held": 0,
-            "size": 10_000_000, "oldest_seconds": null,
+            "messages": 20_000, "recipients": 20_000, "deferred": 20_000, "held": 0,
+            "size": 20_000_000, "oldest_seconds": null,
         });
         assert_eq!(counted, expected, "{filter:?}");
     }
