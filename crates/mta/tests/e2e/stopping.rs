@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use testkit::{Dialogue, wait};
+use testkit::{Dialogue, Remote, wait};
 
-use crate::system::System;
+use crate::system::{System, give, letter, relaying};
 
 /// The limit in the configuration of these tests.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -203,4 +203,51 @@ fn a_wrong_configuration_starts_nothing_and_says_where_it_is_wrong() {
         );
     }
     system.postern.call(&["status"]).fails(4);
+}
+
+/// Messages that are on their way to another host when the stop comes.
+const N_UNDER_WAY: usize = 40;
+
+#[test]
+fn a_stop_does_not_wait_for_a_host_that_says_nothing_and_what_was_on_its_way_there_is_kept() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = mute.local_addr().expect("it is bound").port();
+    let mut system = System::with(|config| {
+        let config = relaying(&config, port);
+        format!("stop_timeout = \"{}s\"\n{config}", STOP_TIMEOUT.as_secs())
+    });
+    let mut client = system.at_submission();
+    let marks: Vec<String> = (0..N_UNDER_WAY).map(|n| format!("mark-{n}-end")).collect();
+    for mark in &marks {
+        let reply = give(
+            &mut client,
+            "bob@example.test",
+            &["x@far.example"],
+            &letter(mark),
+        );
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    wait::until_true("attempts are under way", || {
+        let status = system.postern.json(&["status"]);
+        let instances = status["instances"].as_array().cloned().unwrap_or_default();
+        let output = instances.iter().find(|line| line["instance"] == "output");
+        output.is_some_and(|line| line["ok"]["queue"]["active"].as_u64() > Some(0))
+    });
+    let processes = testkit::postern::children(system.postern.supervisor());
+    system.postern.stop();
+    for process in processes {
+        assert!(
+            !testkit::postern::is_alive(process),
+            "process {process} is left"
+        );
+    }
+    let remote = Remote::new();
+    system.rewrite(|config| config.replace(&format!(":{port}"), &format!(":{}", remote.port())));
+    system.postern.start();
+    wait::until_true("everything acknowledged arrives", || {
+        let arrived = remote.messages();
+        let has = |mark: &String| arrived.iter().any(|message| message.content.contains(mark));
+        marks.iter().all(has)
+    });
+    assert_eq!(remote.messages().len(), N_UNDER_WAY, "a message came twice");
 }

@@ -1,7 +1,7 @@
 //! Reloads that need new processes: nobody is turned away, and all instances change or none.
 
 use testkit::port::free_port;
-use testkit::{Dialogue, postern, wait};
+use testkit::{Dialogue, Remote, postern, wait};
 
 use crate::callers::Callers;
 use crate::system::{System, give, letter};
@@ -192,4 +192,32 @@ fn a_stop_does_not_wait_for_the_clients_of_an_old_process() {
     assert!(!postern::is_alive(old_pid));
     system.postern.start();
     assert_eq!(system.queued("output"), Some(0));
+}
+
+#[test]
+fn a_delivery_that_takes_too_long_is_cut_and_goes_on_in_the_new_process() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = mute.local_addr().expect("it is bound").port();
+    let mut system = System::with_relay(port);
+    let old_pid = system.postern.pid("output");
+    let mut client = system.at_submission();
+    let to = ["x@far.example"];
+    let reply = give(&mut client, "bob@example.test", &to, &letter("slow"));
+    assert!(reply.starts_with("250"), "{reply}");
+    let (_connected, _) = mute.accept().expect("output connects");
+    let callers = Callers::begin("input", system.ports.input);
+    callers.wait_for(10);
+    let remote = Remote::new();
+    system.rewrite(|config| config.replace(&format!(":{port}"), &format!(":{}", remote.port())));
+    let page = system.postern.call(&["reload"]).ok();
+    assert!(
+        page.contains("a new process takes over (a new remote port"),
+        "{page}"
+    );
+    system.logged(&[" output ", "deliveries were cut off"]);
+    remote.received("Subject: slow");
+    wait::until_true("the old process ends", || !postern::is_alive(old_pid));
+    callers.wait_for(10);
+    let served = callers.end();
+    assert!(served.turned_away.is_empty(), "{:?}", served.turned_away);
 }
