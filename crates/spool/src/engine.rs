@@ -192,6 +192,16 @@ impl Engine {
         }
     }
 
+    /// How many things are held in memory, of any kind; of summaries, records.
+    #[cfg(test)]
+    pub(crate) fn n_held(&self) -> usize {
+        let summaries = self.summaries.iter().map(|(_, bytes)| bytes.len());
+        let active = self.active.summary.as_ref().map_or(0, SummaryWriter::len);
+        let in_summaries = (summaries.sum::<usize>() + active) / crate::format::record::LEN;
+        let waiting = self.own.len() + self.free.len() + self.idle.len();
+        self.shared.lock().ledger.n_held() + waiting + in_summaries
+    }
+
     /// Leaves the spool so that opening it again is quick.
     pub(crate) fn close(mut self) {
         let failed = matches!(self.shared.lock().phase, Phase::Failed(_));

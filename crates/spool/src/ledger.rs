@@ -44,8 +44,8 @@ pub(crate) struct Ledger {
     tombs: HashMap<MessageId, Tomb>,
     pub(crate) segments: BTreeMap<u32, Segment>,
     pub(crate) keys: KeyTable,
-    /// The segment that holds the latest snapshot of the keys.
-    snapshot: Option<u32>,
+    /// The segment that holds the latest snapshot of the keys, and its length there.
+    snapshot: Option<(u32, u64)>,
     live_bytes: u64,
     /// Octets that records of outcomes may still take: see [`Live::promised`].
     promised_bytes: u64,
@@ -169,9 +169,15 @@ impl Ledger {
         }
     }
 
-    /// A snapshot of the keys is durable: no other segment is needed for a key before it.
-    pub(crate) fn snapshot_in(&mut self, segment: u32) {
-        self.snapshot = Some(segment);
+    /// A snapshot of the keys is durable, a record of `len` octets: no other segment is needed for
+    /// a key before it.
+    pub(crate) fn snapshot_in(&mut self, segment: u32, len: u64) {
+        self.forget_snapshot();
+        self.snapshot = Some((segment, len));
+        self.live_bytes += len;
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.live_bytes += len;
+        }
         self.segments.values_mut().for_each(|s| s.keys.clear());
     }
 
@@ -185,7 +191,7 @@ impl Ledger {
         let Some(segment) = self.segments.get(&number) else {
             return false;
         };
-        (self.snapshot == Some(number) && self.keys.len() > 0)
+        (self.snapshot.is_some_and(|(of, _)| of == number) && self.keys.len() > 0)
             || segment
                 .keys
                 .iter()
@@ -208,8 +214,8 @@ impl Ledger {
                 }
             }
         }
-        if self.snapshot == Some(number) {
-            self.snapshot = None;
+        if self.snapshot.is_some_and(|(of, _)| of == number) {
+            self.forget_snapshot();
         }
         Some(segment)
     }
@@ -260,6 +266,26 @@ impl Ledger {
             .iter()
             .filter(|(_, tomb)| tomb.end == TAIL)
             .map(|(id, _)| *id))
+    }
+
+    /// How many things are held in memory, of any kind.
+    #[cfg(test)]
+    pub(crate) fn n_held(&self) -> usize {
+        let live = self.live.values().map(|live| 1 + live.n_older());
+        let tombs = self.tombs.values().map(|tomb| 1 + tomb.holders.len());
+        let segments = self.segments.values().map(Segment::n_held);
+        let held: usize = live.chain(tombs).chain(segments).sum();
+        held + self.keys.n_held() + self.idle.len()
+    }
+
+    fn forget_snapshot(&mut self) {
+        let Some((segment, len)) = self.snapshot.take() else {
+            return;
+        };
+        self.live_bytes -= len;
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.live_bytes -= len;
+        }
     }
 
     fn unpin(&mut self, segment: u32) {

@@ -87,6 +87,7 @@ struct World {
     changes: Vec<Change>,
     n_operations: u64,
     n_reads: u64,
+    n_octets_written: u64,
     fault: Option<Fault>,
     forgotten: Option<Forgotten>,
     /// How many octets all files together may have.
@@ -145,6 +146,12 @@ impl SimulatedDisk {
     #[must_use]
     pub fn n_operations(&self) -> u64 {
         self.lock_world().n_operations
+    }
+
+    /// How many octets were written to files, of any kind.
+    #[must_use]
+    pub fn n_octets_written(&self) -> u64 {
+        self.lock_world().n_octets_written
     }
 
     /// How many times a file was read.
@@ -467,6 +474,7 @@ impl DiskFile for SimulatedFile {
         }
         let offset = small(offset);
         let available = world.available();
+        world.n_octets_written += bytes.len() as u64;
         let node = &mut world.nodes[self.node];
         let fits = node.written.len().saturating_add(available);
         if offset + bytes.len() > fits {

@@ -11,3 +11,4 @@ pub(crate) mod model;
 mod planted;
 mod real;
 mod scale;
+mod space;

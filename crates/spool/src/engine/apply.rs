@@ -94,7 +94,7 @@ fn apply_draft(state: &mut State, draft: Draft, place: Place, resolved: &mut Res
                 .extend(ledger.done(id, place.segment));
             resolved.recorded.extend(completer);
         }
-        Effect::Keys => ledger.snapshot_in(place.segment),
+        Effect::Keys => ledger.snapshot_in(place.segment, header.record_len()),
         Effect::Moved {
             n_recipients,
             state,

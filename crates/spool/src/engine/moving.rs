@@ -47,11 +47,10 @@ impl Engine {
         if !is_short && n_sealed * len <= 2 * state.ledger.live_bytes() {
             return;
         }
-        let weight_max = if is_short {
-            self.weight_max(state.ledger.keys.len())
-        } else {
-            len / 2
-        };
+        let mut weight_max = self.weight_max(state.ledger.keys.len());
+        if !is_short {
+            weight_max = weight_max.min(len / 2);
+        }
         let candidates = state.ledger.segments.iter().filter(|(number, segment)| {
             // One that is read in cannot become free now, which is of no use in need.
             let is_read = Arc::strong_count(&segment.file) > 1;

@@ -22,6 +22,8 @@ pub(super) struct Books {
     /// By which handoff a message came.
     handoffs: HashMap<HandoffKey, MessageId>,
     pub(super) keys: KeyTable,
+    /// Octets of the latest snapshot of them.
+    pub(super) snapshot_len: u64,
     pub(super) findings: Findings,
 }
 
@@ -74,7 +76,10 @@ impl Books {
             }
             Kind::State => self.state(id, meta)?,
             Kind::Done => self.end(id),
-            Kind::Keys => self.keys.replace(decode_snapshot(meta)?),
+            Kind::Keys => {
+                self.keys.replace(decode_snapshot(meta)?);
+                self.snapshot_len = header.record_len();
+            }
         }
         Some(())
     }

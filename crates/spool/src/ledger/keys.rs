@@ -147,6 +147,13 @@ impl KeyTable {
         self.n_keys
     }
 
+    /// How many groups and numbers are held in memory.
+    #[cfg(test)]
+    pub(crate) fn n_held(&self) -> usize {
+        let numbers: usize = self.groups.values().map(|group| group.numbers.len()).sum();
+        self.groups.len() + numbers
+    }
+
     /// Everything that is remembered and durable, in a fixed order.
     pub(crate) fn snapshot(&self) -> Vec<KeyGroup> {
         let mut groups: Vec<KeyGroup> = self

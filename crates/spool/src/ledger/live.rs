@@ -124,6 +124,12 @@ impl Live {
         }
     }
 
+    /// How many segments hold older copies.
+    #[cfg(test)]
+    pub(super) fn n_older(&self) -> usize {
+        self.seldom.as_ref().map_or(0, |seldom| seldom.older.len())
+    }
+
     /// The number of its content file.
     pub(crate) fn file(&self) -> Option<u64> {
         let seldom = self.seldom.as_ref()?;

@@ -65,6 +65,12 @@ impl Segment {
         self.n_live == 0 && (self.n_pins == 0 || planted(Mistake::RecycledTooEarly))
     }
 
+    /// How many things are held in memory for it.
+    #[cfg(test)]
+    pub(super) fn n_held(&self) -> usize {
+        1 + self.copies.len() + self.states.len() + self.ends.len() + self.keys.len()
+    }
+
     /// What it would cost to empty it.
     pub(crate) const fn weight(&self) -> u64 {
         self.live_bytes + self.n_pins as u64 * record::LEN as u64

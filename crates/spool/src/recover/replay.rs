@@ -62,7 +62,7 @@ impl Replay {
             Kind::Done => self.end(id, segment),
             Kind::Keys => {
                 self.ledger.keys.replace(decode_snapshot(meta)?);
-                self.ledger.snapshot_in(segment);
+                self.ledger.snapshot_in(segment, header.record_len());
             }
         }
         Some(())

@@ -76,6 +76,8 @@ pub(crate) struct Trial {
     /// How many messages were refused for lack of room, and how many outcomes.
     pub(crate) n_refused: u64,
     pub(crate) n_unrecorded: u64,
+    /// The most octets by which segments exceeded their bound, after any step.
+    pub(crate) excess: u64,
     /// Whether there may be no room for the texts of replies.
     pub(crate) is_tight: bool,
 }
@@ -133,6 +135,7 @@ impl Trial {
             known: BTreeMap::new(),
             n_refused: 0,
             n_unrecorded: 0,
+            excess: 0,
             is_tight: false,
         })
     }
@@ -190,11 +193,26 @@ impl Trial {
 
     pub(crate) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
-            if self.engine.step() == Step::Idle {
+            let step = self.engine.step();
+            self.excess = self.excess.max(self.over_bound());
+            if step == Step::Idle {
                 return;
             }
         }
         panic!("housekeeping does not end");
+    }
+
+    /// Octets of the contents of all messages that were accepted.
+    pub(crate) fn octets_accepted(&self) -> u64 {
+        let accepted = self.known.iter().filter(|(_, known)| known.id.is_some());
+        accepted.map(|(&n, _)| content_len(n) as u64).sum()
+    }
+
+    /// By how many octets segments exceed their bound.
+    pub(crate) fn over_bound(&self) -> u64 {
+        let usage = self.spool.usage();
+        let bound = 2 * usage.live_bytes + 4 * u64::from(self.options.segment_len);
+        usage.segment_bytes.saturating_sub(bound)
     }
 
     fn ask_one(&mut self, action: Action) -> Option<Asked> {

@@ -14,6 +14,7 @@ use crate::recover::files::{self, segment_number};
 impl Check<'_> {
     pub(super) fn count_live(&mut self) {
         let totals = &mut self.totals;
+        totals.live_bytes += self.books.snapshot_len;
         for live in self.books.live() {
             let header = &live.copy.header;
             totals.n_messages += 1;
