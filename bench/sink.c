@@ -3,6 +3,8 @@
  *
  *     cc -O2 -o sink sink.c && ./sink          prints the port of 127.0.0.1 where it listens
  *     ./sink 999                               and of 999 more addresses: 127.77.0.1 to 127.77.3.249
+ *     ./sink 1 100 30000                       waits 100 ms before it takes a message, and 30 s at
+ *                                              the other addresses
  *
  * It looks at each Message-ID, so that loss and duplicates show. Two verbs of its own, on any
  * connection: XSTAT answers with the counts, XZERO begins anew.
@@ -33,9 +35,16 @@ enum {
 
 enum state { COMMAND, HEADER, BODY };
 
+/* Clients that wait, in the order in which their time comes: all wait equally long. */
+struct line {
+    uint64_t wait_ns;
+    struct client *first, *last;
+};
+
 struct listener {
     int fd;
     int has_mail; /* since the last XZERO */
+    struct line *line;
 };
 
 struct client {
@@ -44,6 +53,9 @@ struct client {
     enum state state;
     uint64_t recipients;
     uint64_t message_id;
+    uint64_t due_ns;      /* when the message that it waits with is taken; zero: it does not wait */
+    struct client *next;  /* that waits behind it */
+    int gone;             /* while it waited */
     size_t n_in;
     size_t n_out;
     char out[REPLIES_LEN];
@@ -54,6 +66,8 @@ static struct {
     uint64_t messages, recipients, octets, duplicates, nameless, connections, last_unix_ns;
     uint64_t addresses, first_unix_ns; /* that have had mail; when the latest of them had its first */
 } counts;
+
+static struct line here, elsewhere;
 
 /* The first is that of 127.0.0.1. */
 static struct listener listeners[1 + ADDRESSES_MAX];
@@ -108,6 +122,16 @@ static void say_counts(struct client *client)
     say(client, line);
 }
 
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The whole content is here: it is taken, at once or in a while. */
+static void end_content(struct client *client);
+
 static void count_message(struct client *client)
 {
     counts.messages++;
@@ -125,6 +149,22 @@ static void count_message(struct client *client)
     client->state = COMMAND;
     client->recipients = 0;
     say(client, "250 2.0.0 taken\r\n");
+}
+
+static void end_content(struct client *client)
+{
+    struct line *line = client->listener->line;
+    if (!line->wait_ns) {
+        count_message(client);
+        return;
+    }
+    client->due_ns = monotonic_ns() + line->wait_ns;
+    client->next = NULL;
+    if (line->last)
+        line->last->next = client;
+    else
+        line->first = client;
+    line->last = client;
 }
 
 /* One command; returns whether the connection goes on. */
@@ -167,7 +207,7 @@ static void take(struct client *client, const char *line, size_t len)
 {
     static const char name[] = "message-id:";
     if (len == 3 && line[0] == '.') {
-        count_message(client);
+        end_content(client);
         return;
     }
     counts.octets += len;
@@ -184,7 +224,7 @@ static int digest(struct client *client)
 {
     size_t at = 0;
     int goes_on = 1;
-    while (goes_on && at < client->n_in) {
+    while (goes_on && !client->due_ns && at < client->n_in) {
         char *line = client->in + at;
         char *end = memchr(line, '\n', client->n_in - at);
         if (!end)
@@ -233,7 +273,8 @@ static void welcome(struct listener *listener, int epoll)
         client->fd = fd;
         client->listener = listener;
         client->state = COMMAND;
-        client->n_in = client->n_out = client->recipients = 0;
+        client->n_in = client->n_out = client->recipients = client->due_ns = 0;
+        client->gone = 0;
         counts.connections++;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
@@ -258,6 +299,49 @@ static int listen_on(struct listener *listener, uint32_t host, int port, int epo
     return ntohs(address.sin_port);
 }
 
+static void leave(struct client *client)
+{
+    close(client->fd);
+    free(client);
+}
+
+/* A client that waits is not heard, but its end is noticed. */
+static void listen_to(struct client *client, int epoll)
+{
+    uint32_t events = client->due_ns ? EPOLLRDHUP : EPOLLIN;
+    struct epoll_event event = {.events = events, .data.ptr = client};
+    epoll_ctl(epoll, EPOLL_CTL_MOD, client->fd, &event);
+}
+
+/* Takes what has waited long enough, also of clients that are gone: they may have lost patience,
+ * and the message is here all the same. Returns the milliseconds until the next; -1 for none. */
+static int advance(struct line *line, int epoll)
+{
+    struct client *client;
+    while ((client = line->first)) {
+        uint64_t now = monotonic_ns();
+        if (client->due_ns > now)
+            return (int)((client->due_ns - now) / 1000000u) + 1;
+        line->first = client->next;
+        if (!line->first)
+            line->last = NULL;
+        client->due_ns = 0;
+        count_message(client);
+        int goes_on = !client->gone && digest(client) && flush(client);
+        if (!goes_on && !client->due_ns)
+            leave(client);
+        else if (goes_on)
+            listen_to(client, epoll);
+    }
+    return -1;
+}
+
+/* The sooner of two times to wait, of which -1 is never. */
+static int sooner(int a, int b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 static int is_listener(const void *pointer)
 {
     return (const struct listener *)pointer >= listeners &&
@@ -269,6 +353,10 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     int port = listen_on(listeners, INADDR_LOOPBACK, 0, epoll);
     int n_more = argc > 1 ? atoi(argv[1]) : 0;
+    here.wait_ns = argc > 2 ? (uint64_t)atoi(argv[2]) * 1000000u : 0;
+    elsewhere.wait_ns = argc > 3 ? (uint64_t)atoi(argv[3]) * 1000000u : here.wait_ns;
+    for (size_t n = 0; n < sizeof listeners / sizeof *listeners; n++)
+        listeners[n].line = n ? &elsewhere : &here;
     for (int n = 0; port && n < n_more && n < ADDRESSES_MAX; n++) {
         uint32_t host = (127u << 24) + (77u << 16) + (uint32_t)(n / ADDRESSES_PER_NET << 8) +
                         1 + (uint32_t)(n % ADDRESSES_PER_NET);
@@ -283,14 +371,22 @@ int main(int argc, char **argv)
 
     struct epoll_event events[EVENTS_MAX];
     for (;;) {
-        int n = epoll_wait(epoll, events, EVENTS_MAX, -1);
+        int wait_ms = sooner(advance(&here, epoll), advance(&elsewhere, epoll));
+        int n = epoll_wait(epoll, events, EVENTS_MAX, wait_ms);
         for (int i = 0; i < n; i++) {
             struct client *client = events[i].data.ptr;
             if (is_listener(client)) {
                 welcome((struct listener *)client, epoll);
+            } else if (client->due_ns) {
+                client->gone = 1;
+                epoll_ctl(epoll, EPOLL_CTL_DEL, client->fd, NULL);
             } else if (!serve(client)) {
-                close(client->fd);
-                free(client);
+                if (client->due_ns)
+                    client->gone = 1;
+                else
+                    leave(client);
+            } else if (client->due_ns) {
+                listen_to(client, epoll);
             }
         }
     }

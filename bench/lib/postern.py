@@ -51,8 +51,10 @@ class Postern(Mta):
 
     name = "postern"
 
-    def __init__(self, folder, sink_port, program, limits=None, output_limits=None):
-        """`limits` are those of both fronts' clients, as texts of TOML."""
+    def __init__(self, folder, sink_port, program, limits=None, output_limits=None,
+                 template=CONFIGURATION, **more):
+        """`limits` are those of both fronts' clients, as texts of TOML; `more` is what another
+        template names besides."""
         super().__init__(folder)
         self.program = program
         self.ports = {"input": free_port(), "submission": free_port()}
@@ -60,9 +62,9 @@ class Postern(Mta):
         self.configuration = f"{folder}/postern.toml"
         with open(self.configuration, "w", encoding="ascii") as file:
             users = json.dumps(RECIPIENTS)  # a list of strings is written alike in TOML
-            file.write(CONFIGURATION.format(
+            file.write(template.format(
                 sink=sink_port, tls=self.tls_port, users=users, limits=lines_of(limits),
-                output_limits=lines_of(output_limits), **self.ports))
+                output_limits=lines_of(output_limits), **self.ports, **more))
         self.supervisor = None
 
     def start(self):

@@ -11,13 +11,15 @@ ADDRESSES_PER_NET = 250
 
 
 class Sink:
-    """A running sink; with more addresses it says at how many mail has arrived."""
+    """A running sink; with more addresses it says at how many mail has arrived, and at each it can
+    take its time."""
 
-    def __init__(self, folder, n_addresses=0):
+    def __init__(self, folder, n_addresses=0, wait_ms=0, wait_elsewhere_ms=0):
         self.n_addresses = n_addresses
         program = c_program(folder, "sink")
         self.group = groups.kind()("sink")
-        self.process = self.group.spawn([program, str(n_addresses)], stdout=subprocess.PIPE,
+        self.process = self.group.spawn([program, str(n_addresses), str(wait_ms),
+                                         str(wait_elsewhere_ms)], stdout=subprocess.PIPE,
                                         text=True)
         self.port = int(self.process.stdout.readline())
         self.connection = socket.create_connection(("127.0.0.1", self.port))

@@ -494,7 +494,8 @@ static HANDOFF: &[Setting] = &[
         kind: Kind::Duration { min: 0, max: 300 },
         default: Preset::Always("2s"),
         meaning: "How long the next instance may take, from the end of data to its last reply, \
-                  before the own spool is used. A disk that is alive answers in a fraction of it.",
+                  before the own spool is used. A disk that stalls for a second costs a wait and \
+                  no second write; docs/decisions/2026-11-27-patience.md has the figures.",
     },
     Setting {
         key: "connections",
