@@ -51,8 +51,19 @@ impl Delivery {
         if ways.is_empty() {
             return Ended::nothing_left(elsewhere);
         }
-        self.note_doubt(&stored, &settings);
-        if let Err(e) = self.begin(&stored, &mut ways).await {
+        let recipients: IndexSet = ways.iter().flat_map(|w| &w.recipients).copied().collect();
+        let is_cut_short = self.note_doubt(&stored, &recipients, &settings);
+        if is_cut_short && stored.cut_short >= CUT_SHORT_MAX {
+            return self.hold_culprit(&stored, ways, &settings, elsewhere).await;
+        }
+        let _alone = match stored.cut_short {
+            0 => None,
+            _ => Some(self.suspected.lock().await),
+        };
+        if let Err(e) = self
+            .begin(&stored, &mut ways, recipients, is_cut_short)
+            .await
+        {
             self.alarm(&format!(
                 "an attempt could not be recorded and did not begin: {e}"
             ));
@@ -92,10 +103,44 @@ impl Delivery {
         }
     }
 
-    /// Makes durable what must be before the attempt begins: that it does, where the acceptance or
-    /// an earlier attempt without an outcome does not say so yet; and the keys under which
+    /// Holds recipients whose attempts have ended with the process too often: whatever it is about
+    /// them, the others are to get their mail.
+    async fn hold_culprit(
+        self: &Arc<Self>,
+        stored: &Stored,
+        ways: Vec<Way>,
+        settings: &Arc<Settings>,
+        elsewhere: Elsewhere,
+    ) -> Ended {
+        let n = stored.cut_short + 1;
+        let reply = table::HELD.with_text(&format!(
+            "set aside: {n} attempts in a row ended with the process that made them"
+        ));
+        self.alarm(&format!(
+            "message {} is set aside, as {n} attempts in a row to hand it on ended with the \
+             process; report it, then release or drop it",
+            stored.id
+        ));
+        let held = Outcome::Held(reply);
+        let tried = |way: Way| way.tried(&vec![held.clone(); way.recipients.len()]);
+        let tried = ways.into_iter().flat_map(tried).collect();
+        Ended {
+            due: self.record(stored, tried, settings).await,
+            site: SiteSeen::Answering,
+            elsewhere,
+        }
+    }
+
+    /// Makes durable what must be before the attempt begins: that it does, where the acceptance
+    /// does not say so, or stands for one that was cut short; and the keys under which
     /// recipients go to the next instance for the first time.
-    async fn begin(&self, stored: &Stored, ways: &mut [Way]) -> Result<(), CommitError> {
+    async fn begin(
+        &self,
+        stored: &Stored,
+        ways: &mut [Way],
+        recipients: IndexSet,
+        is_cut_short: bool,
+    ) -> Result<(), CommitError> {
         let (mut drawn, mut bound) = (Vec::new(), Vec::new());
         for way in ways.iter_mut() {
             let transport = Arc::clone(&way.transport);
@@ -110,10 +155,9 @@ impl Delivery {
                 drawn.push((transport, key));
             }
         }
-        let recipients: IndexSet = ways.iter().flat_map(|w| &w.recipients).copied().collect();
         let mut begun = stored.under_way.clone();
         begun.extend(&recipients);
-        if bound.is_empty() && begun == stored.under_way {
+        if bound.is_empty() && begun == stored.under_way && !is_cut_short {
             return Ok(());
         }
         let progress = Progress {
@@ -256,6 +300,11 @@ fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewher
     }
     (ways.into_values().collect(), elsewhere)
 }
+
+/// After so many attempts in a row that were cut short and tried again, a message is set aside. More
+/// than happens to a message that is under way when somebody kills the process; few enough that
+/// the others do not wait for long, as the supervisor starts it again after seconds.
+const CUT_SHORT_MAX: u32 = 4;
 
 /// How long a message waits that the spool cannot read or record now.
 const UNREADABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -73,6 +73,9 @@ pub struct Delivery {
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) events: Arc<dyn Sink>,
     sweep_interval: Duration,
+    /// Held by the attempt of a message whose attempts were cut short before: if it is the cause,
+    /// the next crash finds no other one under suspicion.
+    pub(crate) suspected: tokio::sync::Mutex<()>,
     /// How many messages are in `state`, for who asks at each message.
     n_messages: AtomicU64,
     state: Mutex<State>,
@@ -112,8 +115,8 @@ pub(crate) struct Entry {
     pub(crate) fresh: Option<Arc<Stored>>,
     /// Its content, likewise, where there was room for it.
     content: Option<Arc<Vec<u8>>>,
-    /// An attempt that a crash cut short may have delivered.
-    pub(crate) in_doubt: bool,
+    /// Recipients whose last attempt ended with its process, or is in doubt under a key.
+    pub(crate) in_doubt: Option<Box<IndexSet>>,
 }
 
 // There may be millions.
@@ -160,6 +163,7 @@ impl Delivery {
             entropy: parts.entropy,
             events: parts.events,
             sweep_interval: parts.sweep_interval,
+            suspected: tokio::sync::Mutex::new(()),
             n_messages: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -178,13 +182,14 @@ impl Delivery {
             message: fresh.message,
             recipients: vec![as_accepted; n],
             under_way: IndexSet::all(u32::try_from(n).unwrap_or(u32::MAX)),
+            cut_short: 0,
             content_len: fresh.content_len,
         });
         let kept = Kept {
             stored: &stored,
             content: fresh.content,
         };
-        self.insert(&stored, self.at_once(), false, Some(kept));
+        self.insert(&stored, self.at_once(), None, Some(kept));
         self.start_due();
     }
 
@@ -282,7 +287,7 @@ impl Delivery {
         self: &Arc<Self>,
         stored: &Stored,
         due: Moment,
-        in_doubt: bool,
+        in_doubt: Option<Box<IndexSet>>,
         kept: Option<Kept<'_>>,
     ) {
         let now = self.clock.now();
@@ -409,7 +414,7 @@ struct Kept<'a> {
 }
 
 impl Entry {
-    pub(crate) fn new(stored: &Stored, in_doubt: bool) -> Self {
+    pub(crate) fn new(stored: &Stored, in_doubt: Option<Box<IndexSet>>) -> Self {
         let mut entry = Self {
             n_open: 0,
             n_held: 0,

@@ -12,9 +12,11 @@ use mail::event::What;
 use mail::reply::table;
 use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
 use queue::Stage;
-use spool::{CommitError, Content, Ending, Fresh, Message, Progress, RecipientState, Stored};
+use spool::{
+    CommitError, Content, Ending, Fresh, IndexSet, Message, Progress, RecipientState, Stored,
+};
 
-use crate::delivery::{Delivery, Settings, State};
+use crate::delivery::{Delivery, Entry, Settings, State};
 use crate::notification::Failure;
 use crate::transport::{Handoff, Transport};
 
@@ -276,17 +278,25 @@ impl Delivery {
         self.emit(Some(stored.message.provenance.trace), what);
     }
 
-    /// Tells whom a crash may have brought a copy of which nobody knows, before another is made.
-    pub(crate) fn note_doubt(&self, stored: &Stored, settings: &Settings) {
+    /// Tells which of these recipients may have a copy of which nobody knows, before another is made.
+    /// True when there was one whose last attempt was cut short.
+    pub(crate) fn note_doubt(
+        &self,
+        stored: &Stored,
+        tried: &IndexSet,
+        settings: &Settings,
+    ) -> bool {
         let in_doubt = {
             let mut state = self.state();
             let entry = state.messages.get_mut(&stored.id);
-            entry.is_some_and(|entry| std::mem::take(&mut entry.in_doubt))
+            entry.map_or_else(IndexSet::new, |entry| entry.take_doubts(tried))
         };
-        if !in_doubt {
-            return;
-        }
+        let mut is_cut_short = false;
         for (index, state) in (0..).zip(&stored.recipients) {
+            if !in_doubt.contains(index) {
+                continue;
+            }
+            is_cut_short |= is_in_doubt(stored, index);
             // A key makes repetitions harmless, as long as there is who remembers it.
             let doubted = match state.handoff {
                 Some(_) => settings.routes.handoff().is_none() && !state.disposition.is_final(),
@@ -301,6 +311,23 @@ impl Delivery {
                 self.emit(trace, What::PossibleDuplicate { about });
             }
         }
+        is_cut_short
+    }
+}
+
+impl Entry {
+    /// Takes out those of `tried` that are in doubt.
+    fn take_doubts(&mut self, tried: &IndexSet) -> IndexSet {
+        let Some(mut doubts) = self.in_doubt.take() else {
+            return IndexSet::new();
+        };
+        let taken: IndexSet = tried
+            .iter()
+            .filter(|index| doubts.contains(*index))
+            .collect();
+        taken.iter().for_each(|index| doubts.remove(index));
+        self.in_doubt = (!doubts.is_empty()).then_some(doubts);
+        taken
     }
 }
 

@@ -71,6 +71,12 @@ impl IndexSet {
         word & (1 << (index % 64)) != 0
     }
 
+    /// Whether an index is in both sets.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.words().zip(other.words()).any(|(a, b)| a & b != 0)
+    }
+
     /// How many are in.
     #[must_use]
     pub fn len(&self) -> u32 {
@@ -81,6 +87,18 @@ impl IndexSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those that are in, rising.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        (0..)
+            .step_by(64)
+            .zip(self.words())
+            .flat_map(|(from, word)| {
+                (0..64)
+                    .filter(move |bit| word & (1 << bit) != 0)
+                    .map(move |bit| from + bit)
+            })
     }
 
     /// At least one word, the last of several never zero.
@@ -138,6 +156,9 @@ mod tests {
         assert_eq!(set, [0, 64].into_iter().collect());
         set.extend(&[3, 130].into_iter().collect());
         assert_eq!(set, [0, 3, 64, 130].into_iter().collect());
+        assert!(set.iter().eq([0, 3, 64, 130]));
+        assert!(set.intersects(&[7, 130].into_iter().collect()));
+        assert!(!set.intersects(&[7, 131].into_iter().collect()));
         for index in [0, 3, 64, 130] {
             set.remove(index);
         }

@@ -111,6 +111,9 @@ pub struct Stored {
     /// stands for the record of an immediate first attempt. After a crash each of those that are
     /// pending may have been delivered: a possible duplicate.
     pub under_way: IndexSet,
+    /// How many attempts in a row had no outcome before another was recorded for the same
+    /// recipient: they ended with their process.
+    pub cut_short: u32,
     /// Octets of its content.
     pub content_len: u64,
 }

@@ -109,7 +109,8 @@ impl Spool {
     }
 
     /// Records that an attempt for these recipients begins; it must not begin before this resolves.
-    /// Not needed where [`Stored::under_way`] names all of them already, as at first.
+    /// Not needed at first, for which the acceptance stands. Where one of them is under way already,
+    /// that attempt counts as cut short.
     pub fn attempt(&self, id: MessageId, recipients: IndexSet) -> Commit<()> {
         let (completer, promise) = commit();
         self.shared()
@@ -357,12 +358,13 @@ pub(crate) fn stored(
     let mut message = message::decode(parts.message)?;
     let state = MessageState::decode_or_new(state, n_recipients)?;
     message.next_due = state.next_due.unwrap_or(message.next_due);
-    let under_way = state.under_way.clone();
+    let (under_way, cut_short) = (state.under_way.clone(), state.cut_short);
     Some(Stored {
         id,
         recipients: state.into_recipients(message.handoff),
         message,
         under_way,
+        cut_short,
         content_len: header.content_len,
     })
 }

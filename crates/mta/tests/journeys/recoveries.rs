@@ -116,3 +116,36 @@ async fn a_message_with_nobody_left_to_reach_does_not_stay_in_the_queue_for_ever
     instance.empty().await;
     assert_eq!(instance.noted.count(possible_duplicate), 0);
 }
+
+#[tokio::test]
+async fn a_message_that_ends_its_process_each_time_is_set_aside_and_the_others_are_delivered() {
+    let y = Host::silent().await;
+    let z = Host::new(&[]).await;
+    let routes = || vec![relay("y.org", y.port), relay("z.org", z.port)];
+    let mut disk = SimulatedDisk::new();
+    let first = Instance::on(disk.clone(), &PATIENT, |_, _| routes());
+    let id = first.accept(message(&["poison@y.org"]), "\r\n").await;
+    let mut n_attempts = 0;
+    let last = loop {
+        n_attempts += 1;
+        // The attempt is under way for ever, as far as anybody knows when the power is cut.
+        y.has_content(n_attempts).await;
+        disk = disk.after(PowerCut::Lost);
+        let instance = Instance::on(disk.clone(), &PATIENT, |_, _| routes());
+        instance.accept(message(&["a@z.org"]), "\r\n").await;
+        instance.noted.until(1, delivered).await;
+        instance.noted.until(1, possible_duplicate).await;
+        if n_attempts == 5 {
+            break instance;
+        }
+    };
+    last.noted.until(1, held).await;
+    let alarm = |what: &What| matches!(what, What::Alarm { text } if text.contains("set aside"));
+    assert_eq!(last.noted.count(alarm), 1);
+    assert_eq!(z.taken().len(), 5);
+    // An operator's word gives it another chance, with a clean slate.
+    last.idle().await;
+    last.delivery.release(id, None, "uid 0").await.unwrap();
+    y.has_content(6).await;
+    last.recorded(id, |stored| stored.cut_short == 0).await;
+}

@@ -10,6 +10,8 @@ use crate::{IndexSet, Progress, RecipientState};
 pub(crate) struct State {
     /// Recipients of whom an attempt began that has no outcome.
     pub(crate) under_way: IndexSet,
+    /// How many attempts in a row were cut short: another began for a recipient of theirs.
+    pub(crate) cut_short: u32,
     /// When it is due; `None`: still as it was accepted.
     pub(crate) next_due: Option<Timestamp>,
     /// Recipients that are still bound to the key with which the message was accepted, where it has
@@ -23,6 +25,7 @@ impl State {
     pub(crate) fn new(n_recipients: u32) -> Self {
         Self {
             under_way: IndexSet::all(n_recipients),
+            cut_short: 0,
             next_due: None,
             bound_as_accepted: IndexSet::all(n_recipients),
             recipients: vec![RecipientState::NEW; n_recipients as usize],
@@ -39,6 +42,9 @@ impl State {
 
     /// An attempt begins for these.
     pub(crate) fn begin(&mut self, recipients: &IndexSet) {
+        if self.under_way.intersects(recipients) {
+            self.cut_short = self.cut_short.saturating_add(1);
+        }
         self.under_way.extend(recipients);
     }
 
@@ -56,6 +62,9 @@ impl State {
             self.bound_as_accepted.remove(index);
             *recipient = state;
         }
+        if self.under_way.is_empty() {
+            self.cut_short = 0;
+        }
     }
 
     /// Where the recipients stand, of a message that was accepted with this key or without one.
@@ -71,6 +80,7 @@ impl State {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::default();
         put_set(&mut e, &self.under_way);
+        e.number(u64::from(self.cut_short));
         e.option(self.next_due, |e, due| e.number(due.unix_ms()));
         put_set(&mut e, &self.bound_as_accepted);
         let (keys, key_numbers) = numbered(self.recipients.iter().map(|r| r.handoff.as_ref()));
@@ -101,6 +111,7 @@ impl State {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut d = Decoder(bytes);
         let under_way = take_set(&mut d)?;
+        let cut_short = d.small()?;
         let next_due = d.option(|d| d.number().map(Timestamp::from_unix_ms))?;
         let bound_as_accepted = take_set(&mut d)?;
         let keys = d.list(take_key)?;
@@ -120,6 +131,7 @@ impl State {
         d.end()?;
         Some(Self {
             under_way,
+            cut_short,
             next_due,
             bound_as_accepted,
             recipients,

@@ -81,6 +81,7 @@ fn full_state() -> State {
         handoff: key.map(fixture::key),
     };
     State {
+        cut_short: 3,
         under_way: [0, 70].into_iter().collect(),
         next_due: Some(Timestamp::from_unix_ms(1 << 40)),
         bound_as_accepted: [2].into_iter().collect(),
@@ -110,6 +111,7 @@ fn no_outcome_without_texts_is_longer_than_what_is_set_aside() {
         };
         let set = IndexSet::all(n_recipients.into());
         let longest = State {
+            cut_short: u32::MAX,
             under_way: set.clone(),
             next_due: Some(Timestamp::from_unix_ms(u64::MAX)),
             bound_as_accepted: set,

@@ -330,6 +330,39 @@ fn a_change_without_an_attempt_leaves_in_doubt_what_was() {
 }
 
 #[test]
+fn attempts_that_were_cut_short_are_counted_until_one_has_an_outcome() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let promise = spool.accept(&message(1, 2), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    let mut cut_short = |attempted: &[u32], outcome: &[(u32, u32)]| {
+        let attempted: Vec<_> = attempted
+            .iter()
+            .map(|r| [*r].into_iter().collect())
+            .collect();
+        let attempts = attempted.into_iter().map(|r| spool.attempt(id, r));
+        let attempts: Vec<_> = attempts.collect();
+        let outcomes = outcome
+            .iter()
+            .map(|(r, n)| spool.progress(id, deferral(*r, *n)));
+        let outcomes: Vec<_> = outcomes.collect();
+        settle(&mut engine);
+        assert!(
+            attempts
+                .iter()
+                .chain(&outcomes)
+                .all(|p| p.try_take() == Some(Ok(())))
+        );
+        spool.message(id).expect("there").cut_short
+    };
+    assert_eq!(cut_short(&[0, 1], &[]), 2);
+    assert_eq!(cut_short(&[], &[(0, 1)]), 2, "the other is still in doubt");
+    assert_eq!(cut_short(&[0], &[]), 2, "it had an outcome");
+    assert_eq!(cut_short(&[1], &[]), 3);
+    assert_eq!(cut_short(&[], &[(0, 2), (1, 1)]), 0);
+}
+
+#[test]
 fn a_key_stays_with_its_recipients_whatever_becomes_of_the_others() {
     let disk = SimulatedDisk::new();
     let (spool, _, mut engine) = open(&disk).expect("opens");
