@@ -301,9 +301,9 @@ fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewher
     (ways.into_values().collect(), elsewhere)
 }
 
-/// After so many attempts in a row that were cut short and tried again, a message is set aside. More
-/// than happens to a message that is under way when somebody kills the process; few enough that
-/// the others do not wait for long, as the supervisor starts it again after seconds.
+/// After so many attempts in a row that were cut short and tried again, a message is set aside.
+/// More than happens to one that is under way when somebody kills the process; few enough that the
+/// others do not wait for long, as the supervisor starts it again after seconds.
 const CUT_SHORT_MAX: u32 = 4;
 
 /// How long a message waits that the spool cannot read or record now.

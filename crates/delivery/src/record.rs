@@ -278,8 +278,8 @@ impl Delivery {
         self.emit(Some(stored.message.provenance.trace), what);
     }
 
-    /// Tells which of these recipients may have a copy of which nobody knows, before another is made.
-    /// True when there was one whose last attempt was cut short.
+    /// Tells which of these recipients may have a copy of which nobody knows, before another is
+    /// made. True when there was one whose last attempt was cut short.
     pub(crate) fn note_doubt(
         &self,
         stored: &Stored,

@@ -109,8 +109,8 @@ impl Spool {
     }
 
     /// Records that an attempt for these recipients begins; it must not begin before this resolves.
-    /// Not needed at first, for which the acceptance stands. Where one of them is under way already,
-    /// that attempt counts as cut short.
+    /// Not needed at first, for which the acceptance stands. Where one of them is under way
+    /// already, that attempt counts as cut short.
     pub fn attempt(&self, id: MessageId, recipients: IndexSet) -> Commit<()> {
         let (completer, promise) = commit();
         self.shared()
