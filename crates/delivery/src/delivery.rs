@@ -115,8 +115,8 @@ pub(crate) struct Entry {
     pub(crate) fresh: Option<Arc<Stored>>,
     /// Its content, likewise, where there was room for it.
     content: Option<Arc<Vec<u8>>>,
-    /// Recipients whose last attempt ended with its process, or is in doubt under a key.
-    pub(crate) in_doubt: Option<Box<IndexSet>>,
+    /// It was found by recovery, with recipients who may have a copy of which nobody knows.
+    pub(crate) in_doubt: bool,
 }
 
 // There may be millions.
@@ -189,7 +189,7 @@ impl Delivery {
             stored: &stored,
             content: fresh.content,
         };
-        self.insert(&stored, self.at_once(), None, Some(kept));
+        self.insert(&stored, self.at_once(), false, Some(kept));
         self.start_due();
     }
 
@@ -287,7 +287,7 @@ impl Delivery {
         self: &Arc<Self>,
         stored: &Stored,
         due: Moment,
-        in_doubt: Option<Box<IndexSet>>,
+        in_doubt: bool,
         kept: Option<Kept<'_>>,
     ) {
         let now = self.clock.now();
@@ -414,7 +414,7 @@ struct Kept<'a> {
 }
 
 impl Entry {
-    pub(crate) fn new(stored: &Stored, in_doubt: Option<Box<IndexSet>>) -> Self {
+    pub(crate) fn new(stored: &Stored, in_doubt: bool) -> Self {
         let mut entry = Self {
             n_open: 0,
             n_held: 0,

@@ -16,7 +16,7 @@ use spool::{
     CommitError, Content, Ending, Fresh, IndexSet, Message, Progress, RecipientState, Stored,
 };
 
-use crate::delivery::{Delivery, Entry, Settings, State};
+use crate::delivery::{Delivery, Settings, State};
 use crate::notification::Failure;
 use crate::transport::{Handoff, Transport};
 
@@ -286,16 +286,20 @@ impl Delivery {
         tried: &IndexSet,
         settings: &Settings,
     ) -> bool {
-        let in_doubt = {
-            let mut state = self.state();
-            let entry = state.messages.get_mut(&stored.id);
-            entry.map_or_else(IndexSet::new, |entry| entry.take_doubts(tried))
-        };
+        let in_doubt = self
+            .state()
+            .messages
+            .get(&stored.id)
+            .map(|entry| entry.in_doubt);
+        if in_doubt != Some(true) {
+            return false;
+        }
         let mut is_cut_short = false;
         for (index, state) in (0..).zip(&stored.recipients) {
-            if !in_doubt.contains(index) {
+            if !tried.contains(index) {
                 continue;
             }
+            // It began in an earlier process: those of this one end before another begins.
             is_cut_short |= is_in_doubt(stored, index);
             // A key makes repetitions harmless, as long as there is who remembers it.
             let doubted = match state.handoff {
@@ -312,22 +316,6 @@ impl Delivery {
             }
         }
         is_cut_short
-    }
-}
-
-impl Entry {
-    /// Takes out those of `tried` that are in doubt.
-    fn take_doubts(&mut self, tried: &IndexSet) -> IndexSet {
-        let Some(mut doubts) = self.in_doubt.take() else {
-            return IndexSet::new();
-        };
-        let taken: IndexSet = tried
-            .iter()
-            .filter(|index| doubts.contains(*index))
-            .collect();
-        taken.iter().for_each(|index| doubts.remove(index));
-        self.in_doubt = (!doubts.is_empty()).then_some(doubts);
-        taken
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mail::HandoffKey;
-use spool::{IndexSet, ReadError, Recovery};
+use spool::{ReadError, Recovery};
 
 use crate::delivery::{Delivery, Entry};
 use crate::record::is_in_doubt;
@@ -43,11 +43,9 @@ impl Delivery {
                 .iter()
                 .filter_map(|recipient| recipient.handoff.as_ref())
                 .for_each(&mut adopt);
-            let doubted = (0..).zip(&stored.recipients).filter(|(index, recipient)| {
-                is_in_doubt(&stored, *index) || recipient.handoff.is_some()
+            let in_doubt = (0..).zip(&stored.recipients).any(|(index, recipient)| {
+                is_in_doubt(&stored, index) || recipient.handoff.is_some()
             });
-            let in_doubt: IndexSet = doubted.map(|(index, _)| index).collect();
-            let in_doubt = (!in_doubt.is_empty()).then(|| Box::new(in_doubt));
             entries.push((stored.id, Entry::new(&stored, in_doubt)));
             let due = self.clock.moment_of(stored.message.next_due);
             jobs.extend(self.state().jobs(now, &stored, due));
