@@ -263,7 +263,7 @@ impl Judgement {
     }
 
     /// Fails unless every promise was kept. Whether every duplicate was announced is another
-    /// question: whoever kills the writer of the log loses lines of it.
+    /// question: an instance that is killed takes the events of its last milliseconds with it.
     ///
     /// # Panics
     /// When something was lost, doubled, torn or not asked for.

@@ -51,7 +51,7 @@ pub(super) enum Presence {
     Gone,
     /// A process.
     Up(Child),
-    /// Nothing yet: what it needs is not there, or its predecessor still is.
+    /// Nothing yet: what it needs is not there.
     Waiting {
         /// Since when.
         since: Moment,
