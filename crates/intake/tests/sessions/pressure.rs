@@ -5,6 +5,7 @@ use std::sync::Arc;
 use handoff::{Load, Mode};
 use intake::{Claims, Onward};
 use mail::Origin;
+use spool::Message;
 
 use crate::handoffs::{EPOCHS, mail};
 use crate::world::{Instance, MESSAGES_MAX};
@@ -95,4 +96,55 @@ async fn a_repeated_handoff_is_answered_from_its_record_also_when_nothing_more_i
         .say(&mail(Origin::Outside, 2, Mode::All), "452 4.3.1")
         .await;
     assert_eq!(output.stored().len(), 1);
+}
+
+/// A content that finds no room where others of its size found none.
+fn large() -> String {
+    ("x".repeat(900) + "\r\n").repeat(70)
+}
+
+#[tokio::test]
+async fn a_front_whose_disk_is_full_hands_on_all_the_same_and_keeps_nothing_it_cannot_keep() {
+    let (front, end) = Instance::front("front", "output");
+    let output = Arc::new(Instance::last("output"));
+    Arc::clone(&output).serve_edge(end);
+    let mut ours = front.client(OURS).await;
+    ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<alice@x.org> => 250")
+        .await;
+    ours.data("\r\n", "250 2.0.0").await;
+    let like = Message {
+        key: None,
+        ..output.stored().remove(0)
+    };
+    front.fill_disk(&like).await;
+    ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<alice@x.org> => 250")
+        .await;
+    ours.data(&large(), "250 2.0.0").await;
+    assert_eq!(output.stored().len(), 2, "it needs no room here");
+    // Now neither has room.
+    output.fill_disk(&like).await;
+    ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<alice@x.org> => 250")
+        .await;
+    ours.data(&large(), "452 4.3.1").await;
+    assert_eq!((output.stored().len(), front.stored().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn what_a_next_instance_with_a_full_disk_does_not_take_is_kept_by_a_front_that_has_room() {
+    let (front, end) = Instance::front("front", "output");
+    let output = Arc::new(Instance::last("output"));
+    Arc::clone(&output).serve_edge(end);
+    let mut outside = front.client(Origin::Outside).await;
+    let script = "MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250";
+    outside.play(script).await;
+    outside.data("\r\n", "250 2.0.0").await;
+    let like = Message {
+        key: None,
+        ..output.stored().remove(0)
+    };
+    output.fill_disk(&like).await;
+    outside.play(script).await;
+    outside.data(&large(), "250 2.0.0").await;
+    assert_eq!((output.stored().len(), front.stored().len()), (1, 1));
+    assert!(front.stored()[0].handoff.is_some(), "under its key");
 }

@@ -18,8 +18,8 @@ use mail::{InstanceName, Mailbox, Origin, Security};
 use net::{Clock, Connection, Entropy, Peer, Stream};
 use policy::Checks;
 use smtp::server::{BareNewlines, Dialect, Extensions, Limits, Offer, Session, Settings, Starttls};
-use spool::simulated::SimulatedDisk;
-use spool::{Fresh, Message, Options, Spool};
+use spool::simulated::{Fault, SimulatedDisk};
+use spool::{CommitError, Content, Fresh, Message, Options, Spool};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -33,6 +33,7 @@ pub(crate) const MESSAGES_MAX: u64 = 1000;
 /// An instance.
 pub(crate) struct Instance {
     pub(crate) intake: Arc<Intake>,
+    disk: SimulatedDisk,
     noted: Arc<Noted>,
     n_edge_connections: AtomicUsize,
     leave: watch::Sender<Leave>,
@@ -171,11 +172,11 @@ impl Instance {
         let entropy = Arc::new(Entropy::new());
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
-        let disk = Arc::new(SimulatedDisk::new());
+        let disk = SimulatedDisk::new();
         let mut options = Options::new(seed);
         // A simulated disk is memory, and each instance has one.
         options.segment_len = 1024 * 1024;
-        let (spool, _) = Spool::open(disk, options).unwrap();
+        let (spool, _) = Spool::open(Arc::new(disk.clone()), options).unwrap();
         let noted = Arc::new(Noted::default());
         let intake = Intake {
             name: name.parse().unwrap(),
@@ -197,10 +198,23 @@ impl Instance {
         };
         Self {
             intake: Arc::new(intake),
+            disk,
             noted,
             n_edge_connections: AtomicUsize::new(0),
             leave: watch::Sender::new(Leave::Freely),
             stop: Mutex::new(watch::Sender::new(false)),
+        }
+    }
+
+    /// Puts messages like this one into its spool until its disk has no room for another.
+    pub(crate) async fn fill_disk(&self, like: &Message) {
+        self.disk.set_fault(Fault::FullFrom(1));
+        loop {
+            let octets = Arc::new(vec![b'x'; 60_000]);
+            let taken = self.intake.spool.accept(like, Content::Bytes(octets));
+            if let Err(full) = taken.await {
+                return assert_eq!(full, CommitError::Full);
+            }
         }
     }
 
