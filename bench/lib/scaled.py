@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from .groups import read
+from .groups import TICKS, read
 from .mta import Mta, free_port
 from .sink import ADDRESSES_PER_NET
 
@@ -64,7 +64,8 @@ class Scaled(Mta):
         self.watching = threading.Event()
 
     def start(self):
-        """Starts it; seconds until output is ready, and until input takes clients."""
+        """Starts it. Seconds until output is ready, and until input takes clients; processor time
+        of output until then."""
         out = f"{self.folder}/out"
         with open(out, "w", encoding="ascii") as file:
             began = time.monotonic()
@@ -73,7 +74,8 @@ class Scaled(Mta):
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         threading.Thread(target=self.watch, daemon=True).start()
         ready = self.wait(lambda: self.instance("output")["process"]["state"] == "ready", began)
-        return ready, self.wait(self.greets, began)
+        pid = self.instance("output")["ok"]["pid"]
+        return ready, self.wait(self.greets, began), cpu_seconds(pid)
 
     def wait(self, is_so, began):
         """Until it is so; the seconds since `began`."""
@@ -135,6 +137,12 @@ class Scaled(Mta):
         if self.supervisor:
             self.supervisor.terminate()
             self.finish([self.supervisor])
+
+
+def cpu_seconds(pid):
+    """Processor time of a process and its threads."""
+    stat = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return sum(map(int, stat[11:13])) / TICKS
 
 
 def anonymous_kib(pid):

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mail::{MessageId, Timestamp};
 use net::Clock;
@@ -13,6 +15,9 @@ use super::answer::{self, Rows};
 use super::frame::{self, Channel, Request, Run, Verb};
 use super::{N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, PAGE_LEN, QueueRow, QueueView, Step};
 use crate::control::filter::{Filter, Selection};
+
+/// How long a page is waited for in silence: less than control takes for no answer.
+const SIGN_OF_LIFE_TIME: Duration = Duration::from_millis(200);
 
 /// As many texts of errors as one answer bears.
 const N_ERRORS_SHOWN: usize = 8;
@@ -101,7 +106,7 @@ impl<V: QueueView> Asked<V> {
         }
         let mut tally = answer::Tally::default();
         let mut pages = self.pages(filter, None);
-        while let Some(page) = pages.next(self.clock.timestamp()).await {
+        while let Some(page) = self.next_page(&mut pages).await? {
             for (row, selection) in &page {
                 tally.add(row, selection, self.clock.timestamp());
             }
@@ -139,7 +144,7 @@ impl<V: QueueView> Asked<V> {
         let (mut n_listed, mut is_cut, mut last) = (0_u64, false, after);
         let mut rows = Rows::new(self.id);
         let mut pages = self.pages(filter, after);
-        'pages: while let Some(page) = pages.next(self.clock.timestamp()).await {
+        'pages: while let Some(page) = self.next_page(&mut pages).await? {
             for (row, selection) in &page {
                 if n_listed == limit {
                     is_cut = true;
@@ -171,7 +176,7 @@ impl<V: QueueView> Asked<V> {
         let (mut errors, mut n_errors) = (Vec::new(), 0_u64);
         let mut rows = Rows::new(self.id);
         let mut pages = self.pages(filter, None);
-        while let Some(page) = pages.next(self.clock.timestamp()).await {
+        while let Some(page) = self.next_page(&mut pages).await? {
             let mut steps = JoinSet::new();
             for (row, selection) in &page {
                 if run == Run::Dry {
@@ -230,6 +235,20 @@ impl<V: QueueView> Asked<V> {
             browser: Some(self.view.browser()),
             after: after.max(before_only(filter)),
             is_over: false,
+        }
+    }
+
+    /// The next page. While a busy disk is waited for, control is told that this goes on.
+    async fn next_page(
+        &self,
+        pages: &mut Pages<'_, V>,
+    ) -> io::Result<Option<Vec<(QueueRow, Selection)>>> {
+        let mut reading = pin!(pages.next(self.clock.timestamp()));
+        loop {
+            tokio::select! {
+                page = &mut reading => return Ok(page),
+                () = tokio::time::sleep(SIGN_OF_LIFE_TIME) => self.sign_of_life().await?,
+            }
         }
     }
 

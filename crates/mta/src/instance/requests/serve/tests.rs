@@ -10,6 +10,9 @@ use super::*;
 
 const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
 
+/// The disk is slow with this message.
+const SLOW: u64 = 3_000_000;
+
 /// A step, the message and the recipient that it was done to.
 type Steered = (Step, u64, Option<u32>);
 
@@ -54,6 +57,9 @@ impl QueueView for List {
         let page: Vec<_> = self.rows.iter().filter(later).take(limit).collect();
         let last = page.last().filter(|_| page.len() == limit);
         let last = last.map(|row| row.id);
+        if page.iter().any(|row| row.id.0 == SLOW) {
+            std::thread::sleep(SIGN_OF_LIFE_TIME * 3);
+        }
         // Those without recipients have just left.
         let rows = page.into_iter().filter(|row| !row.recipients.is_empty());
         (rows.cloned().collect(), last)
@@ -222,6 +228,15 @@ fn a_list_does_not_end_where_messages_are_leaving() {
         .collect();
     let (frames, _) = ask(rows, &[&request(7, "queue.list", json!({}))]);
     assert_eq!(ids(&frames).len(), 100);
+}
+
+/// A page that a busy disk kept for a second was taken for no answer.
+#[test]
+fn a_disk_that_is_waited_for_is_no_silence() {
+    let (frames, _) = ask(vec![row(SLOW, 1)], &[&request(7, "queue.list", json!({}))]);
+    let n_signs = frames.iter().filter(|frame| frame["rows"] == json!([]));
+    assert!(n_signs.count() >= 2, "{frames:?}");
+    assert_eq!(ids(&frames), [SLOW]);
 }
 
 /// A queue is counted from memory where the filter allows it, and else read.
