@@ -6,6 +6,7 @@ mod damage;
 pub(crate) mod fixture;
 mod flips;
 mod full;
+mod golden;
 mod inspect;
 pub(crate) mod model;
 mod planted;
