@@ -21,7 +21,7 @@ pub(super) fn forget_syncs(forgotten: Forgotten) {
 }
 
 /// Whether to try every way of losing what was not durable at every operation, which takes minutes
-/// without optimisation: `POSTERN_CRASH=full cargo test -p postern-spool --release crash`.
+/// without optimisation: `POSTERN_CRASH=full cargo test -p postern-spool --release`.
 /// Otherwise every operation is tried in half of the ways, in turn.
 pub(super) fn is_full() -> bool {
     std::env::var_os("POSTERN_CRASH").is_some_and(|value| value == "full")
