@@ -7,44 +7,41 @@
 //! What keeps it from starting is written to standard error in words, and the process ends with
 //! status 1; the supervisor tries again with growing pauses.
 
+mod opening;
 mod parting;
+mod parts;
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use delivery::{Delivery, Parts, Settings};
-use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
-use intake::{Admission, Capacity, EdgePeer, Gate, Intake, Leave, Onward, Queued, Tenure};
+use handoff::{EdgeReceiver, Ledger};
+use intake::{Admission, EdgePeer, Leave};
 use mail::InstanceName;
-use mail::event::{Event, Sink, What};
+use mail::event::{Sink, What};
 use net::{Clock, Entropy};
-use smtp::server::Offer;
-use spool::{Fresh, Options, RealDisk, Spool};
+use spool::Spool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use opening::{SPOOL_WAIT_MAX, open_spool, try_to_begin};
 use parting::{Edges, FAILED_LIMIT, ORPHAN_LIMIT};
+use parts::{Instance, Onwards, delivery_settings, make_doors, make_edges, make_next};
 
 use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
-use super::compose::{self, Answering};
+use super::compose;
 use super::doors::{Door, Doors, Hall, Sessions};
 use super::requests;
 use super::view::View;
-use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
-use crate::errors::with_causes;
+use crate::config::{Config, InstanceConfig};
 use crate::leash::Beginning;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
-/// How long a new process waits for an earlier one to give up the spool.
-const SPOOL_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it looks: clients wait meanwhile.
-const SPOOL_WAIT_INTERVAL: Duration = Duration::from_millis(5);
 /// How often it is looked whether the spool still takes records.
 const SPOOL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -100,98 +97,6 @@ fn start(bootstrap: Bootstrap) -> Result<(), String> {
     runtime.shutdown_background();
     spool.close();
     ended
-}
-
-/// Finds what would keep it from beginning, for as far as that can be seen while an earlier process
-/// works; the spool, where there is none.
-fn try_to_begin(
-    bootstrap: &Bootstrap,
-    config: &Config,
-) -> Result<Option<(Spool, spool::Recovery)>, String> {
-    let own = own_part(config, &bootstrap.name)?;
-    if let Some(tls) = &own.tls {
-        compose::acceptor(tls, &config.hostname)?;
-    }
-    match open_spool(bootstrap, Duration::ZERO) {
-        Ok(opened) => Ok(Some(opened)),
-        Err(SpoolError::InUse(_)) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Why there is no spool.
-enum SpoolError {
-    /// Another process has it.
-    InUse(String),
-    /// It cannot be opened.
-    Unusable(String),
-}
-
-impl From<SpoolError> for String {
-    fn from(error: SpoolError) -> Self {
-        match error {
-            SpoolError::InUse(text) | SpoolError::Unusable(text) => text,
-        }
-    }
-}
-
-/// Opens the spool; waits for an earlier process that is about to give it up.
-fn open_spool(
-    bootstrap: &Bootstrap,
-    patience: Duration,
-) -> Result<(Spool, spool::Recovery), SpoolError> {
-    let path = bootstrap.state.join("spool").join(bootstrap.name.as_str());
-    let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let unusable = |e: &dyn std::fmt::Display| SpoolError::Unusable(place(e));
-    // Opening says better why it is no directory.
-    let _ = std::fs::create_dir_all(&path);
-    let entropy = Entropy::new();
-    let began = Instant::now();
-    loop {
-        let disk = RealDisk::open(&path).map_err(|e| unusable(&e))?;
-        let mut random = [0; 32];
-        random[..16].copy_from_slice(&entropy.u128().to_ne_bytes());
-        random[16..].copy_from_slice(&entropy.u128().to_ne_bytes());
-        let options = Options {
-            epoch_floor: Clock::start().timestamp().unix_ms() / 1000,
-            ..Options::new(random)
-        };
-        match Spool::open(Arc::new(disk), options) {
-            Ok(opened) => return Ok(opened),
-            Err(spool::OpenError::Locked) if began.elapsed() < patience => {
-                std::thread::sleep(SPOOL_WAIT_INTERVAL);
-            }
-            Err(e @ spool::OpenError::Locked) => {
-                return Err(SpoolError::InUse(place(&with_causes(&e))));
-            }
-            Err(e) => return Err(unusable(&with_causes(&e))),
-        }
-    }
-}
-
-/// What stays the same over reloads.
-struct Instance {
-    name: InstanceName,
-    composition: Composition,
-    clock: Clock,
-    entropy: Arc<Entropy>,
-    events: Arc<dyn Sink>,
-    spool: Spool,
-    /// The numbers of handoffs: of the spool, whoever is next.
-    ledger: Arc<Mutex<Ledger>>,
-    next: Option<Onwards>,
-    delivery: Arc<Delivery>,
-    tenure: Arc<Tenure>,
-    gate: Arc<Gate>,
-    refused: Arc<Mutex<HashMap<&'static str, u64>>>,
-}
-
-/// The next instance, and what it was made of.
-#[derive(Clone)]
-struct Onwards {
-    next: Arc<Next>,
-    name: InstanceName,
-    handoff: config::HandoffSettings,
 }
 
 async fn run(
@@ -256,196 +161,6 @@ fn own_part<'a>(config: &'a Config, name: &InstanceName) -> Result<&'a InstanceC
     config
         .instance(name)
         .ok_or_else(|| format!("the configuration has no instance {name}"))
-}
-
-/// The listeners that were passed, found to be such.
-fn make_doors(listeners: Vec<(Listen, OwnedFd)>) -> Result<Vec<Door>, String> {
-    let doors = listeners.into_iter().map(|(listen, fd)| {
-        let place = format!("{:?}", listen.address);
-        Door::new(listen, fd).map_err(|e| format!("cannot accept on {place}: {e}"))
-    });
-    doors.collect()
-}
-
-/// The receiving ends of edges that were passed, and who is at the other end of each.
-fn make_edges(
-    edges: Vec<(InstanceName, Role, OwnedFd)>,
-) -> Result<Vec<(EdgePeer, EdgeReceiver)>, String> {
-    let edges = edges.into_iter().map(|(name, role, fd)| {
-        let receiver = EdgeReceiver::new(fd).map_err(|e| format!("the edge from {name}: {e}"))?;
-        let claims = Composition::of(role).claims;
-        Ok((EdgePeer { name, claims }, receiver))
-    });
-    edges.collect()
-}
-
-fn make_next(
-    own: &InstanceConfig,
-    edges: Vec<(InstanceName, OwnedFd)>,
-    ledger: &Arc<Mutex<Ledger>>,
-    clock: Clock,
-    events: &Arc<dyn Sink>,
-) -> Option<Onwards> {
-    let Some(NextConfig::Instance(wanted)) = &own.next else {
-        return None;
-    };
-    let (name, fd) = edges.into_iter().find(|(name, _)| name == wanted)?;
-    let (told, events) = (name.clone(), Arc::clone(events));
-    let on_change = move |change, reason: &str| {
-        let (open, next) = (change == Change::Opened, told.as_str().into());
-        let what = What::Breaker {
-            next,
-            open,
-            reason: reason.into(),
-        };
-        events.emit(Event {
-            at: clock.timestamp(),
-            trace: None,
-            what,
-        });
-    };
-    let settings = compose::next_settings(own, name.clone());
-    let (edge, ledger) = (EdgeSender::new(fd), Arc::clone(ledger));
-    Some(Onwards {
-        next: Next::new(edge, settings, ledger, clock, Box::new(on_change)),
-        name,
-        handoff: own.handoff.clone(),
-    })
-}
-
-fn delivery_settings(
-    config: &Config,
-    own: &InstanceConfig,
-    clock: Clock,
-    onwards: Option<&Onwards>,
-) -> Settings {
-    let next = onwards.map(|onwards| &onwards.next);
-    let composition = Composition::of(own.role);
-    Settings {
-        hostname: config.hostname.clone(),
-        routes: compose::routes(config, own, clock, next),
-        backoff: compose::backoff(own, &composition),
-        lifetime: compose::lifetime(own),
-    }
-}
-
-impl Instance {
-    fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
-        for note in &recovery.notes {
-            let look = note
-                .quarantine()
-                .map(|name| format!("; `postern spool quarantine show {}/{name}`", self.name));
-            let text = format!("spool: {note}{}", look.unwrap_or_default()).into();
-            // What any crash leaves behind is told; what no crash explains is an alarm.
-            self.tell(match note {
-                spool::Note::ContentSetAside { .. } | spool::Note::Damage { .. } => {
-                    What::Alarm { text }
-                }
-                spool::Note::StrayContent { .. } | spool::Note::Torn { .. } => {
-                    What::Instance { text }
-                }
-            });
-        }
-        if recovery.is_new {
-            let text = "there was no spool: a new one was made".into();
-            self.tell(What::Instance { text });
-        }
-        let adopt = |key: &mail::HandoffKey| {
-            // Nothing that is done under this lock can panic half way through a change.
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.adopt(key);
-        };
-        let n = self
-            .delivery
-            .recover(recovery, adopt)
-            .map_err(|e| e.to_string())?;
-        let text = format!("started with {n} messages in its spool");
-        self.tell(What::Instance { text: text.into() });
-        Ok(())
-    }
-
-    fn sessions(
-        &self,
-        config: &Config,
-        own: &InstanceConfig,
-        onwards: Option<&Onwards>,
-    ) -> Result<Sessions, String> {
-        let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(
-            config, own, self.clock,
-        ))));
-        let onward = match onwards {
-            Some(Onwards { next, .. }) => {
-                let has_routes = !own.routes.is_empty();
-                let own = has_routes.then_some(own_routes as Arc<dyn intake::Recipients>);
-                Onward::Next {
-                    next: Arc::clone(next),
-                    own,
-                }
-            }
-            None => {
-                let all = compose::routes(config, own, self.clock, None);
-                Onward::Here(Arc::new(Answering(Arc::new(all))))
-            }
-        };
-        let tls = own
-            .tls
-            .as_ref()
-            .map(|tls| compose::acceptor(tls, &config.hostname));
-        let tls = tls.transpose()?;
-        let intake = Intake {
-            name: self.name.clone(),
-            hostname: config.hostname.clone(),
-            clock: self.clock,
-            answer_timeout: own.limits.answer_timeout,
-            entropy: Arc::clone(&self.entropy),
-            spool: self.spool.clone(),
-            onward,
-            checks: policy::Checks::default(),
-            events: Arc::clone(&self.events),
-            queued: Arc::new(Queueing(Arc::clone(&self.delivery))),
-            capacity: Capacity {
-                messages_max: u64::from(own.queue.messages),
-            },
-            tenure: Arc::clone(&self.tenure),
-            gate: Arc::clone(&self.gate),
-            refused: Arc::clone(&self.refused),
-        };
-        Ok(Sessions {
-            intake: Arc::new(intake),
-            world: Arc::new(compose::world(config, own, Offer::No)),
-            trusted: Arc::new(compose::world(config, own, Offer::Yes)),
-            edge: Arc::new(compose::edge(own)),
-            entry: compose::entry(&self.composition, tls.clone()),
-            peers: own.peers.clone().into(),
-            bounds: compose::bounds(own),
-            tls,
-        })
-    }
-
-    /// The next instance as a reload has it: the one that is there, with all that is known of it,
-    /// where nothing about it changed.
-    fn next_after(
-        &self,
-        own: &InstanceConfig,
-        edges: Vec<(InstanceName, OwnedFd)>,
-    ) -> Option<Onwards> {
-        let stays = |here: &&Onwards| {
-            own.next == Some(NextConfig::Instance(here.name.clone())) && own.handoff == here.handoff
-        };
-        self.next
-            .as_ref()
-            .filter(stays)
-            .cloned()
-            .or_else(|| make_next(own, edges, &self.ledger, self.clock, &self.events))
-    }
-
-    fn tell(&self, what: What) {
-        self.events.emit(Event {
-            at: self.clock.timestamp(),
-            trace: None,
-            what,
-        });
-    }
 }
 
 /// An instance at work.
@@ -593,18 +308,5 @@ impl Running {
         }
         self.open_edges(prepared.edges);
         self.doors.set_listeners(prepared.doors);
-    }
-}
-
-/// Passes on what intake accepts.
-struct Queueing(Arc<Delivery>);
-
-impl Queued for Queueing {
-    fn queued(&self, fresh: Fresh) {
-        self.0.queued(fresh);
-    }
-
-    fn n_waiting(&self) -> u64 {
-        self.0.n_messages()
     }
 }

@@ -47,10 +47,10 @@ fn fronts_go_on_while_output_is_stopped_and_everything_arrives_once_when_it_retu
         );
         assert!(reply.starts_with("250 2.0.0 accepted as "), "{reply}");
     }
-    assert_eq!(
-        (system.queued("input"), system.queued("submission")),
-        (Some(3), Some(3))
-    );
+    // On a busy machine an answer may be late, and is none then.
+    wait::until_true("the fronts keep what is theirs", || {
+        (system.queued("input"), system.queued("submission")) == (Some(3), Some(3))
+    });
     system.logged(&["input", "breaker", "next=output", "state=open"]);
     let status = system.postern.call(&["status"]).fails(3);
     assert!(status.contains("output       NOT ANSWERING"), "{status}");
