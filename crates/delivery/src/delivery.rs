@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
-use mail::{Disposition, MessageId, Moment, Reply, Timestamp};
+use mail::{Disposition, MessageId, Moment, Origin, Reply, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue};
 use spool::{Fresh, IndexSet, ReadError, Reader, RecipientState, Spool, Stored};
@@ -76,8 +76,9 @@ pub struct Delivery {
     /// Held by the attempt of a message whose attempts were cut short before: if it is the cause,
     /// the next crash finds no other one under suspicion.
     pub(crate) suspected: tokio::sync::Mutex<()>,
-    /// How many messages are in `state`, for who asks at each message.
-    n_messages: AtomicU64,
+    /// How many messages are in `state`, of our own and from outside, for who asks at each message.
+    n_ours: AtomicU64,
+    n_outside: AtomicU64,
     state: Mutex<State>,
     /// Told when something is due earlier than the driver knows, and when the last attempt ends.
     pub(crate) changed: Notify,
@@ -117,6 +118,8 @@ pub(crate) struct Entry {
     content: Option<Arc<Vec<u8>>>,
     /// It was found by recovery, with recipients who may have a copy of which nobody knows.
     pub(crate) in_doubt: bool,
+    /// It is mail of our own, which is counted apart.
+    is_ours: bool,
 }
 
 // There may be millions.
@@ -164,7 +167,8 @@ impl Delivery {
             events: parts.events,
             sweep_interval: parts.sweep_interval,
             suspected: tokio::sync::Mutex::new(()),
-            n_messages: AtomicU64::new(0),
+            n_ours: AtomicU64::new(0),
+            n_outside: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Notify::new(),
         })
@@ -294,8 +298,10 @@ impl Delivery {
         let mut state = self.state();
         let mut entry = Entry::new(stored, in_doubt);
         (entry.fresh, entry.content) = state.keep(kept);
-        state.messages.insert(stored.id, entry);
-        self.count_messages(&state);
+        self.count_in(&entry);
+        if let Some(before) = state.messages.insert(stored.id, entry) {
+            self.count_out(&before);
+        }
         for job in state.jobs(now, stored, due) {
             state.queue.insert(now, job);
         }
@@ -315,15 +321,27 @@ impl Delivery {
         state.queue.insert(now, job);
     }
 
-    /// How many messages are queued. Waits for nothing.
+    /// How many messages of our own, or how many from outside, are queued. Waits for nothing.
     #[must_use]
-    pub fn n_messages(&self) -> u64 {
-        self.n_messages.load(Ordering::Relaxed)
+    pub fn n_messages(&self, origin: &Origin) -> u64 {
+        self.counter(origin.is_ours()).load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_messages(&self, state: &State) {
-        let n = state.messages.len() as u64;
-        self.n_messages.store(n, Ordering::Relaxed);
+    const fn counter(&self, is_ours: bool) -> &AtomicU64 {
+        match is_ours {
+            true => &self.n_ours,
+            false => &self.n_outside,
+        }
+    }
+
+    /// A message came into the queue.
+    pub(crate) fn count_in(&self, entry: &Entry) {
+        self.counter(entry.is_ours).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message left it.
+    fn count_out(&self, entry: &Entry) {
+        self.counter(entry.is_ours).fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A message leaves the queue.
@@ -332,7 +350,7 @@ impl Delivery {
         let mut state = self.state();
         if let Some(mut entry) = state.messages.remove(&id) {
             state.let_go(entry.fresh.take(), entry.content.take());
-            self.count_messages(&state);
+            self.count_out(&entry);
         }
         state.queue.remove(now, queue::Which::Message(id));
     }
@@ -424,6 +442,7 @@ impl Entry {
             fresh: None,
             content: None,
             in_doubt,
+            is_ours: stored.message.provenance.origin.is_ours(),
         };
         for recipient in &stored.recipients {
             let is_pending = recipient.disposition == Disposition::Pending;

@@ -46,7 +46,9 @@ impl Delivery {
             let in_doubt = (0..).zip(&stored.recipients).any(|(index, recipient)| {
                 is_in_doubt(&stored, index) || recipient.handoff.is_some()
             });
-            entries.push((stored.id, Entry::new(&stored, in_doubt)));
+            let entry = Entry::new(&stored, in_doubt);
+            self.count_in(&entry);
+            entries.push((stored.id, entry));
             let due = self.clock.moment_of(stored.message.next_due);
             jobs.extend(self.state().jobs(now, &stored, due));
         }
@@ -55,7 +57,6 @@ impl Delivery {
         // Made at once trees are full; those that grow message by message are half empty.
         state.messages.append(&mut entries.into_iter().collect());
         state.queue.load(now, jobs);
-        self.count_messages(&state);
         unreadable.map_or(Ok(n), Err)
     }
 }

@@ -52,8 +52,9 @@ pub trait Queued: Send + Sync {
     /// It is committed. Must not block.
     fn queued(&self, fresh: Fresh);
 
-    /// How many messages wait. Asked for each message: must be quick.
-    fn n_waiting(&self) -> u64;
+    /// How many messages wait that are of our own, as `origin` is, or how many that are from
+    /// outside. Asked for each message: must be quick.
+    fn n_waiting(&self, origin: &Origin) -> u64;
 }
 
 /// Where the recipients of an instance's messages are known, and its messages go.
@@ -129,7 +130,7 @@ impl Intake {
     /// # Errors
     /// What refuses it.
     pub(crate) fn room_for(&self, origin: &Origin) -> Result<Duration, Reply> {
-        let n_waiting = self.queued.n_waiting();
+        let n_waiting = self.queued.n_waiting(origin);
         let ours = origin.is_ours();
         let next = match &self.onward {
             Onward::Here(_) => None,
@@ -137,7 +138,7 @@ impl Intake {
         };
         // Mail of ours is kept here while the next instance is full.
         let is_next_full = !ours && next.is_some_and(|next| next.is_full());
-        if is_next_full || !self.capacity.takes(n_waiting, ours) {
+        if is_next_full || !self.capacity.takes(n_waiting) {
             return Err(table::QUEUE_FULL.reply());
         }
         if ours {
@@ -147,9 +148,9 @@ impl Intake {
         Ok(delay(self.load().max(load)))
     }
 
-    /// How full the queue is.
+    /// How full the queue is of mail from outside.
     pub(crate) fn load(&self) -> Load {
-        self.capacity.load(self.queued.n_waiting())
+        self.capacity.load(self.queued.n_waiting(&Origin::Outside))
     }
 
     /// Makes a client's message durable, or says why not.

@@ -2,8 +2,8 @@
 //!
 //! From half of what may wait on, clients from outside wait before each message, the longer the
 //! fuller it is: those who send one after the other are slowed down to what can be delivered. When
-//! it is full they are told to come again. Senders of our own are never slowed, and have a reserve:
-//! a flood from outside is no reason to lose what a program of ours reports about it.
+//! it is full they are told to come again. Mail of our own is counted apart, with as much room, and
+//! is never slowed down: neither flood takes the other's place.
 //!
 //! Pure: counts come in.
 
@@ -15,25 +15,17 @@ use handoff::Load;
 /// bring a hundred messages a second at most.
 pub(crate) const DELAY_MAX: Duration = Duration::from_secs(1);
 
-/// The part of what may wait that is kept for senders of our own, on top.
-const RESERVE_PART: u64 = 4;
-
-/// How many messages may wait in an instance's queue.
+/// How many messages may wait in an instance's queue: so many from outside, and as many of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Mail from outside is taken while fewer wait.
+    /// Another one is taken while fewer of its kind wait.
     pub messages_max: u64,
 }
 
 impl Capacity {
     /// Whether another message is taken while `n_waiting` wait.
-    pub(crate) const fn takes(self, n_waiting: u64, is_ours: bool) -> bool {
-        let reserve = if is_ours {
-            self.messages_max.div_ceil(RESERVE_PART)
-        } else {
-            0
-        };
-        n_waiting < self.messages_max.saturating_add(reserve)
+    pub(crate) const fn takes(self, n_waiting: u64) -> bool {
+        n_waiting < self.messages_max
     }
 
     /// How far it is from half full to full.
@@ -57,27 +49,20 @@ mod tests {
     const CAPACITY: Capacity = Capacity { messages_max: 1000 };
 
     #[test]
-    fn a_queue_that_is_less_than_half_full_slows_nobody_and_a_full_one_takes_only_ours() {
-        for (n_waiting, load, outside, ours) in [
-            (0, 0, true, true),
-            (500, 0, true, true),
-            (750, 50, true, true),
-            (999, 99, true, true),
-            (1000, 100, false, true),
-            (1249, 100, false, true),
-            (1250, 100, false, false),
-            (u64::MAX, 100, false, false),
+    fn a_queue_that_is_less_than_half_full_slows_nobody_and_a_full_one_takes_nothing() {
+        for (n_waiting, load, takes) in [
+            (0, 0, true),
+            (500, 0, true),
+            (750, 50, true),
+            (999, 99, true),
+            (1000, 100, false),
+            (u64::MAX, 100, false),
         ] {
             assert_eq!(CAPACITY.load(n_waiting), Load(load), "{n_waiting}");
-            assert_eq!(CAPACITY.takes(n_waiting, false), outside, "{n_waiting}");
-            assert_eq!(CAPACITY.takes(n_waiting, true), ours, "{n_waiting}");
+            assert_eq!(CAPACITY.takes(n_waiting), takes, "{n_waiting}");
         }
-    }
-
-    #[test]
-    fn the_smallest_queue_has_room_for_one() {
         let least = Capacity { messages_max: 1 };
-        assert!(least.takes(0, false) && !least.takes(1, false) && least.takes(1, true));
+        assert!(least.takes(0) && !least.takes(1));
         assert_eq!(least.load(1), Load::MAX);
     }
 

@@ -20,17 +20,19 @@ fn load_of_next(front: &Instance) -> Load {
 }
 
 #[tokio::test]
-async fn a_full_queue_takes_nothing_from_outside_before_the_content_comes_and_some_more_of_ours() {
+async fn a_full_queue_takes_nothing_more_before_the_content_comes_and_neither_flood_fills_the_others()
+ {
     let instance = Instance::last("output");
     let mut outside = instance.client(Origin::Outside).await;
     let mut ours = instance.client(OURS).await;
-    for (n_waiting, from_outside, from_us) in [
-        (MESSAGES_MAX - 1, "250", "250"),
-        (MESSAGES_MAX, "452 4.3.1", "250"),
-        (MESSAGES_MAX * 5 / 4, "452 4.3.1", "452 4.3.1"),
-        (0, "250", "250"),
+    for (n_outside, n_ours, from_outside, from_us) in [
+        (MESSAGES_MAX - 1, MESSAGES_MAX - 1, "250", "250"),
+        (MESSAGES_MAX, 0, "452 4.3.1", "250"),
+        (0, MESSAGES_MAX, "250", "452 4.3.1"),
+        (0, 0, "250", "250"),
     ] {
-        instance.let_wait(n_waiting);
+        instance.let_wait(&Origin::Outside, n_outside);
+        instance.let_wait(&OURS, n_ours);
         outside.say("MAIL FROM:<c@c.example>", from_outside).await;
         ours.say("MAIL FROM:<a@x.org>", from_us).await;
         outside.say("RSET", "250").await;
@@ -47,19 +49,19 @@ async fn what_a_full_next_instance_does_not_take_from_outside_does_not_pile_up_a
     outside
         .play("MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250")
         .await;
-    output.let_wait(MESSAGES_MAX);
+    output.let_wait(&Origin::Outside, MESSAGES_MAX);
     outside.data("\r\n", "452 4.3.1").await;
     // The next one is told before it sends its content.
     outside.say("MAIL FROM:<c@c.example>", "452 4.3.1").await;
     assert!(front.stored().is_empty() && output.stored().is_empty());
     let mut ours = front.client(OURS).await;
-    for n_waiting in [MESSAGES_MAX, MESSAGES_MAX * 2] {
-        output.let_wait(n_waiting);
+    for n_waiting in [0, MESSAGES_MAX] {
+        output.let_wait(&OURS, n_waiting);
         ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<alice@x.org> => 250")
             .await;
         ours.data("\r\n", "250 2.0.0").await;
     }
-    assert_eq!(output.stored().len(), 1, "out of the reserve");
+    assert_eq!(output.stored().len(), 1, "there is room for ours");
     assert_eq!(front.stored().len(), 1, "kept where there is room");
 }
 
@@ -70,7 +72,7 @@ async fn a_front_learns_with_each_message_how_full_the_next_instance_is() {
     Arc::clone(&output).serve_edge(end);
     let mut outside = front.client(Origin::Outside).await;
     for (n_waiting, load) in [(0, 0), (MESSAGES_MAX * 6 / 10, 20), (0, 0)] {
-        output.let_wait(n_waiting);
+        output.let_wait(&Origin::Outside, n_waiting);
         outside
             .play("MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250")
             .await;
@@ -86,7 +88,7 @@ async fn a_repeated_handoff_is_answered_from_its_record_also_when_nothing_more_i
     let mut front = output.instance(Claims::World).await;
     front.say(EPOCHS, "250").await;
     for n_waiting in [0, MESSAGES_MAX] {
-        output.let_wait(n_waiting);
+        output.let_wait(&Origin::Outside, n_waiting);
         front.say(&mail(Origin::Outside, 1, Mode::All), "250").await;
         front.say("RCPT TO:<alice@x.org>", "250").await;
         front.chunk("\r\n").await;

@@ -43,9 +43,19 @@ pub(crate) struct Instance {
 /// What an instance told and stored.
 #[derive(Default)]
 struct Noted {
-    n_waiting: AtomicU64,
+    n_ours: AtomicU64,
+    n_outside: AtomicU64,
     events: Mutex<Vec<Event>>,
     stored: Mutex<Vec<Message>>,
+}
+
+impl Noted {
+    fn waiting(&self, origin: &Origin) -> &AtomicU64 {
+        match origin.is_ours() {
+            true => &self.n_ours,
+            false => &self.n_outside,
+        }
+    }
 }
 
 impl Sink for Noted {
@@ -55,8 +65,8 @@ impl Sink for Noted {
 }
 
 impl Queued for Noted {
-    fn n_waiting(&self) -> u64 {
-        self.n_waiting.load(Ordering::SeqCst)
+    fn n_waiting(&self, origin: &Origin) -> u64 {
+        self.waiting(origin).load(Ordering::SeqCst)
     }
 
     fn queued(&self, fresh: Fresh) {
@@ -218,9 +228,9 @@ impl Instance {
         }
     }
 
-    /// So many messages wait at it from now on.
-    pub(crate) fn let_wait(&self, n: u64) {
-        self.noted.n_waiting.store(n, Ordering::SeqCst);
+    /// So many messages of this kind of origin wait at it from now on.
+    pub(crate) fn let_wait(&self, origin: &Origin, n: u64) {
+        self.noted.waiting(origin).store(n, Ordering::SeqCst);
     }
 
     /// The messages that its spool took.

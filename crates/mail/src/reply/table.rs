@@ -96,7 +96,7 @@ table! {
     NEXT_REFUSED_SOME 451 (4, 3, 0) "a recipient was refused late, try again" "The next instance refused a recipient after the data; nothing was accepted.";
     HANDOFF_PENDING 451 (4, 3, 0) "this handoff is in doubt, try again later" "A handoff under the same key has not been settled.";
     STORAGE_FULL 452 (4, 3, 1) "not enough storage, try again later" "The spool is full.";
-    QUEUE_FULL 452 (4, 3, 1) "too many messages wait here, try again later" "As many messages wait as may; senders of our own have a reserve.";
+    QUEUE_FULL 452 (4, 3, 1) "too many messages wait here, try again later" "As many messages wait as may, from outside or of our own.";
     TOO_MANY_RECIPIENTS 452 (4, 5, 3) "too many recipients in this transaction" "One more recipient than a transaction may have.";
     SYNTAX_COMMAND 500 (5, 5, 2) "command not recognised" "A command that does not exist.";
     LINE_TOO_LONG 500 (5, 5, 2) "line too long" "A command line is longer than allowed.";

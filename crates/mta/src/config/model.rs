@@ -297,7 +297,7 @@ pub(crate) struct QueueSettings {
     pub(crate) delay_warning: Duration,
     /// The age at which it is given up.
     pub(crate) expiry: Duration,
-    /// Messages from outside are taken while fewer wait.
+    /// Messages from outside are taken while fewer wait, and those of our own likewise.
     pub(crate) messages: u32,
     /// Attempts at a time.
     pub(crate) concurrency: u32,

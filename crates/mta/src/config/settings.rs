@@ -583,10 +583,10 @@ static QUEUE: &[Setting] = &[
             output: "1000000",
             submission: "250000",
         },
-        meaning: "Messages that may wait. From half of it on, clients from outside wait up to a \
-                  second before each message; at it they are answered 452. Senders of our own are \
-                  not slowed and have a quarter more. A waiting message takes about 300 octets \
-                  of memory; two hours at 30 a second are 216,000.",
+        meaning: "Messages from outside that may wait, and as many of our own. From half of it on, \
+                  clients from outside wait up to a second before each message; at it who brings \
+                  more is answered 452. A waiting message takes about 300 octets of memory; two \
+                  hours at 30 a second are 216,000.",
     },
     Setting {
         key: "concurrency",

@@ -49,7 +49,7 @@ struct Output {
 struct Stored(Mutex<Vec<Message>>);
 
 impl Queued for Stored {
-    fn n_waiting(&self) -> u64 {
+    fn n_waiting(&self, _: &Origin) -> u64 {
         0
     }
 

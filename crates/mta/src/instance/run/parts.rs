@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use delivery::{Delivery, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
 use intake::{Capacity, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
-use mail::InstanceName;
 use mail::event::{Event, Sink, What};
+use mail::{InstanceName, Origin};
 use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Spool};
@@ -241,7 +241,7 @@ impl Queued for Queueing {
         self.0.queued(fresh);
     }
 
-    fn n_waiting(&self) -> u64 {
-        self.0.n_messages()
+    fn n_waiting(&self, origin: &Origin) -> u64 {
+        self.0.n_messages(origin)
     }
 }
