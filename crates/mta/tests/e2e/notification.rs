@@ -1,6 +1,6 @@
 //! Failure notifications: to whom they go, and to whom never.
 
-use testkit::{Remote, maildir};
+use testkit::{Remote, maildir, wait};
 
 use crate::system::{System, give, letter};
 
@@ -94,8 +94,11 @@ fn what_the_remote_side_defers_waits_with_its_reply() {
         "deferred",
         "451 4.2.1 not now, says the remote side",
     ]);
-    let page = system.postern.call(&["queue"]).ok();
-    assert!(page.contains("deferred, tried once"), "{page}");
+    // It is told a moment before it is recorded.
+    let page = wait::until("it was tried", || {
+        let page = system.postern.call(&["queue"]).ok();
+        page.contains("deferred, tried once").then_some(page)
+    });
     assert!(
         page.contains("451 4.2.1 not now, says the remote side"),
         "{page}"
