@@ -27,6 +27,7 @@ pub mod random;
 pub mod remote;
 pub mod run;
 pub mod scratch;
+pub mod tracer;
 pub mod wait;
 
 pub use dialogue::Dialogue;

@@ -82,6 +82,34 @@ impl Load {
     }
 }
 
+/// Whether somebody greets clients there.
+pub fn is_served(door: &Door) -> bool {
+    Wire::open(door).is_ok_and(|mut wire| wire.expect_success().is_ok())
+}
+
+/// Sends one message over a connection of its own, and notes what became of it; `None` when the
+/// client was not let in, and nothing was tried.
+pub fn send_one(
+    oracle: &Oracle,
+    door: &Door,
+    attempt: &str,
+    from: &str,
+    to: &[&str],
+    size: usize,
+) -> Option<Fate> {
+    let mut wire = Wire::open(door).ok()?;
+    wire.expect_success().ok()?;
+    wire.say(b"EHLO client.example\r\n").ok()?;
+    wire.expect_success().ok()?;
+    let (fate, ended) = wire.transact(attempt, from, to, size);
+    oracle.note(attempt, to, fate, &wire.last_line);
+    if ended.is_ok() {
+        // The message is safe, or is not: how the connection ends changes nothing.
+        let _ = wire.say(b"QUIT\r\n");
+    }
+    Some(fate)
+}
+
 struct Client {
     number: usize,
     door: Door,

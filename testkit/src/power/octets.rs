@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The unit in which they are kept.
 const BLOCK: usize = 4096;
@@ -15,7 +15,7 @@ const BLOCK: usize = 4096;
 pub(super) struct Octets {
     len: u64,
     /// Those that are not all zeros, by their number.
-    blocks: BTreeMap<u64, Rc<[u8; BLOCK]>>,
+    blocks: BTreeMap<u64, Arc<[u8; BLOCK]>>,
 }
 
 impl Octets {
@@ -71,8 +71,8 @@ impl Octets {
             let len = usize::try_from(part).expect("at most a block");
             let from = usize::try_from(done).expect("a write fits into memory");
             let block = self.blocks.entry(position / size);
-            let block = block.or_insert_with(|| Rc::new([0; BLOCK]));
-            change(Rc::make_mut(block), at, from, len);
+            let block = block.or_insert_with(|| Arc::new([0; BLOCK]));
+            change(Arc::make_mut(block), at, from, len);
             done += part;
         }
         if n > 0 {
@@ -98,7 +98,7 @@ impl Octets {
         other.write(0, bytes);
         let nonzero = |octets: &Self| {
             let blocks = octets.blocks.iter();
-            let mut blocks = blocks.map(|(number, block)| (*number, Rc::clone(block)));
+            let mut blocks = blocks.map(|(number, block)| (*number, Arc::clone(block)));
             blocks
                 .by_ref()
                 .filter(|(_, b)| b.iter().any(|o| *o != 0))

@@ -1,16 +1,13 @@
 //! What a handoff costs a front: no sync, and little memory.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use testkit::load::{Letters, Load};
 use testkit::peer::{is_root, peer};
-use testkit::postern::send;
+use testkit::tracer::{Threads, Tracer};
 use testkit::wait;
 
 use crate::system::{System, seed};
@@ -38,16 +35,12 @@ fn a_front_that_hands_off_makes_no_sync_call() {
             .scratch()
             .path()
             .join(format!("syncs-{name}"));
-        let mut tracer = Command::new(&strace)
-            .args(["-f", "-e", SYNCS, "-p", &processes[name].to_string(), "-o"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("strace can be started");
-        wait_until_traced(processes[name], &mut tracer);
-        (tracer, file)
+        let threads = Threads::AllOf(processes[name]);
+        let mut tracer = Tracer::attach(&strace, &["-e", SYNCS], threads, &file);
+        assert!(!tracer.has_ended(), "strace ended");
+        tracer
     });
-    let before = tracers.each_ref().map(|(_, file)| wait_until_quiet(file));
+    let before = tracers.each_ref().map(wait_until_quiet);
     let letters = Letters {
         from: "sender@example.test",
         to: &[&["alice@example.test"]],
@@ -65,12 +58,8 @@ fn a_front_that_hands_off_makes_no_sync_call() {
         system.oracle.n_acknowledged() >= MESSAGES
     });
     load.stop();
-    for (tracer, _) in &mut tracers {
-        // Its own end, so that it writes what it saw and lets go of the process.
-        send(tracer.id(), Signal::INT);
-        let _ = tracer.wait();
-    }
-    let after = tracers.each_ref().map(|(_, file)| n_syncs(file));
+    tracers.iter_mut().for_each(Tracer::detach);
+    let after = tracers.each_ref().map(n_syncs);
     let [input, output] = [after[0] - before[0], after[1] - before[1]];
     let kept = system
         .postern
@@ -90,40 +79,25 @@ fn a_front_that_hands_off_makes_no_sync_call() {
     );
 }
 
-fn n_syncs(file: &Path) -> usize {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.lines().filter(|line| line.contains("sync")).count()
+fn n_syncs(tracer: &Tracer) -> usize {
+    tracer
+        .text()
+        .lines()
+        .filter(|line| line.contains("sync"))
+        .count()
 }
 
 /// Waits until a new spool has prepared its first segments, which it does ahead of the mail: until
 /// there was no sync call for a while. How many there were.
-fn wait_until_quiet(file: &Path) -> usize {
-    let mut last = (n_syncs(file), Instant::now());
+fn wait_until_quiet(tracer: &Tracer) -> usize {
+    let mut last = (n_syncs(tracer), Instant::now());
     wait::until("a new spool is prepared", || {
-        let n = n_syncs(file);
+        let n = n_syncs(tracer);
         if n != last.0 {
             last = (n, Instant::now());
         }
         (last.1.elapsed() >= QUIET).then_some(n)
     })
-}
-
-/// Waits until the kernel says that all threads of the process are traced.
-fn wait_until_traced(pid: u32, tracer: &mut Child) {
-    wait::until_true("strace traces", || {
-        let ended = tracer
-            .try_wait()
-            .expect("a child of ours can be waited for");
-        assert!(ended.is_none(), "strace ended: {ended:?}");
-        let threads = fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        threads.into_iter().all(|thread| {
-            let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-            !status.contains("TracerPid:\t0\n")
-        })
-    });
 }
 
 /// How much each instance may hold, in KiB of anonymous memory.

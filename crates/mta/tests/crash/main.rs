@@ -14,6 +14,7 @@
     reason = "seeds and counts, for whoever looks at a run"
 )]
 
+mod calls;
 mod fronts;
 mod kills;
 mod power;

@@ -1,12 +1,13 @@
 //! The power is cut, at once for all instances, and the system starts on what is left.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use testkit::load::{Letters, Load};
-use testkit::oracle::{Arrival, Judgement, Oracle};
+use testkit::oracle::{Arrival, Oracle};
 use testkit::peer::peer;
 use testkit::postern::send;
 use testkit::power::{Moment, PowerCut, Recorder, Recording};
@@ -14,11 +15,14 @@ use testkit::random::Random;
 use testkit::remote::Received;
 use testkit::{Scratch, wait};
 
-use crate::system::{REFUSED, System, is_full, of_remote, seed};
+use crate::system::{DRAIN_TIME, REFUSED, System, Turn, is_full, of_remote, seed};
 use crate::victims::processes;
 
-/// How many images, where `POSTERN_CRASH` does not say `full`.
+/// How many images, where neither `POSTERN_CRASH_IMAGES` nor `POSTERN_CRASH=full` says so.
 const IMAGES: usize = 40;
+
+/// How many images are looked at at a time: most of the time is waiting.
+const WORKERS: usize = 4;
 
 /// Messages that are acknowledged in each part of the recorded run.
 const MESSAGES: usize = 12;
@@ -80,11 +84,45 @@ impl Run {
         })
     }
 
-    /// Starts the system on what `cut` leaves at `moment`, lets it run until its queues are empty,
-    /// and compares with what had been acknowledged by then.
-    fn judge(&self, moment: &Moment, cut: PowerCut) -> (Judgement, Vec<String>) {
+    /// Lays out what each of `cuts` leaves, starts the system on it, lets it run until its queues
+    /// are empty, and compares with what had been acknowledged by then. What is wrong, in words.
+    fn judge_all(&self, cuts: &[(usize, PowerCut)]) -> Vec<String> {
+        let (give, take) = mpsc::sync_channel::<(Moment, PowerCut)>(0);
+        let (take, wrong) = (Mutex::new(take), Mutex::new(Vec::new()));
+        let next = || take.lock().expect("nobody panics with it").recv();
+        thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    while let Ok((moment, cut)) = next() {
+                        if let Err(why) = self.judge(&moment, cut) {
+                            let mut wrong = wrong.lock().expect("nobody panics with it");
+                            wrong.push(format!("{} {cut:?}: {why}", moment.number));
+                        }
+                    }
+                });
+            }
+            self.recording.visit(|moment| {
+                let here = cuts.iter().filter(|(number, _)| *number == moment.number);
+                for (_, cut) in here {
+                    give.send((moment.clone(), *cut)).expect("the workers wait");
+                }
+            });
+            drop(give);
+        });
+        wrong.into_inner().expect("nobody panics with it")
+    }
+
+    fn judge(&self, moment: &Moment, cut: PowerCut) -> Result<(), String> {
         let mut system = self.start_after(moment, cut);
-        (system.judge(), system.alarms())
+        let judgement = system.judge_within(DRAIN_TIME);
+        let judgement = judgement.ok_or_else(|| format!("queued: {}", system.count()))?;
+        println!("{:>6} {cut:?}: {judgement}", moment.number);
+        let alarms = system.alarms();
+        if judgement.is_kept() && judgement.unannounced.is_empty() && alarms.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{judgement:#?}\n{alarms:#?}"))
+        }
     }
 
     fn start_after(&self, moment: &Moment, cut: PowerCut) -> System {
@@ -167,13 +205,16 @@ fn some(
     let pick = |from: usize, to: usize| {
         from + usize::try_from(random.below((to - from) as u64)).expect("below a length")
     };
-    let first = (0..IMAGES / 8).map(|_| pick(0, before));
-    let rest = (0..IMAGES - IMAGES / 8).map(|_| pick(before, cuts.len()));
+    let wanted = std::env::var("POSTERN_CRASH_IMAGES").ok();
+    let n = wanted.map_or(IMAGES, |text| text.parse().expect("a number of images"));
+    let first = (0..n / 8).map(|_| pick(0, before));
+    let rest = (0..n - n / 8).map(|_| pick(before, cuts.len()));
     first.chain(rest).map(|index| cuts[index]).collect()
 }
 
 #[test]
 fn what_was_acknowledged_arrives_once_wherever_the_power_is_cut() {
+    let _turn = Turn::take();
     let Some(run) = run() else {
         return;
     };
@@ -184,30 +225,9 @@ fn what_was_acknowledged_arrives_once_wherever_the_power_is_cut() {
         cuts = some(&cuts, acknowledgements(&run.recording)[0], seed);
     }
     println!("{} of {n_cuts} images", cuts.len());
-    let mut failed = Vec::new();
-    run.recording.visit(|moment| {
-        for (_, cut) in cuts.iter().filter(|(number, _)| *number == moment.number) {
-            let (judgement, alarms) = run.judge(moment, *cut);
-            println!("{:>6} {cut:?}: {judgement}", moment.number);
-            if !judgement.is_kept() || !judgement.unannounced.is_empty() || !alarms.is_empty() {
-                failed.push(format!(
-                    "{} {cut:?}: {judgement:#?}\n{alarms:#?}",
-                    moment.number
-                ));
-            }
-        }
-    });
-    println!(
-        "power cuts: {} images, {} of them wrong",
-        cuts.len(),
-        failed.len()
-    );
-    assert!(
-        failed.is_empty(),
-        "the first of {}:\n{}",
-        failed.len(),
-        failed[0]
-    );
+    let wrong = run.judge_all(&cuts);
+    println!("{} images, {} of them wrong", cuts.len(), wrong.len());
+    assert!(wrong.is_empty(), "the first of these:\n{}", wrong[0]);
 }
 
 /// Which paths are meant.
@@ -242,6 +262,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// That the suite finds nothing says something only if it finds what is there.
 #[test]
 fn a_sync_that_is_forgotten_is_found_wherever_it_is() {
+    let _turn = Turn::take();
     let Some(run) = run() else {
         return;
     };

@@ -7,10 +7,10 @@ use testkit::postern::{is_alive, send};
 use testkit::random::Random;
 use testkit::wait;
 
-use crate::system::{System, seed};
+use crate::system::{System, kills_wanted, seed};
 use crate::victims::processes;
 
-/// How often.
+/// How often, where `POSTERN_CRASH_KILLS` does not say.
 const KILLS: usize = 5;
 
 #[test]
@@ -19,7 +19,8 @@ fn without_its_supervisor_everything_ends_and_a_new_one_loses_nothing() {
     let random = Random::new(seed);
     let mut system = System::start();
     let load = system.load(seed);
-    for _ in 0..KILLS {
+    let n_kills = kills_wanted().unwrap_or(KILLS);
+    for _ in 0..n_kills {
         let before = system.oracle.n_acknowledged();
         wait::until_true("mail flows", || {
             system.oracle.n_acknowledged() > before + 20
@@ -37,6 +38,6 @@ fn without_its_supervisor_everything_ends_and_a_new_one_loses_nothing() {
     }
     load.stop();
     let judgement = system.judge();
-    println!("{judgement}");
+    println!("killed: {{\"supervisor\": {n_kills}}}; {judgement}");
     judgement.assert_kept();
 }

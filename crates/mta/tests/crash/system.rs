@@ -1,7 +1,7 @@
 //! The system that is hurt: Maildirs and another host behind three instances.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -75,6 +75,19 @@ const LETTERS: Letters = Letters {
     pause_max: Duration::from_millis(100),
 };
 
+/// What they send for long: a run of a thousand kills is to fit into memory and onto a disk.
+const FEW_LETTERS: Letters = Letters {
+    sizes: &[
+        500, 2_000, 4_000, 8_000, 1_000, 3_000, 700, 20_000, 600, 5_000, 900, 400, 1_500, 2_500,
+        10_000, 300_000,
+    ],
+    pause_max: Duration::from_secs(1),
+    ..LETTERS
+};
+
+/// From so many kills on.
+const MANY_KILLS: usize = 200;
+
 /// Gets the notification about a message that failed.
 const SENDER: &str = "sender@example.test";
 
@@ -83,7 +96,40 @@ pub(crate) const REFUSED: &str = "refuse-550@remote.example";
 
 /// How long what was sent may take to get through, once nobody is killed any more: the slowest
 /// restart, the longest retry of an edge, and the work itself on a loaded machine.
-const DRAIN_TIME: Duration = Duration::from_secs(90);
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(90);
+
+/// When fronts hand over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handoffs {
+    /// Before they reply, as they do unless output is slow.
+    BeforeTheReply,
+    /// Later, from their own spool: output hangs when the message comes, and they have not much
+    /// patience.
+    FromTheSpool,
+}
+
+/// One test at a time: the other ones' load would look like an instance that hangs.
+pub(crate) struct Turn(());
+
+static TURN: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl Turn {
+    /// Waits until it is this test's.
+    pub(crate) fn take() -> Self {
+        let (lock, free) = &TURN;
+        let taken = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = free.wait_while(taken, |is_taken| *is_taken);
+        *taken.unwrap_or_else(PoisonError::into_inner) = true;
+        Self(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TURN.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        TURN.1.notify_one();
+    }
+}
 
 /// The system, the other host, and the judge.
 pub(crate) struct System {
@@ -95,29 +141,43 @@ pub(crate) struct System {
     ports: [u16; 2],
     /// The configuration that it was started with.
     pub(crate) config: String,
-    // One test at a time: the other ones' load would look like an instance that hangs.
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<Turn>,
 }
 
 impl System {
     /// A running one.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let mut system = Self::prepare();
+        Self::start_with(Handoffs::BeforeTheReply)
+    }
+
+    /// A running one that hands over as said.
+    #[track_caller]
+    pub(crate) fn start_with(handoffs: Handoffs) -> Self {
+        let mut system = Self::prepare(Some(Turn::take()));
+        if handoffs == Handoffs::FromTheSpool {
+            let config = std::fs::read_to_string(system.postern.config());
+            let config = config.expect("it was just written");
+            let impatient =
+                |name: &str| format!("\n[instance.{name}.handoff]\npatience = \"1s\"\n");
+            let added = impatient("input") + &impatient("submission");
+            system.postern.write_config(&(config + &added));
+        }
         system.postern.start();
         system
     }
 
-    /// One that runs under a recorder, and whose tracer that is.
+    /// One that runs under a recorder, and whose tracer that is. Who asks has the turn.
     #[track_caller]
     pub(crate) fn start_recorded(recorder: &Recorder) -> (Self, u32) {
-        let mut system = Self::prepare();
+        let mut system = Self::prepare(None);
         system.postern.start_under(&recorder.words());
         let tracer = Recorder::tracer_of(system.postern.supervisor());
         (system, tracer)
     }
 
     /// One that starts from what a power cut left, with what clients and another host knew then.
+    /// Who asks has the turn; several may run at a time.
     #[track_caller]
     pub(crate) fn start_after(
         moment: &Moment,
@@ -125,7 +185,7 @@ impl System {
         oracle: Oracle,
         before: Vec<Arrival>,
     ) -> Self {
-        let mut system = Self::prepare();
+        let mut system = Self::prepare(None);
         system.oracle = Arc::new(oracle);
         system.before = before;
         let laid_out = moment.disk.lay_out(cut, system.postern.scratch().path());
@@ -135,9 +195,7 @@ impl System {
     }
 
     /// One that does not run yet.
-    fn prepare() -> Self {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    fn prepare(turn: Option<Turn>) -> Self {
         let remote = Remote::new();
         let ports = [free_port(), free_port()];
         let config = CONFIG
@@ -176,7 +234,9 @@ impl System {
                 _ => socket.clone(),
             })
             .collect();
-        Load::start(&self.oracle, &doors, &LETTERS, seed)
+        let is_long = kills_wanted().is_some_and(|n_kills| n_kills >= MANY_KILLS);
+        let letters = if is_long { &FEW_LETTERS } else { &LETTERS };
+        Load::start(&self.oracle, &doors, letters, seed)
     }
 
     /// Waits until every queue is empty, stops the system, and compares.
@@ -200,7 +260,7 @@ impl System {
         alarms.map(str::to_owned).collect()
     }
 
-    fn count(&self) -> String {
+    pub(crate) fn count(&self) -> String {
         self.postern.call(&["--json", "queue", "count"]).out
     }
 
@@ -277,4 +337,10 @@ pub(crate) fn seed() -> u64 {
 /// Whether everything is to be tried, not a selection: `POSTERN_CRASH=full`.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("POSTERN_CRASH").is_some_and(|value| value == "full")
+}
+
+/// How often each process is to be killed: `POSTERN_CRASH_KILLS`.
+pub(crate) fn kills_wanted() -> Option<usize> {
+    let wanted = std::env::var("POSTERN_CRASH_KILLS").ok();
+    wanted.map(|text| text.parse().expect("a number of kills"))
 }

@@ -28,8 +28,8 @@ pub(crate) fn processes(supervisor: u32) -> BTreeMap<String, u32> {
     children(supervisor).into_iter().filter_map(named).collect()
 }
 
-/// Kills those of `victims` that run under `supervisor`, each in its own time, until there were `n_kills`; how many of
-/// each.
+/// Kills those of `victims` that run under `supervisor`, each in its own time, until each of them
+/// was killed `n_each` times; how many times each was.
 ///
 /// Most of them have served for the second after which the supervisor forgives, so that its
 /// back-off keeps nobody down; every fourth dies soon after its start, in the middle of its
@@ -41,14 +41,17 @@ pub(crate) fn processes(supervisor: u32) -> BTreeMap<String, u32> {
 pub(crate) fn kill(
     supervisor: u32,
     victims: &[&'static str],
-    n_kills: usize,
+    n_each: usize,
     random: &Random,
 ) -> BTreeMap<&'static str, usize> {
-    let mut killed = BTreeMap::new();
+    let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
     let mut due: BTreeMap<&str, (u32, Instant)> = BTreeMap::new();
     let mut last_seen: BTreeMap<&str, Instant> =
         victims.iter().map(|name| (*name, Instant::now())).collect();
-    while killed.values().sum::<usize>() < n_kills {
+    while victims
+        .iter()
+        .any(|name| killed.get(name).is_none_or(|n| *n < n_each))
+    {
         let processes = processes(supervisor);
         let now = Instant::now();
         for &name in victims {
@@ -78,6 +81,6 @@ fn life(random: &Random) -> Duration {
     if random.below(4) == 0 {
         random.between(Duration::ZERO, Duration::from_millis(300))
     } else {
-        random.between(Duration::from_millis(1100), Duration::from_millis(1500))
+        random.between(Duration::from_millis(1050), Duration::from_millis(1300))
     }
 }
