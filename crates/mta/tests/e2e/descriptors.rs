@@ -1,5 +1,7 @@
 //! An instance without a free descriptor: it goes on with what it has, and accepts again by itself.
 
+use std::path::Path;
+
 use intake::CONTENT_IN_MEMORY_MAX;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use testkit::{Dialogue, wait};
@@ -19,17 +21,17 @@ fn who_finds_no_descriptor_waits_and_those_who_are_in_are_served() {
     assert!(send(&mut client, &letter("before")).starts_with("250"));
 
     let input = system.postern.pid("input");
-    let limit = n_descriptors(input) + N_FITTING;
+    let limit = limit_with_free(input, N_FITTING);
     let before = limit_descriptors(input, Some(limit as u64));
     let connect = |_| Dialogue::tcp(system.ports.input);
     let fitting: Vec<_> = (0..N_FITTING).map(connect).collect();
-    wait::until_true("no descriptor is left", || n_descriptors(input) == limit);
+    wait::until_true("no descriptor is left", || n_free(input, limit) == 0);
     let waiting: Vec<_> = (0..N_WAITING).map(connect).collect();
 
     let reply = send(&mut client, &letter("meanwhile"));
     assert!(reply.starts_with("250"), "{reply}");
-    // A way to the next instance that was closed meanwhile has made room for one who waits.
-    wait::until_true("none is left again", || n_descriptors(input) == limit);
+    // What was closed meanwhile has made room for one who waits.
+    wait::until_true("none is left again", || n_free(input, limit) == 0);
     // What needs a file finds none: the client keeps it.
     let reply = send(&mut client, &large_letter("large"));
     assert!(reply.starts_with('4'), "{reply}");
@@ -60,9 +62,17 @@ fn large_letter(mark: &str) -> String {
     letter(mark) + &format!("\n{line}").repeat(1 + CONTENT_IN_MEMORY_MAX / line.len())
 }
 
-fn n_descriptors(pid: u32) -> usize {
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
-    open.expect("the process is there").count()
+/// How many numbers below `limit` the process can still give to a descriptor. The limit is one of
+/// numbers: a descriptor that was inherited may lie above it.
+fn n_free(pid: u32, limit: usize) -> usize {
+    let is_free = |number: &usize| !Path::new(&format!("/proc/{pid}/fd/{number}")).is_symlink();
+    (0..limit).filter(is_free).count()
+}
+
+/// The limit under which `n` numbers are free.
+fn limit_with_free(pid: u32, n: usize) -> usize {
+    let limit = (0..).find(|&limit| n_free(pid, limit) == n);
+    limit.expect("there are numbers enough")
 }
 
 /// How many descriptors the process may have from now on; returns how many it could.
