@@ -268,7 +268,8 @@ impl Log {
                 let mut open = OpenFile::open(path)?;
                 if open.ends_within_a_line()? {
                     let waiting = std::mem::replace(&mut self.lines.text, "\n".to_owned());
-                    self.alarm(now, "the line before this one was cut off".to_owned());
+                    // A loss of power leaves that; nobody needs to act on it.
+                    self.note(now, "the line before this one was cut off");
                     self.lines.text.push_str(&waiting);
                 }
                 self.file.insert(open)

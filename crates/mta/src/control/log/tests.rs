@@ -63,7 +63,7 @@ fn lines_are_appended_to_what_an_earlier_process_wrote() {
     assert_eq!(
         dir.read("postern.log"),
         "an old line\na torn li\n\
-         2026-11-23T23:50:00.000Z control - alarm text=\"the line before this one was cut off\"\n\
+         2026-11-23T23:50:00.000Z control - instance text=\"the line before this one was cut off\"\n\
          2026-11-23T23:50:00.000Z control - instance text=started\n"
     );
 }
