@@ -1,6 +1,7 @@
 """What the two sides have in common: groups for their parts, a start, and an end."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,10 +14,16 @@ STOPPED_WITHIN_SECONDS = 20
 
 
 def free_port():
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback that nobody uses, below those that the kernel gives to clients."""
+    first_for_clients = int(groups.read("/proc/sys/net/ipv4/ip_local_port_range").split()[0])
+    while True:
+        port = random.randrange(10_000, first_for_clients)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for_port(port, process, log):

@@ -110,6 +110,8 @@ impl Drop for Remote {
 }
 
 fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
+    // Replies to a pipelined group go one by one: none of them is to wait for an acknowledgement.
+    stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream);
     let mut message = Received::default();
     let say = |text: &str| {
