@@ -27,8 +27,8 @@ impl Delivery {
     }
 
     async fn try_site(self: &Arc<Self>, attempt: &queue::Attempt, site: &str) -> Ended {
-        let not_now = || Ended {
-            due: Some(self.clock.now() + UNREADABLE_PAUSE),
+        let after = |pause| Ended {
+            due: Some(self.clock.now() + pause),
             site: SiteSeen::Answering,
             elsewhere: Elsewhere::default(),
         };
@@ -43,7 +43,7 @@ impl Delivery {
                     "message {} cannot be read and stays as it is: {e}",
                     attempt.id
                 ));
-                return not_now();
+                return after(UNREADABLE_PAUSE);
             }
         };
         let settings = Arc::clone(&self.state().settings);
@@ -51,15 +51,16 @@ impl Delivery {
         if ways.is_empty() {
             return Ended::nothing_left(elsewhere);
         }
+        let alone = is_suspected(&stored).then(|| self.suspected.try_lock());
+        // Who waits for another suspect takes no place at the site.
+        let Ok(_alone) = alone.transpose() else {
+            return after(SUSPECT_PAUSE);
+        };
         let recipients: IndexSet = ways.iter().flat_map(|w| &w.recipients).copied().collect();
         let is_cut_short = self.note_doubt(&stored, &recipients, &settings);
         if is_cut_short && stored.cut_short >= CUT_SHORT_MAX {
             return self.hold_culprit(&stored, ways, &settings, elsewhere).await;
         }
-        let _alone = match stored.cut_short {
-            0 => None,
-            _ => Some(self.suspected.lock().await),
-        };
         if let Err(e) = self
             .begin(&stored, &mut ways, recipients, is_cut_short)
             .await
@@ -67,7 +68,7 @@ impl Delivery {
             self.alarm(&format!(
                 "an attempt could not be recorded and did not begin: {e}"
             ));
-            return not_now();
+            return after(UNREADABLE_PAUSE);
         }
         let mut tried = Vec::new();
         let mut seen = SiteSeen::Down;
@@ -301,10 +302,25 @@ fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewher
     (ways.into_values().collect(), elsewhere)
 }
 
-/// After so many attempts in a row that were cut short and tried again, a message is set aside.
-/// More than happens to one that is under way when somebody kills the process; few enough that the
-/// others do not wait for long, as the supervisor starts it again after seconds.
+/// Whether attempts to hand this message on ended with the process that made them so often that
+/// it may be the cause: more than once in a row that is certain, as the first may not have begun.
+///
+/// Suspects are tried one at a time, and not at once after a start: so the next crash accuses one
+/// of them, none that was merely under way while somebody killed processes, and until then the
+/// others get their mail.
+pub(crate) const fn is_suspected(stored: &Stored) -> bool {
+    stored.cut_short >= CUT_SHORT_SUSPECTED
+}
+
+/// From so many attempts in a row on that were cut short and tried again, a message is suspected.
+const CUT_SHORT_SUSPECTED: u32 = 2;
+
+/// After so many of them it is set aside: few enough that the others do not wait for long, as the
+/// supervisor starts the process again after seconds.
 const CUT_SHORT_MAX: u32 = 4;
+
+/// How long a suspect waits after a start, and for another suspect.
+pub(crate) const SUSPECT_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How long a message waits that the spool cannot read or record now.
 const UNREADABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);

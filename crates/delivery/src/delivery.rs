@@ -73,8 +73,7 @@ pub struct Delivery {
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) events: Arc<dyn Sink>,
     sweep_interval: Duration,
-    /// Held by the attempt of a message whose attempts were cut short before: if it is the cause,
-    /// the next crash finds no other one under suspicion.
+    /// Held by the attempt of a message that is suspected to end the process.
     pub(crate) suspected: tokio::sync::Mutex<()>,
     /// How many messages are in `state`, of our own and from outside, for who asks at each message.
     n_ours: AtomicU64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mail::HandoffKey;
 use spool::{ReadError, Recovery};
 
+use crate::attempt::{SUSPECT_PAUSE, is_suspected};
 use crate::delivery::{Delivery, Entry};
 use crate::record::is_in_doubt;
 
@@ -49,7 +50,10 @@ impl Delivery {
             let entry = Entry::new(&stored, in_doubt);
             self.count_in(&entry);
             entries.push((stored.id, entry));
-            let due = self.clock.moment_of(stored.message.next_due);
+            let mut due = self.clock.moment_of(stored.message.next_due);
+            if is_suspected(&stored) {
+                due = due.max(now + SUSPECT_PAUSE);
+            }
             jobs.extend(self.state().jobs(now, &stored, due));
         }
         let n = entries.len();

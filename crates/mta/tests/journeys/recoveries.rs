@@ -4,7 +4,7 @@ use mail::event::What;
 use mail::reply::table;
 use mail::{Disposition, Timestamp};
 use spool::simulated::{PowerCut, SimulatedDisk};
-use spool::{Content, Progress, RecipientState};
+use spool::{Content, IndexSet, Progress, RecipientState};
 
 use crate::host::Host;
 use crate::world::{
@@ -148,4 +148,29 @@ async fn a_message_that_ends_its_process_each_time_is_set_aside_and_the_others_a
     last.delivery.release(id, None, "uid 0").await.unwrap();
     y.has_content(6).await;
     last.recorded(id, |stored| stored.cut_short == 0).await;
+}
+
+/// Found when the queue of an output that had been killed often was handed on one by one.
+#[tokio::test]
+async fn messages_under_suspicion_wait_for_each_other_and_nobody_waits_for_them() {
+    let y = Host::new(&[]).await;
+    let z = Host::silent().await;
+    let routes = || vec![relay("y.org", y.port), relay("z.org", z.port)];
+    let disk = SimulatedDisk::new();
+    let (spool, _) = open(&disk);
+    // More than have a place at a site at a time; the first of them is never done with.
+    for to in ["a@z.org"].into_iter().chain(["a@y.org"; 60]) {
+        let octets = Content::Bytes(b"\r\n".to_vec().into());
+        let id = spool.accept(&message(&[to]), octets).await.unwrap();
+        for _ in 0..2 {
+            spool.attempt(id, IndexSet::all(1)).await.unwrap();
+        }
+        assert_eq!(spool.message(id).unwrap().cut_short, 2);
+    }
+    let instance = Instance::on(disk.after(PowerCut::Lost), &PATIENT, |_, _| routes());
+    z.has_content(1).await;
+    instance.accept(message(&["b@y.org"]), "\r\n").await;
+    let to_b =
+        |what: &What| matches!(what, What::Delivered { about, .. } if about.to.local_part() == "b");
+    instance.noted.until(1, to_b).await;
 }
