@@ -7,6 +7,7 @@
 
 mod attempt;
 mod census;
+mod command;
 mod delivery;
 mod notification;
 mod record;
@@ -17,7 +18,8 @@ pub mod transport;
 mod view;
 
 pub use census::{Brief, Counts};
+pub use command::Touched;
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use route::{Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
-pub use view::{QueueRow, RecipientRow, Touched};
+pub use view::{QueueRow, RecipientRow};

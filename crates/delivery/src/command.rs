@@ -1,0 +1,233 @@
+//! What operators can do with queued messages: hold, release, retry, drop.
+//!
+//! # Guarantees
+//! What an operator changes is committed before it is reported as done. A recipient whose attempt
+//! is under way is left alone: its outcome decides first.
+
+mod aside;
+mod change;
+
+use std::sync::Arc;
+
+use mail::{Disposition, MessageId};
+use queue::Which;
+use spool::{Progress, RecipientState, Stored};
+
+use crate::delivery::{Delivery, site_name};
+use change::{Command, changes, key_of, n_open, pending, splits_a_key};
+
+/// What an operator's command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Recipients that it changed.
+    pub n_recipients: u32,
+}
+
+impl Delivery {
+    /// Keeps recipients until they are released.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn hold(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Hold, id, recipient, by).await
+    }
+
+    /// Lets held recipients go, due now.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn release(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Release, id, recipient, by).await
+    }
+
+    /// Makes waiting recipients due now. With one, those of the same message that go to the same
+    /// site are tried with it; the answer counts them.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn retry(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Retry, id, recipient, by).await
+    }
+
+    /// Takes recipients out for good. Nobody is notified; the log says who did it.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub async fn discard(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        self.command(Command::Drop, id, recipient, by).await
+    }
+
+    async fn command(
+        self: &Arc<Self>,
+        command: Command,
+        id: MessageId,
+        recipient: Option<u32>,
+        by: &str,
+    ) -> Result<Touched, String> {
+        if command == Command::Retry {
+            return self.retry_now(id, recipient);
+        }
+        let (stored, mut aside) = self.set_aside(id)?;
+        let changes = changes(&stored, command, recipient, by);
+        if changes.is_empty() {
+            return Ok(Touched { n_recipients: 0 });
+        }
+        let n_recipients = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        let partial = u64::from(n_recipients) < n_open(&stored);
+        if splits_a_key(&stored, &changes) {
+            return Err(
+                "the next instance may have taken this recipient together with others, so they \
+                 cannot be changed one by one; name the message without a recipient"
+                    .into(),
+            );
+        }
+        let indexes: Vec<u32> = changes.iter().map(|(index, _)| *index).collect();
+        self.commit_command(command, &stored, changes, partial)
+            .await?;
+        if command == Command::Hold && !partial {
+            aside.jobs.clear();
+        }
+        for index in indexes {
+            self.tell_command(command, &stored, index, by);
+        }
+        if command == Command::Release {
+            self.requeue(&stored);
+        }
+        drop(aside);
+        self.start_due();
+        Ok(Touched { n_recipients })
+    }
+
+    fn retry_now(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: Option<u32>,
+    ) -> Result<Touched, String> {
+        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        let now = self.clock.now();
+        let n_recipients = {
+            let mut state = self.state();
+            let settings = Arc::clone(&state.settings);
+            let site_of = |index| site_name(settings.transport(&stored, index));
+            let pending: Vec<u32> = pending(&stored).collect();
+            match recipient {
+                None => {
+                    state.queue.retry_now(now, Which::Message(id));
+                    pending.len()
+                }
+                Some(wanted) if pending.contains(&wanted) => {
+                    let name = site_of(wanted);
+                    let site = state.queue.site(now, &name);
+                    state.queue.retry_now(now, Which::Job(id, site));
+                    pending.iter().filter(|&&i| site_of(i) == name).count()
+                }
+                Some(_) => 0,
+            }
+        };
+        self.start_due();
+        Ok(Touched {
+            n_recipients: u32::try_from(n_recipients).unwrap_or(u32::MAX),
+        })
+    }
+
+    async fn commit_command(
+        &self,
+        command: Command,
+        stored: &Stored,
+        recipients: Vec<(u32, RecipientState)>,
+        partial: bool,
+    ) -> Result<(), String> {
+        let id = stored.id;
+        let message = &stored.message;
+        if command == Command::Drop && !partial {
+            self.spool.done(id).await.map_err(|e| e.to_string())?;
+            self.forget(id);
+            self.settle_dropped(stored, &recipients);
+            return Ok(());
+        }
+        let n_changed = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
+        let progress = Progress {
+            recipients: recipients.clone(),
+            next_due: message.next_due,
+        };
+        self.spool
+            .progress(id, progress)
+            .await
+            .map_err(|e| e.to_string())?;
+        if command == Command::Drop {
+            self.settle_dropped(stored, &recipients);
+        }
+        let mut state = self.state();
+        if let Some(entry) = state.messages.get_mut(&id) {
+            match command {
+                Command::Drop => entry.n_open = entry.n_open.saturating_sub(n_changed),
+                Command::Hold => entry.n_held += n_changed,
+                Command::Release | Command::Retry => {
+                    entry.n_held = entry.n_held.saturating_sub(n_changed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody will ask any more what became of those that are dropped for good.
+    fn settle_dropped(&self, stored: &Stored, dropped: &[(u32, RecipientState)]) {
+        let settings = Arc::clone(&self.state().settings);
+        let Some(next) = settings.routes.handoff().and_then(|t| t.handoff()) else {
+            return;
+        };
+        let keys = dropped
+            .iter()
+            .filter_map(|(index, _)| key_of(stored, *index));
+        keys.for_each(|key| next.settle(&key));
+    }
+
+    /// Gives released recipients a job at their site.
+    fn requeue(&self, stored: &Stored) {
+        let settings = Arc::clone(&self.state().settings);
+        for (index, state) in (0..).zip(&stored.recipients) {
+            if state.disposition == Disposition::Held {
+                let site = site_name(settings.transport(stored, index));
+                self.insert_at(stored, &site, self.at_once());
+            }
+        }
+    }
+
+    fn tell_command(&self, command: Command, stored: &Stored, index: u32, by: &str) {
+        let disposition = match command {
+            Command::Drop => Disposition::Dropped,
+            Command::Hold => Disposition::Held,
+            Command::Release | Command::Retry => Disposition::Pending,
+        };
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let attempts = stored
+            .recipients
+            .get(place)
+            .map_or(0, |state| state.attempts);
+        let Some(about) = self.about(stored, index, "queue", attempts, disposition) else {
+            return;
+        };
+        let what = command.event(about, by);
+        self.emit(Some(stored.message.provenance.trace), what);
+    }
+}

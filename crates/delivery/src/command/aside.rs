@@ -1,0 +1,83 @@
+//! A message that is set aside while a command changes it.
+//!
+//! # Guarantees
+//! No attempt of it begins before the command is over; then its jobs are back in the queue, also
+//! when the command fails or is dropped.
+
+use std::sync::Arc;
+
+use mail::{MessageId, Moment};
+use queue::{Job, JobState, Which};
+use spool::Stored;
+
+use crate::delivery::{Delivery, fairness_key};
+
+/// The jobs of a message that a command is changing; back in the queue when this is dropped.
+pub(super) struct Aside {
+    delivery: Arc<Delivery>,
+    id: MessageId,
+    sender: u64,
+    pub(super) jobs: Vec<(Box<str>, Moment)>,
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let now = self.delivery.clock.now();
+        let mut state = self.delivery.state();
+        state.aside.remove(&self.id);
+        if !state.messages.contains_key(&self.id) {
+            return;
+        }
+        for (name, due) in self.jobs.drain(..) {
+            let site = state.queue.site(now, &name);
+            let job = Job {
+                id: self.id,
+                site,
+                sender: self.sender,
+                due,
+            };
+            state.queue.insert(now, job);
+        }
+        drop(state);
+        self.delivery.changed.notify_one();
+    }
+}
+
+impl Delivery {
+    /// Reads a message of which no attempt is under way, and sees to it that none begins before
+    /// the command is over: an attempt that read the message as it was would undo the command.
+    pub(super) fn set_aside(self: &Arc<Self>, id: MessageId) -> Result<(Stored, Aside), String> {
+        let jobs = {
+            let mut state = self.state();
+            if !state.messages.contains_key(&id) {
+                return Err(format!("no message {id} is queued here"));
+            }
+            let jobs: Vec<_> = state.queue.jobs_of(id).collect();
+            if jobs.iter().any(|job| job.state == JobState::UnderWay) {
+                return Err(format!(
+                    "an attempt for message {id} is under way; try again in a moment"
+                ));
+            }
+            if !state.aside.insert(id) {
+                return Err(format!("another command about message {id} is under way"));
+            }
+            let named = jobs.iter().filter_map(|job| {
+                let site = state.queue.site_view(job.site)?;
+                Some((site.name.into(), job.due))
+            });
+            let named = named.collect();
+            state.queue.remove(self.clock.now(), Which::Message(id));
+            named
+        };
+        self.drop_fresh(id);
+        let mut aside = Aside {
+            delivery: Arc::clone(self),
+            id,
+            sender: 0,
+            jobs,
+        };
+        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        aside.sender = fairness_key(&stored);
+        Ok((stored, aside))
+    }
+}
