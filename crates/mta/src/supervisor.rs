@@ -25,6 +25,7 @@ mod refuse;
 mod reload;
 mod sequence;
 mod state;
+mod stopping;
 mod successor;
 mod takeover;
 mod watch;
