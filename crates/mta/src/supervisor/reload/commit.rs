@@ -1,0 +1,120 @@
+//! The point of no return of a reload, what is done after it, and what is told of it.
+
+use mail::{InstanceName, Moment};
+
+use super::{Outcome, Stage};
+use crate::config::Change;
+use crate::leash::{Down, Weight};
+use crate::supervisor::limits::COMMIT_LIMIT;
+use crate::supervisor::member::Member;
+use crate::supervisor::watch::Watch;
+use crate::supervisor::wiring::next_instance;
+
+impl Watch<'_> {
+    /// The point of no return: from here on the new configuration is the one.
+    pub(super) fn commit_reload(&mut self, now: Moment) {
+        let Some(mut reloading) = self.reloading.take() else {
+            return;
+        };
+        let stage = std::mem::replace(&mut reloading.stage, Stage::Committing);
+        if let Stage::Preparing { config, staged } = stage {
+            self.tell_all(&reloading.told, || Down::Commit);
+            self.wiring.add(staged);
+            self.config = *config;
+            self.learn_who_hands_to_whom();
+            for (name, change) in &reloading.changes {
+                self.change(name, change);
+            }
+            self.install(std::mem::take(&mut reloading.successors), now);
+            self.wiring.retain(&self.config, self.state.path());
+            let order = |member: &Member| {
+                let name = member.who.instance();
+                // Control first, those that leave last.
+                name.map_or(Some(0), |name| {
+                    let at = self.config.instances.iter().position(|of| of.name == *name);
+                    at.map(|at| at + 1)
+                })
+                .unwrap_or(usize::MAX)
+            };
+            self.members.sort_by_key(order);
+        }
+        self.owing.extend(&reloading.told);
+        reloading.waiting = reloading.told.clone();
+        reloading.deadline = now + COMMIT_LIMIT;
+        self.reloading = Some(reloading);
+    }
+
+    fn change(&mut self, name: &InstanceName, change: &Change) {
+        if let Some(at) = self.place_of(name) {
+            self.members[at].leaving |= *change == Change::Removed;
+            // Its sockets may be others now.
+            self.members[at].refuser = None;
+        }
+    }
+
+    /// The order in which processes stop follows from where each hands to now.
+    fn learn_who_hands_to_whom(&mut self) {
+        for member in &mut self.members {
+            let instance = member
+                .who
+                .instance()
+                .and_then(|of| self.config.instance(of));
+            let next = instance.and_then(next_instance).cloned();
+            if let (Some(_), Some(child)) = (instance, member.child_mut()) {
+                child.next = next;
+            }
+        }
+    }
+
+    pub(super) fn finish_reload(&mut self, silent: &[String]) {
+        let Some(reloading) = self.reloading.take() else {
+            return;
+        };
+        let outcomes = reloading.changes.iter().map(|(name, change)| {
+            let mut text = match change {
+                Change::Added => "a new instance starts".to_owned(),
+                Change::NeedsGeneration(why) => format!("a new process takes over ({why})"),
+                Change::Removed => "removed; it stops".to_owned(),
+                Change::Swappable => "changed".to_owned(),
+                Change::Unchanged => "unchanged".to_owned(),
+            };
+            if silent.iter().any(|of| of == name.as_str()) {
+                text.push_str(", not confirmed yet");
+            }
+            let needs_process = matches!(change, Change::Added | Change::NeedsGeneration(_));
+            Outcome {
+                name: name.clone(),
+                needs_process,
+                text,
+            }
+        });
+        let outcomes = outcomes.collect();
+        self.report_reload(reloading.request, Ok(outcomes));
+    }
+
+    pub(super) fn report_reload(
+        &mut self,
+        request: Option<u64>,
+        outcome: Result<Vec<Outcome>, String>,
+    ) {
+        match &outcome {
+            Ok(outcomes) => {
+                let each: Vec<String> = outcomes
+                    .iter()
+                    .map(|of| format!("{}: {}", of.name, of.text))
+                    .collect();
+                let text = format!("a new configuration is in force: {}", each.join("; "));
+                self.note_of_all(Weight::Note, &text);
+            }
+            Err(why) => {
+                let text = format!("the configuration was not reloaded, nothing changed: {why}");
+                self.note_of_all(Weight::Alarm, &text);
+            }
+        }
+        match (request, outcome) {
+            (Some(id), Ok(outcomes)) => self.owe(id, outcomes, self.clock.now()),
+            (Some(id), Err(why)) => self.answer_reload(id, Err(why)),
+            (None, _) => {}
+        }
+    }
+}
