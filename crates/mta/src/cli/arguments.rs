@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
 /// Which system, and how answers look.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SystemArguments {
-    /// The configuration; without it, POSTERN_CONFIG, else the embedded one for trying it out
+    /// The configuration; without it POSTERN_CONFIG, else (where no state directory is named
+    /// either) /etc/postern/postern.toml, else the embedded one for trying it out
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The state directory, in place of the configuration's; without it, POSTERN_STATE

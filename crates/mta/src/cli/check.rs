@@ -31,9 +31,14 @@ pub(crate) fn run(arguments: &SystemArguments, source: &Source) -> Result<Exit, 
                 json!({"error": is_error, "text": finding.to_string()})
             })
             .collect();
-        print_json(&json!({"good": !has_errors, "findings": findings}));
+        print_json(&json!({
+            "configuration": source.file,
+            "good": !has_errors,
+            "findings": findings,
+        }));
     } else {
         let mut page = Page::default();
+        page.line(format!("configuration: {}", system::named(source)));
         config.graph().lines().for_each(|line| page.line(line));
         findings.iter().for_each(|finding| page.line(finding));
         page.line(match (has_errors, findings.len()) {

@@ -8,23 +8,44 @@ use super::exit::Failure;
 use crate::config::Config;
 use crate::supervisor::Source;
 
-/// Where the configuration comes from, by arguments, else by environment.
+/// The configuration where nothing else is named: `sendmail` and `mailq` are called by programs
+/// that know of no argument and set no environment.
+const USUAL_FILE: &str = "/etc/postern/postern.toml";
+
+/// Where the configuration comes from: by arguments, else by environment, else the usual file
+/// where there is one, else the embedded one.
 pub(crate) fn source(arguments: &SystemArguments) -> Source {
-    source_with(arguments, |name| std::env::var_os(name))
+    let environment = |name: &str| std::env::var_os(name);
+    source_with(arguments, environment, Path::new(USUAL_FILE))
 }
 
 fn source_with(
     arguments: &SystemArguments,
     environment: impl Fn(&str) -> Option<OsString>,
+    usual: &Path,
 ) -> Source {
     let set = |name: &str| {
         environment(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    Source {
-        file: arguments.config.clone().or_else(|| set("POSTERN_CONFIG")),
-        state: arguments.state.clone().or_else(|| set("POSTERN_STATE")),
+    let file = arguments.config.clone().or_else(|| set("POSTERN_CONFIG"));
+    let state = arguments.state.clone().or_else(|| set("POSTERN_STATE"));
+    // One that may not be looked at counts as there: to go on with the embedded configuration
+    // would be to speak to another system.
+    let is_usual = || !matches!(usual.try_exists(), Ok(false));
+    let file = match file {
+        None if state.is_none() && is_usual() => Some(usual.to_owned()),
+        file => file,
+    };
+    Source { file, state }
+}
+
+/// The configuration that `source` names, for people.
+pub(crate) fn named(source: &Source) -> String {
+    match &source.file {
+        Some(file) => file.display().to_string(),
+        None => "embedded, for trying it out".to_owned(),
     }
 }
 
@@ -57,9 +78,11 @@ pub(crate) fn state(source: &Source) -> Result<PathBuf, Failure> {
 /// is to be typed. `state` is the configuration's.
 pub(crate) fn typed(source: &Source, state: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let is_usual = |path: &&Path| *path == Path::new(USUAL_FILE) && source.state.is_none();
     let file = source
         .file
         .as_deref()
+        .filter(|path| !is_usual(path))
         .map(|path| format!(" --config {}", quoted(&absolute(path))));
     // A file says where its state lies; the embedded configuration means the directory in which
     // the system was started.
@@ -92,6 +115,15 @@ mod tests {
         }
     }
 
+    /// What is found where the usual file is not there.
+    fn without_usual(
+        arguments: &SystemArguments,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> (Option<PathBuf>, Option<PathBuf>) {
+        let source = source_with(arguments, environment, Path::new("/nowhere/postern.toml"));
+        (source.file, source.state)
+    }
+
     #[test]
     fn arguments_come_before_the_environment_and_empty_variables_count_as_unset() {
         let environment = |name: &str| match name {
@@ -99,16 +131,31 @@ mod tests {
             "POSTERN_STATE" => Some(OsString::new()),
             _ => None,
         };
-        let source = source_with(&arguments(None, None), environment);
         assert_eq!(
-            (source.file, source.state),
+            without_usual(&arguments(None, None), environment),
             (Some("/env/config".into()), None)
         );
-        let source = source_with(&arguments(Some("/c"), Some("/s")), environment);
         assert_eq!(
-            (source.file, source.state),
+            without_usual(&arguments(Some("/c"), Some("/s")), environment),
             (Some("/c".into()), Some("/s".into()))
         );
+    }
+
+    #[test]
+    fn the_usual_file_is_used_where_it_exists_and_nothing_else_is_named() {
+        let nothing = |_: &str| None;
+        assert_eq!(without_usual(&arguments(None, None), nothing), (None, None));
+        // A file that certainly is there.
+        let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let found = |config, state| source_with(&arguments(config, state), nothing, &usual);
+        assert_eq!(found(None, None).file, Some(usual.clone()));
+        assert_eq!(found(Some("/c"), None).file, Some("/c".into()));
+        // Whoever names a state directory alone means the embedded configuration in it.
+        assert_eq!(found(None, Some("/s")).file, None);
+        // It cannot be looked for below what is no directory.
+        let unseen = usual.join("postern.toml");
+        let source = source_with(&arguments(None, None), nothing, &unseen);
+        assert_eq!(source.file, Some(unseen));
     }
 
     #[test]
@@ -123,6 +170,7 @@ mod tests {
         let both = typed(Some("/a b/it's"), Some("x"));
         assert_eq!(both, r" --config '/a b/it'\''s' --state /var/s");
         assert_eq!(typed(Some("/c"), None), " --config /c");
+        assert_eq!(typed(Some(USUAL_FILE), None), "");
         assert_eq!(typed(None, None), " --state /var/s");
     }
 }

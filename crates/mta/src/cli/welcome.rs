@@ -14,6 +14,8 @@ use crate::supervisor::Source;
 #[derive(Debug)]
 pub(crate) struct Welcome {
     typed: String,
+    /// Which configuration it is.
+    configuration: String,
     state: PathBuf,
     /// A mailbox of this system, for what is to be tried.
     local: Option<String>,
@@ -35,6 +37,7 @@ impl Welcome {
         };
         Self {
             typed: system::typed(source, &config.state),
+            configuration: system::named(source),
             state: config.state.clone(),
             local: config
                 .instances
@@ -60,7 +63,12 @@ impl Welcome {
             let _infallible =
                 writeln!(text, "  {:<12} listens on {}", name.as_str(), shown(listen));
         }
-        let _infallible = write!(text, "\n  state and log in {}\n\n", self.state.display());
+        let _infallible = write!(
+            text,
+            "\n  configuration: {}\n  state and log in {}\n\n",
+            self.configuration,
+            self.state.display()
+        );
         text.push_str("Things to try, in another terminal:\n\n");
         for command in self.commands() {
             let _infallible = writeln!(text, "  {command}");
@@ -72,7 +80,8 @@ impl Welcome {
     /// What is left of it when the system runs in the background.
     pub(crate) fn text_for_background(&self, pid: u32) -> String {
         format!(
-            "running as process {pid}, state and log in {}\n",
+            "running as process {pid}\nconfiguration: {}\nstate and log in {}\n",
+            self.configuration,
             self.state.display()
         )
     }
@@ -159,7 +168,7 @@ mod tests {
         for part in [
             "  submission   listens on unix:/tmp/s/submission.sock\n",
             "  input        listens on tls://127.0.0.1:1465\n",
-            "state and log in /tmp/s\n",
+            "configuration: embedded, for trying it out\n  state and log in /tmp/s\n",
             " --state /tmp/s send --from alice@example.test --to alice@example.test --to somebody@",
             "curl -sS smtp://127.0.0.1:1025 --mail-from",
             " --state /tmp/s queue\n",

@@ -27,7 +27,8 @@ pub(super) fn graph(config: &Config) -> String {
         let mut steps: Vec<String> = instance.routes.iter().map(step).collect();
         steps.extend(instance.next.as_ref().map(|next| match next {
             Next::Instance(name) => format!("everything else --> {name}"),
-            Next::Smtp(host) => format!("everything else --> smtp://{host}"),
+            // Another server cannot be asked whom it takes mail for: only ours goes there.
+            Next::Smtp(host) => format!("everything else from ours --> smtp://{host}"),
         }));
         let n_steps = steps.len();
         for (i, step) in steps.iter().enumerate() {

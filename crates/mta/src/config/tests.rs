@@ -255,6 +255,16 @@ fn the_graph_shows_every_instance_with_its_listeners_and_steps() {
 }
 
 #[test]
+fn the_graph_says_that_only_mail_of_ours_goes_on_over_plain_smtp() {
+    let text = "hostname = \"mail.example.org\"\n\
+                [instance.input]\nrole = \"input\"\nlisten = [\"127.0.0.1:2525\"]\n\
+                next = \"smtp://127.0.0.1:10025\"\n";
+    let graph = read(text).graph();
+    let step = "`-- everything else from ours --> smtp://127.0.0.1:10025\n";
+    assert!(graph.ends_with(step), "{graph}");
+}
+
+#[test]
 fn every_example_is_read_and_has_no_finding() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut n_examples = 0;

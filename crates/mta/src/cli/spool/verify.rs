@@ -85,8 +85,8 @@ fn lines(page: &mut Page, place: &Place, found: &Result<Verification, String>) {
 
 fn totals(totals: &Totals) -> String {
     format!(
-        "{}, {} open; {} ({} active, {} full, {} free), {}, of which {} live; {}, {}; {} in \
-         doubt; {} in quarantine",
+        "{}, {} open; {} ({} active, {} full, {} free), {}, of which {} live; {}, {}; {} \
+         remembered; {} in quarantine",
         words::count(totals.n_messages, "message"),
         words::count(totals.n_recipients, "recipient"),
         words::count(totals.n_active + totals.n_sealed + totals.n_free, "segment"),
