@@ -23,7 +23,7 @@ use smtp::client::{self, Client, ClientRecipient, Transaction};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::content::{Content, read_piece};
+use crate::content::{Content, PIECE_LEN, read_piece};
 use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions};
 
 /// For each of these many octets of content, a handoff gets another second of patience: a large
@@ -499,7 +499,15 @@ fn transaction(handoff: &Handoff<'_>) -> Transaction {
 async fn send(connection: &mut ClientConnection, content: &Content<'_>) -> io::Result<()> {
     let clock = connection.clock();
     match content {
-        Content::Bytes(bytes) => connection.machine().content(clock.now(), bytes),
+        Content::Bytes(bytes) if bytes.len() <= PIECE_LEN => {
+            connection.machine().content(clock.now(), bytes);
+        }
+        Content::Bytes(bytes) => {
+            for piece in bytes.chunks(PIECE_LEN) {
+                connection.machine().content(clock.now(), piece);
+                connection.flush().await?;
+            }
+        }
         Content::Source(source) => {
             let (mut offset, mut buffer) = (0, Vec::new());
             while offset < source.len() {

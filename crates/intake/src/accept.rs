@@ -22,8 +22,9 @@ use net::{Clock, Entropy};
 use policy::Checks;
 use spool::{AcceptedKey, CommitError, ContentFile, DurableContent, Fresh, Message, Spool};
 
-use crate::body::RECEIVED_MAX;
+use crate::body::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
 use crate::gate::Gate;
+use crate::memory::{ContentMemory, Share};
 use crate::pressure::{Capacity, delay};
 use crate::recipients::{Recipients, question};
 use crate::tenure::Tenure;
@@ -95,6 +96,8 @@ pub struct Intake {
     pub queued: Arc<dyn Queued>,
     /// How many messages may wait.
     pub capacity: Capacity,
+    /// Memory for contents of middle size; survives a reload.
+    pub content_memory: Arc<ContentMemory>,
     /// Whether the spool is still this process's; survives a reload.
     pub tenure: Arc<Tenure>,
     /// Late handoffs; survives a reload.
@@ -326,7 +329,8 @@ impl Intake {
     ) -> Reply {
         let reply = accepted(&transaction);
         let content_len = content.len();
-        let content = match content.commit().await {
+        let in_memory = content.in_memory();
+        let content = match content.commit(&self.spool).await {
             Ok(content) => content,
             Err(e) => return self.storage_failed(&e),
         };
@@ -336,10 +340,6 @@ impl Intake {
             envelope: transaction.envelope,
             handoff,
             next_due: self.clock.timestamp(),
-        };
-        let in_memory = match &content {
-            spool::Content::Bytes(bytes) => Some(Arc::clone(bytes)),
-            spool::Content::File(_) => None,
         };
         match self.spool.accept(&message, content).await {
             Ok(id) => {
@@ -502,8 +502,8 @@ fn accepted(transaction: &Transaction) -> Reply {
 
 /// A complete content that is not yet on stable storage.
 pub(crate) enum Gathered {
-    /// Small.
-    Bytes(Vec<u8>),
+    /// In memory, with its share of what there is of that for contents that are not small.
+    Bytes(Arc<Vec<u8>>, Option<Share>),
     /// Large.
     File(Arc<FileSource>),
 }
@@ -511,29 +511,42 @@ pub(crate) enum Gathered {
 impl Gathered {
     fn len(&self) -> u64 {
         match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Bytes(bytes, _) => bytes.len() as u64,
             Self::File(file) => file.len(),
         }
     }
 
     fn to_hand_off(&self) -> Content<'_> {
         match self {
-            Self::Bytes(bytes) => Content::Bytes(bytes),
+            Self::Bytes(bytes, _) => Content::Bytes(bytes),
             Self::File(file) => Content::Source(Arc::clone(file) as Arc<dyn Source>),
         }
     }
 
-    /// Makes a large content durable; a small one becomes so with its record.
-    async fn commit(self) -> io::Result<spool::Content> {
+    fn in_memory(&self) -> Option<Arc<Vec<u8>>> {
         match self {
-            Self::Bytes(bytes) => Ok(spool::Content::Bytes(bytes.into())),
-            Self::File(source) => {
-                let committing = tokio::task::spawn_blocking(move || source.commit());
-                Ok(spool::Content::File(
-                    committing.await.map_err(io::Error::other)??,
-                ))
-            }
+            Self::Bytes(bytes, _) => Some(Arc::clone(bytes)),
+            Self::File(_) => None,
         }
+    }
+
+    /// Makes a large content durable; a small one becomes so with its record.
+    async fn commit(self, spool: &Spool) -> io::Result<spool::Content> {
+        let spool = spool.clone();
+        let committing = match self {
+            Self::Bytes(bytes, _) if bytes.len() <= CONTENT_IN_MEMORY_MAX => {
+                return Ok(spool::Content::Bytes(bytes));
+            }
+            Self::Bytes(bytes, share) => tokio::task::spawn_blocking(move || {
+                let _share = share;
+                let mut file = spool.content_file()?;
+                file.write(&bytes)?;
+                file.commit()
+            }),
+            Self::File(source) => tokio::task::spawn_blocking(move || source.commit()),
+        };
+        let committed = committing.await.map_err(io::Error::other)??;
+        Ok(spool::Content::File(committed))
     }
 }
 

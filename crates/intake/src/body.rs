@@ -1,5 +1,5 @@
 //! The content of a message while it arrives: in memory while it is small, in a file when it is
-//! not.
+//! not; in between as there is memory.
 
 use std::io;
 use std::sync::Arc;
@@ -8,10 +8,15 @@ use mail::Header;
 use spool::{ContentFile, Spool};
 
 use crate::accept::{FileSource, Gathered};
+use crate::memory::{ContentMemory, Share};
 
 /// Content up to this many octets is kept in memory, where one write makes it durable with its
 /// record; fifty such messages at a time are no memory.
 pub const CONTENT_IN_MEMORY_MAX: usize = 256 * 1024;
+/// Content up to this many octets is kept in memory too, as long as all such contents together take
+/// no more than [`CONTENTS_IN_MEMORY_MAX`](crate::CONTENTS_IN_MEMORY_MAX): what is handed on at
+/// once needs no file, and a file that is written in one piece costs a fraction of one that grows.
+pub const CONTENT_SHARING_MEMORY_MAX: usize = 4 * 1024 * 1024;
 /// The most Received fields that a message may have, the one added here included; with more it goes
 /// round in circles between hosts. RFC 5321 §6.3 wants at least 100: long chains of forwarding and
 /// scanning are real, and each turn of a circle costs less than a message that is lost.
@@ -23,6 +28,10 @@ const FILE_PIECE_LEN: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Body {
     gathered: Vec<u8>,
+    /// As its client announced it; 0 where it did not.
+    expected_len: usize,
+    /// What it takes of the memory for contents of its size.
+    share: Option<Share>,
     /// Once it is too much for memory: where it is, and what was seen before it went there. Boxed,
     /// because every session has room for what is passed on while it is written.
     file: Option<(Box<ContentFile>, Seen)>,
@@ -53,12 +62,14 @@ impl Seen {
 impl Body {
     /// Begins with `fields`, which stand above what arrives.
     pub(crate) fn new(fields: &str, expected_len: Option<u64>) -> Self {
-        let expected = usize::try_from(expected_len.unwrap_or(0)).unwrap_or(0);
-        let room = expected.min(CONTENT_IN_MEMORY_MAX) + fields.len();
+        let expected_len = usize::try_from(expected_len.unwrap_or(0)).unwrap_or(0);
+        let room = expected_len.min(CONTENT_IN_MEMORY_MAX) + fields.len();
         let mut gathered = Vec::with_capacity(room);
         gathered.extend_from_slice(fields.as_bytes());
         Self {
             gathered,
+            expected_len,
+            share: None,
             file: None,
             failed: None,
         }
@@ -71,8 +82,8 @@ impl Body {
 
     /// Moves what was gathered to the file, where it has become too much for memory. That this
     /// fails shows in [`Self::finish`].
-    pub(crate) async fn settle(&mut self, spool: &Spool) {
-        if self.failed.is_none() {
+    pub(crate) async fn settle(&mut self, spool: &Spool, memory: &Arc<ContentMemory>) {
+        if self.failed.is_none() && !self.stays_in_memory(memory) {
             self.failed = self.spill(spool).await.err();
         }
         if self.failed.is_some() {
@@ -80,20 +91,35 @@ impl Body {
         }
     }
 
-    async fn spill(&mut self, spool: &Spool) -> io::Result<()> {
-        let bound = if self.file.is_some() {
-            FILE_PIECE_LEN
-        } else {
-            CONTENT_IN_MEMORY_MAX
-        };
-        if self.gathered.len() <= bound {
-            return Ok(());
+    fn stays_in_memory(&mut self, memory: &Arc<ContentMemory>) -> bool {
+        let len = self.gathered.len();
+        if self.file.is_some() {
+            return len <= FILE_PIECE_LEN;
         }
+        if len <= CONTENT_IN_MEMORY_MAX {
+            return true;
+        }
+        let share = self.share.get_or_insert_with(|| {
+            // Growing step by step would copy it several times; what is not written to takes none.
+            let room = self
+                .expected_len
+                .max(4 * len)
+                .min(CONTENT_SHARING_MEMORY_MAX);
+            self.gathered.reserve_exact(room.saturating_sub(len));
+            memory.share()
+        });
+        len <= CONTENT_SHARING_MEMORY_MAX && share.grow(len)
+    }
+
+    async fn spill(&mut self, spool: &Spool) -> io::Result<()> {
         let (file, seen) = match self.file.take() {
             Some(there) => there,
             None => (Box::new(spool.content_file()?), Seen::of(&self.gathered)),
         };
         self.file = Some((self.write_to(file).await?, seen));
+        if self.share.take().is_some() {
+            self.gathered = Vec::new();
+        }
         Ok(())
     }
 
@@ -112,7 +138,7 @@ impl Body {
             }
             None => {
                 let seen = Seen::of(&self.gathered);
-                Ok((Gathered::Bytes(self.gathered), seen))
+                Ok((Gathered::Bytes(self.gathered.into(), self.share), seen))
             }
         }
     }
@@ -137,6 +163,7 @@ mod tests {
     use spool::simulated::{Fault, SimulatedDisk};
 
     use super::*;
+    use crate::CONTENTS_IN_MEMORY_MAX;
 
     #[tokio::test]
     async fn content_that_finds_no_room_is_read_over_and_says_why_at_its_end() {
@@ -144,11 +171,12 @@ mod tests {
         let mut options = Options::new([7; 32]);
         options.segment_len = 64 * 1024;
         let (spool, _recovery) = Spool::open(Arc::new(disk.clone()), options).unwrap();
+        let memory = Arc::default();
         let mut body = Body::new("Received: by x\r\n", None);
         disk.set_fault(Fault::FullFrom(0));
         for _ in 0..4 {
-            body.buffer().resize(CONTENT_IN_MEMORY_MAX + 1, b'x');
-            body.settle(&spool).await;
+            body.buffer().resize(CONTENT_SHARING_MEMORY_MAX + 1, b'x');
+            body.settle(&spool, &memory).await;
             assert!(body.buffer().is_empty(), "nothing is kept of it");
         }
         let refused = body.finish().await.map(|_| ());
@@ -156,5 +184,29 @@ mod tests {
             refused.map_err(|e| e.kind()),
             Err(io::ErrorKind::StorageFull)
         );
+    }
+
+    #[tokio::test]
+    async fn a_large_content_leaves_memory_to_others_once_it_is_in_its_file() {
+        let disk = SimulatedDisk::new();
+        let (spool, _recovery) = Spool::open(Arc::new(disk), Options::new([7; 32])).unwrap();
+        let memory = Arc::default();
+        let is_in_memory = async |body: &mut Body, len: usize| {
+            body.buffer().resize(len, b'x');
+            body.settle(&spool, &memory).await;
+            body.file.is_none()
+        };
+        let mut large = Body::new("", None);
+        assert!(is_in_memory(&mut large, CONTENT_SHARING_MEMORY_MAX).await);
+        // All others of its size.
+        let mut rest = memory.share();
+        assert!(rest.grow(CONTENTS_IN_MEMORY_MAX - CONTENT_SHARING_MEMORY_MAX));
+        let mut second = Body::new("", None);
+        assert!(is_in_memory(&mut second, CONTENT_IN_MEMORY_MAX).await);
+        assert!(!is_in_memory(&mut second, CONTENT_IN_MEMORY_MAX + 1).await);
+        assert!(!is_in_memory(&mut large, CONTENT_SHARING_MEMORY_MAX + 1).await);
+        assert_eq!(large.buffer().capacity(), 0);
+        let mut third = Body::new("", None);
+        assert!(is_in_memory(&mut third, CONTENT_SHARING_MEMORY_MAX).await);
     }
 }

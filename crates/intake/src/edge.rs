@@ -261,7 +261,7 @@ impl EdgeSession {
     async fn take_body(&mut self) {
         if let Some(transaction) = &mut self.transaction {
             transaction
-                .take_body(&mut self.connection, &self.intake.spool)
+                .take_body(&mut self.connection, &self.intake)
                 .await;
         }
     }

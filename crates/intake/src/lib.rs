@@ -8,8 +8,9 @@
 //! No `250` to a message before a commit, here or at the next instance.
 //!
 //! # Limits
-//! Content above [`CONTENT_IN_MEMORY_MAX`] goes to a file while it arrives, so a message's size
-//! never becomes memory. What a client may do is limited by the session's settings.
+//! Content above [`CONTENT_IN_MEMORY_MAX`] goes to a file while it arrives, or shares
+//! [`CONTENTS_IN_MEMORY_MAX`] with all others of its size, so a message's size never becomes
+//! memory. What a client may do is limited by the session's settings.
 //!
 //! # Failure
 //! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains. A queue that
@@ -21,6 +22,7 @@ mod body;
 mod edge;
 mod gate;
 mod judge;
+mod memory;
 mod pressure;
 mod recipients;
 mod session;
@@ -30,9 +32,10 @@ mod transaction;
 
 pub use accept::{Current, Intake, Onward, Queued};
 pub use admission::{Admission, Bounds, Place};
-pub use body::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
+pub use body::{CONTENT_IN_MEMORY_MAX, CONTENT_SHARING_MEMORY_MAX, RECEIVED_MAX};
 pub use edge::{Claims, EdgePeer, serve_edge};
 pub use gate::Gate;
+pub use memory::{CONTENTS_IN_MEMORY_MAX, ContentMemory};
 pub use policy::Standing;
 pub use pressure::Capacity;
 pub use recipients::Recipients;

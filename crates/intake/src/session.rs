@@ -346,7 +346,7 @@ impl Session {
     async fn take_body(&mut self) {
         if let Some(transaction) = &mut self.transaction {
             transaction
-                .take_body(&mut self.connection, &self.intake.spool)
+                .take_body(&mut self.connection, &self.intake)
                 .await;
         }
     }

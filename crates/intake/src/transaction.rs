@@ -4,8 +4,8 @@ use handoff::Parameters;
 use mail::{Envelope, HandoffKey, Provenance, Recipient};
 use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
-use spool::Spool;
 
+use crate::accept::Intake;
 use crate::body::Body;
 
 /// What was gathered so far.
@@ -65,10 +65,10 @@ impl Transaction {
     }
 
     /// Takes what has arrived of the content.
-    pub(crate) async fn take_body(&mut self, connection: &mut ServerConnection, spool: &Spool) {
+    pub(crate) async fn take_body(&mut self, connection: &mut ServerConnection, intake: &Intake) {
         if let Some(body) = &mut self.body {
             connection.machine().take_body(body.buffer());
-            body.settle(spool).await;
+            body.settle(&intake.spool, &intake.content_memory).await;
         }
     }
 

@@ -69,20 +69,22 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         lowest_unsettled,
         mode: Mode::Each,
     };
-    let len = work.content.content_len();
-    let whole;
-    let content = if len <= SMALL_LEN_MAX {
-        let mut reader = work.content;
-        match reader.read_all() {
-            Ok(read) => whole = read,
+    let mut reader = work.content;
+    let len = reader.content_len();
+    let whole = match reader.in_memory() {
+        Some(bytes) => Some(Arc::clone(bytes)),
+        None if len > SMALL_LEN_MAX => None,
+        None => match reader.read_all() {
+            Ok(read) => Some(read.into()),
             Err(_) => return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
-        }
-        Content::Bytes(&whole)
-    } else {
-        Content::Source(Arc::new(Stored {
+        },
+    };
+    let content = match &whole {
+        Some(bytes) => Content::Bytes(bytes),
+        None => Content::Source(Arc::new(Stored {
             len,
-            reader: Mutex::new(work.content),
-        }))
+            reader: Mutex::new(reader),
+        })),
     };
     let handoff = handoff::Handoff {
         parameters: &parameters,

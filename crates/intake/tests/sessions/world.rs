@@ -203,6 +203,7 @@ impl Instance {
                 messages_max: MESSAGES_MAX,
             },
             tenure: Arc::default(),
+            content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };

@@ -138,6 +138,7 @@ async fn run(
         next,
         delivery,
         tenure: Arc::default(),
+        content_memory: Arc::default(),
         gate: Arc::default(),
         refused: Arc::default(),
     };

@@ -89,6 +89,7 @@ impl Output {
             queued: Arc::clone(&stored) as Arc<dyn Queued>,
             capacity: Capacity { messages_max: 1000 },
             tenure: Arc::default(),
+            content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),
         };

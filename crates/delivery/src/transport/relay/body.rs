@@ -10,9 +10,9 @@ use spool::ReadError;
 
 use super::super::{Octets, PIECE_LEN, SMALL_LEN_MAX};
 
-/// A content, small or large.
+/// A content, as a whole or to be read in pieces.
 pub(super) enum Body<C> {
-    Small(Arc<Vec<u8>>),
+    Whole(Arc<Vec<u8>>),
     Large {
         /// Away only while a piece is read.
         source: Option<C>,
@@ -23,8 +23,12 @@ pub(super) enum Body<C> {
 }
 
 impl<C: Octets> Body<C> {
-    /// Reads a small content whole; it lies in the page cache, and a thread costs more.
+    /// Takes a content that is in memory, and reads a small one whole: it lies in the page cache,
+    /// and a thread costs more.
     pub(super) fn open(mut content: C) -> Result<Self, ReadError> {
+        if let Some(bytes) = content.in_memory() {
+            return Ok(Self::Whole(bytes));
+        }
         let len = content.content_len();
         if len > SMALL_LEN_MAX {
             return Ok(Self::Large {
@@ -32,9 +36,6 @@ impl<C: Octets> Body<C> {
                 len,
                 eight_bit: None,
             });
-        }
-        if let Some(bytes) = content.in_memory() {
-            return Ok(Self::Small(bytes));
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         let mut n_read = 0;
@@ -44,12 +45,12 @@ impl<C: Octets> Body<C> {
                 n => n_read += n,
             }
         }
-        Ok(Self::Small(bytes.into()))
+        Ok(Self::Whole(bytes.into()))
     }
 
     pub(super) fn content_len(&self) -> u64 {
         match self {
-            Self::Small(bytes) => bytes.len() as u64,
+            Self::Whole(bytes) => bytes.len() as u64,
             Self::Large { len, .. } => *len,
         }
     }
@@ -66,7 +67,7 @@ impl<C: Octets> Body<C> {
             return Ok(declared);
         }
         let eight_bit = match self {
-            Self::Small(bytes) => !bytes.is_ascii(),
+            Self::Whole(bytes) => !bytes.is_ascii(),
             // Nobody is harmed by the wider declaration, and a look would cost a whole reading.
             Self::Large { .. } if can.has(Capability::EightBitMime) => true,
             Self::Large { .. } => self.look_for_eight_bit().await?,
@@ -81,9 +82,14 @@ impl<C: Octets> Body<C> {
     /// Gives the content to the machine, and writes it as it goes. Whatever fails on the way shows
     /// in the machine's next event.
     pub(super) async fn send(&mut self, connection: &mut ClientConnection) {
-        if let Self::Small(bytes) = self {
-            let now = connection.clock().now();
-            connection.machine().content(now, bytes);
+        if let Self::Whole(bytes) = self {
+            for piece in bytes.chunks(PIECE_LEN) {
+                let now = connection.clock().now();
+                connection.machine().content(now, piece);
+                if bytes.len() > PIECE_LEN && connection.flush().await.is_err() {
+                    return;
+                }
+            }
         } else {
             let mut offset = 0;
             let mut piece = Vec::new();

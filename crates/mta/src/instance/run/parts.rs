@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delivery::{Delivery, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
-use intake::{Capacity, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
+use intake::{Capacity, ContentMemory, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
 use mail::event::{Event, Sink, What};
 use mail::{InstanceName, Origin};
 use net::{Clock, Entropy};
@@ -31,6 +31,7 @@ pub(super) struct Instance {
     pub(super) next: Option<Onwards>,
     pub(super) delivery: Arc<Delivery>,
     pub(super) tenure: Arc<Tenure>,
+    pub(super) content_memory: Arc<ContentMemory>,
     pub(super) gate: Arc<Gate>,
     pub(super) refused: Arc<Mutex<HashMap<&'static str, u64>>>,
 }
@@ -121,6 +122,7 @@ impl Instance {
                 messages_max: u64::from(own.queue.messages),
             },
             tenure: Arc::clone(&self.tenure),
+            content_memory: Arc::clone(&self.content_memory),
             gate: Arc::clone(&self.gate),
             refused: Arc::clone(&self.refused),
         };
