@@ -38,14 +38,12 @@ impl Delivery {
                 self.forget(id);
                 return Ended::nothing_left(Elsewhere::default());
             }
-            Err(e) => {
-                self.alarm(&format!(
-                    "message {} cannot be read and stays as it is: {e}",
-                    attempt.id
-                ));
+            Err(error) => {
+                self.note_unreadable(attempt.id, &error);
                 return after(UNREADABLE_PAUSE);
             }
         };
+        self.state().unreadable.remove(&attempt.id);
         let settings = Arc::clone(&self.state().settings);
         let (mut ways, elsewhere) = ways(&stored, site, &settings);
         if ways.is_empty() {

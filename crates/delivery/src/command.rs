@@ -9,7 +9,7 @@ mod change;
 
 use std::sync::Arc;
 
-use mail::{Disposition, MessageId};
+use mail::{Disposition, HandoffKey, MessageId};
 use queue::Which;
 use spool::{Progress, RecipientState, Stored};
 
@@ -87,7 +87,16 @@ impl Delivery {
         if command == Command::Retry {
             return self.retry_now(id, recipient);
         }
-        let (stored, mut aside) = self.set_aside(id)?;
+        let (read, mut aside) = self.set_aside(id)?;
+        let stored = match read {
+            Err(_) if command == Command::Drop && recipient.is_none() => {
+                return self.drop_unreadable(id, by).await;
+            }
+            read => read.map_err(|e| e.to_string())?,
+        };
+        if command != Command::Drop {
+            self.refuse_unread(&stored)?;
+        }
         let changes = changes(&stored, command, recipient, by);
         if changes.is_empty() {
             return Ok(Touched { n_recipients: 0 });
@@ -124,6 +133,7 @@ impl Delivery {
         recipient: Option<u32>,
     ) -> Result<Touched, String> {
         let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        self.refuse_unread(&stored)?;
         let now = self.clock.now();
         let n_recipients = {
             let mut state = self.state();
@@ -192,14 +202,17 @@ impl Delivery {
 
     /// Nobody will ask any more what became of those that are dropped for good.
     fn settle_dropped(&self, stored: &Stored, dropped: &[(u32, RecipientState)]) {
-        let settings = Arc::clone(&self.state().settings);
-        let Some(next) = settings.routes.handoff().and_then(|t| t.handoff()) else {
-            return;
-        };
         let keys = dropped
             .iter()
             .filter_map(|(index, _)| key_of(stored, *index));
-        keys.for_each(|key| next.settle(&key));
+        self.settle_all(keys);
+    }
+
+    pub(crate) fn settle_all(&self, keys: impl IntoIterator<Item = HandoffKey>) {
+        let settings = Arc::clone(&self.state().settings);
+        if let Some(next) = settings.routes.handoff().and_then(|t| t.handoff()) {
+            keys.into_iter().for_each(|key| next.settle(&key));
+        }
     }
 
     /// Gives released recipients a job at their site.

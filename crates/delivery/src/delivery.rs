@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
-use mail::{Disposition, MessageId, Moment, Origin, Reply, Timestamp};
+use mail::{Disposition, InstanceName, MessageId, Moment, Origin, Reply, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue};
-use spool::{Fresh, IndexSet, ReadError, Reader, RecipientState, Spool, Stored};
+use spool::{Fresh, IndexSet, Outline, ReadError, Reader, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::route::Routes;
@@ -68,6 +68,8 @@ impl Settings {
 
 /// The deliveries of one instance.
 pub struct Delivery {
+    /// By which name operators know the instance.
+    pub(crate) name: InstanceName,
     pub(crate) spool: Spool,
     pub(crate) clock: Clock,
     pub(crate) entropy: Arc<Entropy>,
@@ -88,6 +90,8 @@ pub(crate) struct State {
     pub(crate) messages: BTreeMap<MessageId, Entry>,
     /// Messages that an operator's command is changing; they have no jobs meanwhile.
     pub(crate) aside: BTreeSet<MessageId>,
+    /// Messages that could not be read when that was tried last.
+    pub(crate) unreadable: BTreeSet<MessageId>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock_watch: ClockWatch,
     n_fresh: usize,
@@ -126,6 +130,8 @@ const _: () = assert!(size_of::<(MessageId, Entry)>() <= 56);
 
 /// Everything that a [`Delivery`] is made of.
 pub struct Parts {
+    /// The instance's name.
+    pub name: InstanceName,
     /// Its spool.
     pub spool: Spool,
     /// The clock.
@@ -151,6 +157,7 @@ impl Delivery {
             queue: Queue::new(parts.queue),
             messages: BTreeMap::new(),
             aside: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
             n_fresh: 0,
@@ -160,6 +167,7 @@ impl Delivery {
             stopping: false,
         };
         Arc::new(Self {
+            name: parts.name,
             spool: parts.spool,
             clock,
             entropy: parts.entropy,
@@ -351,6 +359,7 @@ impl Delivery {
             state.let_go(entry.fresh.take(), entry.content.take());
             self.count_out(&entry);
         }
+        state.unreadable.remove(&id);
         state.queue.remove(now, queue::Which::Message(id));
     }
 
@@ -450,6 +459,21 @@ impl Entry {
             entry.n_deferred += u32::from(is_pending && recipient.attempts > 0);
         }
         entry
+    }
+
+    /// Of a message that cannot be read, taken in `now`: for all its recipients it is held.
+    pub(crate) const fn unreadable(outline: &Outline, now: Timestamp) -> Self {
+        Self {
+            n_open: outline.n_recipients,
+            n_held: outline.n_recipients,
+            n_deferred: 0,
+            size_bytes: outline.content_len,
+            arrived: now,
+            fresh: None,
+            content: None,
+            in_doubt: false,
+            is_ours: false,
+        }
     }
 }
 

@@ -15,11 +15,13 @@ mod recovery;
 mod route;
 mod sweep;
 pub mod transport;
+mod unreadable;
 mod view;
 
 pub use census::{Brief, Counts};
 pub use command::Touched;
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
+pub use recovery::Recovered;
 pub use route::{Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
 pub use view::{QueueRow, RecipientRow};

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
-use spool::{Browser, RecipientState, Stored};
+use spool::{Browser, ReadError, RecipientState, Stored};
 
 use crate::delivery::{Delivery, site_name};
 
@@ -54,8 +54,9 @@ impl Delivery {
     }
 
     /// The next `limit` messages with ids after `after`, in the order of ids, but for those that
-    /// leave meanwhile; and the last id that was looked at, none at the end of the queue. Reads the
-    /// spool, so it may block for as long as the disk needs for that many.
+    /// leave meanwhile, and those that cannot be read, which an alarm tells; and the last id that
+    /// was looked at, none at the end of the queue. Reads the spool, so it may block for as long as
+    /// the disk needs for that many.
     #[must_use]
     pub fn page(
         &self,
@@ -75,9 +76,14 @@ impl Delivery {
                 .collect()
         };
         let last = ids.last().filter(|_| ids.len() == limit).copied();
-        let rows = ids
-            .into_iter()
-            .filter_map(|id| self.row_of(&browser.message(id).ok()?));
+        let rows = ids.into_iter().filter_map(|id| match browser.message(id) {
+            Ok(stored) => self.row_of(&stored),
+            Err(ReadError::Unknown(_)) => None,
+            Err(error) => {
+                self.note_unreadable(id, &error);
+                None
+            }
+        });
         (rows.collect(), last)
     }
 

@@ -80,14 +80,26 @@ impl Browser {
         let metas = self
             .summary
             .get_or_insert_with(|| Metas::read(spool, place.segment).unwrap_or_default());
-        let &(start, end) = metas.places.get(&place.offset)?;
-        // The segment may have been used again since.
-        let meta = metas.summary.get(start..end)?;
-        (meta.len() == header.meta_len as usize && crc32c(meta) == header.meta_crc).then_some(meta)
+        metas.find(place, header)
     }
 }
 
+/// What is known of the message whose record lies there, from the summary of its segment; `None`
+/// where that has no good copy.
+pub(crate) fn second_copy(spool: &Spool, place: Place, header: &RecordHeader) -> Option<Vec<u8>> {
+    let metas = Metas::read(spool, place.segment)?;
+    metas.find(place, header).map(<[u8]>::to_vec)
+}
+
 impl Metas {
+    /// The meta of the record at this place, if it is what the books say.
+    fn find(&self, place: Place, header: &RecordHeader) -> Option<&[u8]> {
+        let &(start, end) = self.places.get(&place.offset)?;
+        // The segment may have been used again since.
+        let meta = self.summary.get(start..end)?;
+        (meta.len() == header.meta_len as usize && crc32c(meta) == header.meta_crc).then_some(meta)
+    }
+
     /// `None` where there is no good summary.
     fn read(spool: &Spool, segment: u32) -> Option<Self> {
         let shared = spool.shared();

@@ -38,7 +38,9 @@ pub use commit::{Commit, CommitError};
 pub use content::{ContentFile, DurableContent, ReadError, Reader};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use index_set::IndexSet;
-pub use message::{AcceptedKey, Content, Ending, Fresh, Message, Progress, RecipientState, Stored};
+pub use message::{
+    AcceptedKey, Content, Ending, Fresh, Message, Outline, Progress, RecipientState, Stored,
+};
 pub use open::{Note, OpenError, Options, Recovery};
 pub use spool::{KeyState, Spool};
 pub use usage::{Stats, Usage};

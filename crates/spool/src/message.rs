@@ -1,5 +1,6 @@
 //! What is kept of a message besides its content.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mail::{Disposition, Envelope, HandoffKey, MessageId, Provenance, Reply, Timestamp};
@@ -116,4 +117,16 @@ pub struct Stored {
     pub cut_short: u32,
     /// Octets of its content.
     pub content_len: u64,
+}
+
+/// What the books have of a message, whether or not it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// How many recipients it has, those with a final outcome among them.
+    pub n_recipients: u32,
+    /// Octets of its content.
+    pub content_len: u64,
+    /// The keys that recipients were bound to after it was accepted. A key with which it was
+    /// accepted stands in the message, and is not known here.
+    pub handoffs: BTreeSet<HandoffKey>,
 }

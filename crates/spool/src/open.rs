@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use mail::MessageId;
+
 use crate::engine::Engine;
 use crate::recover::{Messages, Recovered, quarantine, recover};
 use crate::{Disk, ReadError, Spool, Stored, limits};
@@ -198,7 +200,9 @@ impl Recovery {
 
     /// Every message that is live when this is called, in the order in which they lie on disk,
     /// which is the quickest. Each is read when it is asked for; blocks then.
-    pub fn messages(&self) -> impl Iterator<Item = Result<Stored, ReadError>> + Send + use<> {
+    pub fn messages(
+        &self,
+    ) -> impl Iterator<Item = (MessageId, Result<Stored, ReadError>)> + Send + use<> {
         Messages::new(self.spool.clone())
     }
 }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use mail::{HandoffKey, MessageId, SpoolId};
 
+use crate::browser::second_copy;
 use crate::commit::commit;
 use crate::content::{self, file_name, file_number};
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
@@ -16,8 +17,8 @@ use crate::format::{BLOCK, Crc, crc32c, message};
 use crate::limits::{INLINE_CONTENT_LEN_MAX, META_LEN_MAX};
 use crate::shared::{Acceptance, Draft, Effect, Phase, Request, Shared};
 use crate::{
-    Browser, Commit, CommitError, Content, ContentFile, Ending, IndexSet, Message, Progress,
-    ReadError, Reader, Stats, Stored, Usage,
+    Browser, Commit, CommitError, Content, ContentFile, Ending, IndexSet, Message, Outline,
+    Progress, ReadError, Reader, Stats, Stored, Usage,
 };
 
 /// A handle on an open spool; clones are the same spool.
@@ -158,7 +159,8 @@ impl Spool {
         promise
     }
 
-    /// Reads what is known of a message, without its content. Blocks.
+    /// Reads what is known of a message, without its content. Blocks. Where its record is damaged,
+    /// the summary of the segment serves, if that has one.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -173,11 +175,33 @@ impl Spool {
         let file = file.ok_or(ReadError::Damaged(id))?;
         let mut meta = vec![0; header.meta_len as usize];
         let at = u64::from(place.offset) + record::LEN as u64;
-        let n = file.read_at(at, &mut meta).map_err(ReadError::Io)?;
-        if n < meta.len() || crc32c(&meta) != header.meta_crc {
-            return Err(ReadError::Damaged(id));
+        let error = match file.read_at(at, &mut meta) {
+            Ok(n) if n == meta.len() && crc32c(&meta) == header.meta_crc => None,
+            Ok(_) => Some(ReadError::Damaged(id)),
+            Err(error) => Some(ReadError::Io(error)),
+        };
+        if let Some(error) = error {
+            meta = second_copy(self, place, &header).ok_or(error)?;
         }
         stored(id, &header, &meta, &state_bytes, n_recipients).ok_or(ReadError::Damaged(id))
+    }
+
+    /// What the books have of a message that cannot be read; `None` where there is no such message.
+    #[must_use]
+    pub fn outline(&self, id: MessageId) -> Option<Outline> {
+        let state = self.shared().lock();
+        let live = state.ledger.get(id)?;
+        let (n_recipients, header) = (live.n_recipients, live.header(id));
+        let encoded = live.state.clone();
+        drop(state);
+        let recipients = MessageState::decode_or_new(&encoded, n_recipients)
+            .map(|state| state.into_recipients(None))
+            .unwrap_or_default();
+        Some(Outline {
+            n_recipients,
+            content_len: header.content_len,
+            handoffs: recipients.iter().filter_map(|r| r.handoff).collect(),
+        })
     }
 
     /// For reading what is known of many messages.

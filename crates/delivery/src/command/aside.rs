@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mail::{MessageId, Moment};
 use queue::{Job, JobState, Which};
-use spool::Stored;
+use spool::{ReadError, Stored};
 
 use crate::delivery::{Delivery, fairness_key};
 
@@ -46,7 +46,10 @@ impl Drop for Aside {
 impl Delivery {
     /// Reads a message of which no attempt is under way, and sees to it that none begins before
     /// the command is over: an attempt that read the message as it was would undo the command.
-    pub(super) fn set_aside(self: &Arc<Self>, id: MessageId) -> Result<(Stored, Aside), String> {
+    pub(super) fn set_aside(
+        self: &Arc<Self>,
+        id: MessageId,
+    ) -> Result<(Result<Stored, ReadError>, Aside), String> {
         let jobs = {
             let mut state = self.state();
             if !state.messages.contains_key(&id) {
@@ -76,8 +79,8 @@ impl Delivery {
             sender: 0,
             jobs,
         };
-        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
-        aside.sender = fairness_key(&stored);
-        Ok((stored, aside))
+        let read = self.spool.message(id);
+        aside.sender = read.as_ref().map_or(0, fairness_key);
+        Ok((read, aside))
     }
 }

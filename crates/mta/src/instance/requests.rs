@@ -156,6 +156,10 @@ pub(crate) trait QueueView: Send + Sync + 'static {
     /// At most `limit` messages with ids above `after`, in the order of their ids; from memory.
     fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief>;
 
+    /// Whether a message is in the queue, and could not be read when that was tried last: it is
+    /// counted, and no page has it.
+    fn is_unreadable(&self, id: MessageId) -> bool;
+
     /// For reading pages.
     fn browser(&self) -> Self::Browser;
 

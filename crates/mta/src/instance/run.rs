@@ -119,6 +119,7 @@ async fn run(
     let composition = Composition::of(own.role);
     let settings = delivery_settings(&config, &own, clock, next.as_ref());
     let delivery = Delivery::new(Parts {
+        name: own.name.clone(),
         spool: spool.clone(),
         clock,
         entropy: Arc::clone(&entropy),
@@ -142,7 +143,7 @@ async fn run(
         gate: Arc::default(),
         refused: Arc::default(),
     };
-    instance.recover(&recovery)?;
+    instance.recover(&recovery);
     drop(recovery);
     let sessions = instance.sessions(&config, &own, instance.next.as_ref())?;
     let doors = make_doors(bootstrap.listeners)?;

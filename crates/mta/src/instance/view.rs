@@ -24,6 +24,9 @@ pub(crate) struct View {
     pub(crate) generation: u64,
 }
 
+/// So many messages that cannot be read are named by their ids.
+const N_UNREADABLE_NAMED: usize = 5;
+
 impl QueueView for View {
     type Browser = Browser;
 
@@ -37,6 +40,7 @@ impl QueueView for View {
             let name = next.name();
             notes.push(format!("handoff to {name}: no answer, mail waits in the own spool").into());
         }
+        notes.extend(self.unreadable_note());
         InstanceStatus {
             uptime: self.clock.now().since_start(),
             generation: self.generation,
@@ -69,6 +73,10 @@ impl QueueView for View {
             .collect()
     }
 
+    fn is_unreadable(&self, id: MessageId) -> bool {
+        self.delivery.is_unreadable(id)
+    }
+
     fn browser(&self) -> Browser {
         self.delivery.browser()
     }
@@ -98,6 +106,19 @@ impl QueueView for View {
             Step::Retry => delivery.retry(id, recipient, by).await?,
         };
         Ok(touched.n_recipients)
+    }
+}
+
+impl View {
+    fn unreadable_note(&self) -> Option<Box<str>> {
+        let (ids, n) = self.delivery.unreadable(N_UNREADABLE_NAMED);
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        let more = if n > ids.len() { ", …" } else { "" };
+        let ids = ids.join(", ");
+        (n > 0).then(|| {
+            format!("{n} in the queue cannot be read, see `postern spool verify`: {ids}{more}")
+                .into()
+        })
     }
 }
 

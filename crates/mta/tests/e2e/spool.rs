@@ -156,6 +156,44 @@ fn a_message_is_shown_with_its_history_and_its_content_comes_out_as_it_was() {
 }
 
 #[test]
+fn a_message_that_cannot_be_read_keeps_nobody_from_starting_and_can_be_given_up() {
+    let mut system = System::embedded();
+    held(&system, "first");
+    let record = last_accepted(&system.postern);
+    held(&system, "second");
+    system.logged(&["output", "held"]);
+    system.postern.stop();
+    let (segment, offset) = (
+        record["segment"].as_str().expect("a name"),
+        number(&record["offset"]),
+    );
+    // In what the record says of the message; the summary says it once more.
+    flip(file(&system.postern, "output", segment), offset + 48 + 4);
+    verify(&system.postern, DAMAGED);
+    system.postern.start();
+    assert_eq!(system.queued("output"), Some(2));
+    let id = number(&record["id"]);
+    let filter = format!("output/{id}");
+    let list = system.postern.call(&["queue", "list", &filter]).ok();
+    assert!(list.contains("x@far.example"), "{list}");
+    let summary = file(&system.postern, "output", &format!("{segment}.sum"));
+    fs::remove_file(summary).expect("there");
+    let list = system.postern.call(&["queue", "list", &filter]).ok();
+    assert!(!list.contains("x@far.example"), "{list}");
+    let alarm = system.logged(&["output", "alarm", &format!("message {id} cannot be read")]);
+    assert!(alarm.contains(&format!("`postern queue drop {filter}`")));
+    let status = system.postern.call(&["status"]);
+    assert!(
+        status.out.contains("1 in the queue cannot be read"),
+        "{status:?}"
+    );
+    assert_eq!(system.queued("output"), Some(2));
+    system.postern.call(&["queue", "drop", &filter]).ok();
+    assert_eq!(system.queued("output"), Some(1));
+    held(&system, "third");
+}
+
+#[test]
 fn damage_is_found_put_aside_at_the_next_start_and_got_back() {
     let mut system = System::embedded();
     held(&system, "first");

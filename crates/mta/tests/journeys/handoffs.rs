@@ -269,7 +269,7 @@ fn front_by(plan: &Plan, disk: SimulatedDisk, own: Vec<Route>) -> (Instance, Arc
     let mut made = None;
     let instance = Instance::on(disk, plan, |spool, recovery| {
         let next = next(spool, own_end.into());
-        for stored in recovery.messages() {
+        for (_, stored) in recovery.messages() {
             let recipients = stored.unwrap().recipients;
             let keys = recipients.iter().filter_map(|r| r.handoff.as_ref());
             keys.for_each(|key| next.adopt(key));

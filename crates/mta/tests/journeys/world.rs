@@ -7,8 +7,8 @@ use delivery::transport::{Relay, RelaySettings, Transport};
 use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings};
 use mail::event::{Event, Sink, What};
 use mail::{
-    BodyType, Envelope, Mailbox, MessageId, Origin, Provenance, Recipient, ReversePath, Timestamp,
-    TraceId,
+    BodyType, Envelope, HandoffKey, Mailbox, MessageId, Origin, Provenance, Recipient, ReversePath,
+    Timestamp, TraceId,
 };
 use net::{Clock, Entropy};
 use queue::{Backoff, Lifetime};
@@ -32,6 +32,8 @@ pub(crate) struct Instance {
     pub(crate) spool: Spool,
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) noted: Arc<Noted>,
+    /// The handoff keys that recovery found in doubt.
+    pub(crate) adopted: Vec<HandoffKey>,
 }
 
 /// How an instance is to be.
@@ -126,6 +128,10 @@ pub(crate) fn notified(what: &What) -> bool {
     matches!(what, What::Notified { .. })
 }
 
+pub(crate) fn alarm(what: &What) -> bool {
+    matches!(what, What::Alarm { .. })
+}
+
 pub(crate) fn possible_duplicate(what: &What) -> bool {
     matches!(what, What::PossibleDuplicate { .. })
 }
@@ -156,6 +162,7 @@ impl Instance {
         let noted = Arc::new(Noted::default());
         let settings = plan.settings(routes(&spool, &recovery));
         let delivery = Delivery::new(Parts {
+            name: "output".parse().unwrap(),
             spool: spool.clone(),
             clock,
             entropy: Arc::new(Entropy::new()),
@@ -169,13 +176,15 @@ impl Instance {
             },
             sweep_interval: SWEEP,
         });
-        delivery.recover(&recovery, |_| ()).unwrap();
+        let mut adopted = Vec::new();
+        delivery.recover(&recovery, |key| adopted.push(*key));
         tokio::spawn(Arc::clone(&delivery).run());
         Self {
             disk,
             spool,
             delivery,
             noted,
+            adopted,
         }
     }
 
@@ -312,5 +321,5 @@ pub(crate) fn relay(domain: &str, port: u16) -> Route {
 /// All messages of a spool that is opened after a loss of power.
 pub(crate) fn after_power_cut(disk: &SimulatedDisk) -> Vec<Stored> {
     let (_spool, recovery) = open(&disk.after(spool::simulated::PowerCut::Lost));
-    recovery.messages().map(Result::unwrap).collect()
+    recovery.messages().map(|(_, read)| read.unwrap()).collect()
 }

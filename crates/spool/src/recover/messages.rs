@@ -26,14 +26,14 @@ impl Messages {
 }
 
 impl Iterator for Messages {
-    type Item = Result<Stored, ReadError>;
+    type Item = (MessageId, Result<Stored, ReadError>);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (_, id) = self.places.next()?;
             match self.browser.message(id) {
                 Err(ReadError::Unknown(_)) => {}
-                other => return Some(other),
+                read => return Some((id, read)),
             }
         }
     }

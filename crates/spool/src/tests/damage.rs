@@ -137,3 +137,45 @@ fn a_second_segment_of_the_same_number_does_not_replace_the_first_in_quarantine(
         assert!(kept == Some(damaged(octet)), "{copy}");
     }
 }
+
+#[test]
+fn what_is_known_of_a_message_comes_from_the_summary_where_its_record_is_damaged() {
+    let disk = spool();
+    // The next opening seals the segment, and the one after that writes its summary.
+    for _ in 0..2 {
+        drop(open(&disk).expect("opens"));
+    }
+    let disk = disk.after(PowerCut::Kept);
+    let name = "seg-00000000";
+    let mut segment = disk.contents(name).expect("there");
+    let metas: Vec<_> = (8192..segment.len())
+        .step_by(8)
+        .filter(|&at| segment[at..].starts_with(b"PR\x01"))
+        .map(|at| at + crate::format::record::LEN)
+        .collect();
+    assert_eq!(metas.len() as u64, N_MESSAGES);
+    metas.iter().for_each(|&at| segment[at] ^= 0x11);
+    disk.put(name, segment);
+    let (spool, recovery, _engine) = open(&disk).expect("opens");
+    for found in stored(&recovery) {
+        assert_eq!(found, spool.message(found.id).expect("readable"));
+        let n = found.message.next_due.unix_ms();
+        assert_eq!(found.message, message(n, 1));
+        let read = spool.reader(found.id).expect("there").read_all();
+        assert_eq!(read.expect("whole"), content(n, CONTENT_LEN));
+    }
+    assert_eq!(stored(&recovery).len() as u64, N_MESSAGES);
+    // Without the summary they cannot be read, and are there all the same; but for those that were
+    // copied to where they are known to be durable.
+    disk.put("seg-00000000.sum", Vec::new());
+    let unreadable = recovery.messages().filter(|(_, read)| read.is_err());
+    let mut n_unreadable = 0;
+    for (id, read) in unreadable {
+        assert!(matches!(read, Err(ReadError::Damaged(of)) if of == id));
+        let outline = spool.outline(id).expect("known");
+        assert_eq!((outline.n_recipients, outline.content_len), (1, 700));
+        n_unreadable += 1;
+    }
+    assert_eq!(n_unreadable, N_MESSAGES - 2);
+    assert_eq!(spool.usage().n_messages, N_MESSAGES);
+}

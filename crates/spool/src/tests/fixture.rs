@@ -131,8 +131,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>) -> (Spool, Recovery) {
 pub(crate) fn stored(recovery: &Recovery) -> Vec<Stored> {
     let mut all: Vec<Stored> = recovery
         .messages()
-        .collect::<Result<_, _>>()
-        .expect("readable");
+        .map(|(_, read)| read.expect("readable"))
+        .collect();
     all.sort_unstable_by_key(|stored| stored.id);
     all
 }

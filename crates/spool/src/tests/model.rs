@@ -526,7 +526,7 @@ pub(crate) fn deviations(
 ) -> Deviations {
     let mut found = Deviations::default();
     let mut present = BTreeSet::new();
-    for stored in recovery.messages() {
+    for (_, stored) in recovery.messages() {
         let stored = match stored {
             Ok(stored) => stored,
             Err(ReadError::Damaged(id)) => {

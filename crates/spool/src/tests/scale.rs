@@ -145,7 +145,7 @@ fn read_by_opening(disk: &SimulatedDisk) -> Counting {
     let counting = Counting::new(disk);
     let (_spool, recovery, _engine) = open(counting.clone());
     assert!(recovery.notes.is_empty());
-    let n = recovery.messages().filter(Result::is_ok).count();
+    let n = recovery.messages().filter(|(_, read)| read.is_ok()).count();
     assert_eq!(n as u64, N_MESSAGES);
     counting
 }

@@ -219,6 +219,10 @@ impl<V: QueueView> Asked<V> {
                 self.channel.send(&frame).await?;
             }
         }
+        let only = filter.only().filter(|_| filter.is_brief());
+        if let Some(id) = only.filter(|id| self.view.is_unreadable(*id)) {
+            return Ok(self.steer_unreadable(step, id, by, run).await);
+        }
         Ok(json!({
             "messages": n_messages,
             "recipients": n_recipients,
@@ -226,6 +230,21 @@ impl<V: QueueView> Asked<V> {
             "n_errors": n_errors,
             "errors": errors,
         }))
+    }
+
+    /// Does a step to a message of which no more is known than its id.
+    async fn steer_unreadable(&self, step: Step, id: MessageId, by: &str, run: Run) -> Value {
+        let done = match run {
+            Run::Dry => Ok(0),
+            Run::Real => self.view.steer(step, id, None, by).await,
+        };
+        json!({
+            "messages": u32::from(done.is_ok()),
+            "recipients": *done.as_ref().unwrap_or(&0),
+            "dry_run": run == Run::Dry,
+            "n_errors": u32::from(done.is_err()),
+            "errors": done.err().into_iter().collect::<Vec<_>>(),
+        })
     }
 
     fn pages<'a>(&self, filter: &'a Filter, after: Option<MessageId>) -> Pages<'a, V> {

@@ -45,7 +45,7 @@ pub(super) struct Onwards {
 }
 
 impl Instance {
-    pub(super) fn recover(&self, recovery: &spool::Recovery) -> Result<(), String> {
+    pub(super) fn recover(&self, recovery: &spool::Recovery) {
         for note in &recovery.notes {
             let look = note
                 .quarantine()
@@ -70,13 +70,15 @@ impl Instance {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
             ledger.adopt(key);
         };
-        let n = self
-            .delivery
-            .recover(recovery, adopt)
-            .map_err(|e| e.to_string())?;
-        let text = format!("started with {n} messages in its spool");
+        let delivery::Recovered {
+            n_messages,
+            n_unreadable,
+        } = self.delivery.recover(recovery, adopt);
+        let mut text = format!("started with {n_messages} messages in its spool");
+        if n_unreadable > 0 {
+            text.push_str(&format!(", of which {n_unreadable} cannot be read"));
+        }
         self.tell(What::Instance { text: text.into() });
-        Ok(())
     }
 
     pub(super) fn sessions(

@@ -13,6 +13,9 @@ const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
 /// The disk is slow with this message.
 const SLOW: u64 = 3_000_000;
 
+/// This message is there, and in no page.
+const UNREADABLE: u64 = 4_000_000;
+
 /// A step, the message and the recipient that it was done to.
 type Steered = (Step, u64, Option<u32>);
 
@@ -43,6 +46,10 @@ impl QueueView for List {
         let later = |row: &&QueueRow| after.is_none_or(|after| row.id > after);
         let rows = self.rows.iter().filter(later).take(limit);
         rows.map(brief).collect()
+    }
+
+    fn is_unreadable(&self, id: MessageId) -> bool {
+        id.0 == UNREADABLE
     }
 
     fn browser(&self) {}
@@ -320,6 +327,20 @@ fn a_step_that_fails_is_told_and_the_others_are_done() {
         (&ok["n_errors"], &ok["errors"]),
         (&json!(1), &json!(["the spool is full"]))
     );
+}
+
+#[test]
+fn a_message_that_no_page_shows_as_it_cannot_be_read_is_steered_by_its_id() {
+    let one = json!({"filter": [format!("id={UNREADABLE}")], "by": "uid 0"});
+    let rows = vec![row(1, 1)];
+    let (frames, steered) = ask(rows.clone(), &[&request(1, "queue.drop", one)]);
+    assert_eq!(steered, [(Step::Drop, UNREADABLE, None)]);
+    assert_eq!(frames.last().expect("a frame")["ok"]["messages"], 1);
+    // Whether it is from there nobody knows.
+    let two = json!({"filter": [format!("id={UNREADABLE}"), "from=*".to_owned()], "by": "uid 0"});
+    let (frames, steered) = ask(rows, &[&request(1, "queue.drop", two)]);
+    assert_eq!(steered, []);
+    assert_eq!(frames.last().expect("a frame")["ok"]["messages"], 0);
 }
 
 #[test]
