@@ -13,25 +13,22 @@ use crate::record::Tried;
 use crate::transport::{Carried, SiteSeen, Transport, Work};
 
 impl Delivery {
-    /// Carries out an attempt that the queue gave out, and gives it back.
+    /// Carries out an attempt that the queue gave out, and gives it back, also when it panics.
     pub(crate) async fn attempt(self: Arc<Self>, attempt: queue::Attempt, site: Box<str>) {
-        let ended = self.try_site(&attempt, &site).await;
-        {
-            let mut state = self.state();
-            state.finish(self.clock.now(), attempt, ended);
-            if state.stopping {
-                self.changed.notify_one();
-            }
+        let mut under_way = UnderWay {
+            delivery: self,
+            attempt: Some(attempt),
+        };
+        let delivery = &under_way.delivery;
+        if let Some(attempt) = &under_way.attempt {
+            let ended = delivery.try_site(attempt, &site).await;
+            under_way.end(ended);
         }
-        self.start_due();
+        under_way.delivery.start_due();
     }
 
     async fn try_site(self: &Arc<Self>, attempt: &queue::Attempt, site: &str) -> Ended {
-        let after = |pause| Ended {
-            due: Some(self.clock.now() + pause),
-            site: SiteSeen::Answering,
-            elsewhere: Elsewhere::default(),
-        };
+        let after = |pause| Ended::put_off(self.clock.now() + pause);
         let stored = match self.load(attempt.id).await {
             Ok(stored) => stored,
             Err(ReadError::Unknown(id)) => {
@@ -113,11 +110,11 @@ impl Delivery {
     ) -> Ended {
         let n = stored.cut_short + 1;
         let reply = table::HELD.with_text(&format!(
-            "set aside: {n} attempts in a row ended with the process that made them"
+            "set aside: {n} attempts in a row ended in a panic or with the process that made them"
         ));
         self.alarm(&format!(
-            "message {} is set aside, as {n} attempts in a row to hand it on ended with the \
-             process; report it, then release or drop it",
+            "message {} is set aside, as {n} attempts in a row to hand it on ended in a panic or \
+             with the process; report it, then release or drop it",
             stored.id
         ));
         let held = Outcome::Held(reply);
@@ -242,6 +239,48 @@ impl State {
     }
 }
 
+/// An attempt that goes on. Dropped before it ended, by a panic or with its task, it puts its job
+/// off: what had begun counts as cut short, as if the process had ended.
+struct UnderWay {
+    delivery: Arc<Delivery>,
+    attempt: Option<queue::Attempt>,
+}
+
+impl UnderWay {
+    fn end(&mut self, ended: Ended) {
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        let delivery = &self.delivery;
+        let mut state = delivery.state();
+        state.finish(delivery.clock.now(), attempt, ended);
+        if state.stopping {
+            delivery.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(id) = self.attempt.as_ref().map(|attempt| attempt.id) else {
+            return;
+        };
+        let delivery = Arc::clone(&self.delivery);
+        delivery.drop_fresh(id);
+        if let Some(entry) = delivery.state().messages.get_mut(&id) {
+            entry.in_doubt = true;
+        }
+        self.end(Ended::put_off(delivery.clock.now() + PANIC_PAUSE));
+        delivery.changed.notify_one();
+        if std::thread::panicking() {
+            delivery.alarm(&format!(
+                "an attempt to hand on message {id} ended in a panic, and is made again in a \
+                 minute: this is a mistake in the program; please report what standard error says"
+            ));
+        }
+    }
+}
+
 /// How an attempt ended.
 struct Ended {
     /// When the recipients of this site are due again, if any are.
@@ -251,6 +290,14 @@ struct Ended {
 }
 
 impl Ended {
+    fn put_off(due: Moment) -> Self {
+        Self {
+            due: Some(due),
+            site: SiteSeen::Answering,
+            elsewhere: Elsewhere::default(),
+        }
+    }
+
     const fn nothing_left(elsewhere: Elsewhere) -> Self {
         Self {
             due: None,
@@ -322,6 +369,9 @@ pub(crate) const SUSPECT_PAUSE: std::time::Duration = std::time::Duration::from_
 
 /// How long a message waits that the spool cannot read or record now.
 const UNREADABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How long a message waits whose attempt panicked.
+const PANIC_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Recipients that one transport carries together.
 struct Way {

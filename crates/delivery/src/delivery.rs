@@ -119,7 +119,8 @@ pub(crate) struct Entry {
     pub(crate) fresh: Option<Arc<Stored>>,
     /// Its content, likewise, where there was room for it.
     content: Option<Arc<Vec<u8>>>,
-    /// It was found by recovery, with recipients who may have a copy of which nobody knows.
+    /// An attempt ended without an outcome, with its process or in a panic: recipients may have a
+    /// copy of which nobody knows.
     pub(crate) in_doubt: bool,
     /// It is mail of our own, which is counted apart.
     is_ours: bool,

@@ -299,7 +299,7 @@ impl Delivery {
             if !tried.contains(index) {
                 continue;
             }
-            // It began in an earlier process: those of this one end before another begins.
+            // It began in an earlier process, or panicked: all others end before another begins.
             is_cut_short |= is_in_doubt(stored, index);
             // A key makes repetitions harmless, as long as there is who remembers it.
             let doubted = match state.handoff {

@@ -8,5 +8,6 @@ mod deliveries;
 mod handoffs;
 mod host;
 mod operators;
+mod panics;
 mod recoveries;
 mod world;
