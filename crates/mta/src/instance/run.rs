@@ -35,6 +35,7 @@ use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
 use super::compose;
 use super::doors::{Door, Doors, Hall, Sessions};
+use super::fullness::{Fullness, Kind, Told};
 use super::requests;
 use super::view::View;
 use crate::config::{Config, InstanceConfig};
@@ -42,8 +43,8 @@ use crate::leash::Beginning;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
-/// How often it is looked whether the spool still takes records.
-const SPOOL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether the spool still takes records, and whether the queue is full.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the instance that the supervisor describes over standard input.
 pub(crate) fn main() -> ExitCode {
@@ -177,6 +178,7 @@ struct Running {
     requests: JoinHandle<std::io::Result<()>>,
     /// A reload that was found good and waits for the others.
     prepared: Option<Prepared>,
+    fullness: Fullness,
 }
 
 /// Everything that a reload replaces: taking it into use cannot fail.
@@ -222,6 +224,20 @@ impl Running {
             doors,
             requests,
             prepared: None,
+            fullness: Fullness::default(),
+        }
+    }
+
+    /// Says when the queue became full, and when there is room again.
+    fn look_at_queue(&mut self) {
+        let messages_max = self.sessions.borrow().intake.capacity.messages_max;
+        for kind in Kind::ALL {
+            let n_waiting = self.instance.delivery.n_messages(&kind.origin());
+            match self.fullness.look(kind, n_waiting, messages_max) {
+                Some(Told::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
+                Some(Told::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
+                None => {}
+            }
         }
     }
 
@@ -234,11 +250,12 @@ impl Running {
     /// Carries out the supervisor's orders until the end. An error when the spool failed: then the
     /// process must end, and a new one recover what was acknowledged.
     async fn obey(&mut self, reins: &mut Reins) -> Result<(), String> {
-        let mut check = tokio::time::interval(SPOOL_CHECK_INTERVAL);
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
         loop {
             let order = tokio::select! {
                 order = reins.next() => order,
                 _ = check.tick() => {
+                    self.look_at_queue();
                     if let Some(failure) = self.instance.spool.failure() {
                         let text =
                             format!("the spool cannot be written ({failure}); starting anew");

@@ -189,3 +189,30 @@ fn show_tells_all_that_is_known_of_a_message() {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
 }
+
+#[test]
+fn a_queue_that_becomes_full_is_an_alarm_and_one_that_has_room_again_is_told() {
+    let full = "\n[instance.output.queue]\nmessages = 2\n\n[[instance.output.route]]";
+    let system = System::with(|config| config.replacen("\n[[instance.output.route]]", full, 1));
+    let mut client = system.at_submission();
+    for mark in ["one", "two"] {
+        let reply = give(
+            &mut client,
+            "alice@example.test",
+            &["x@far.example"],
+            &letter(mark),
+        );
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let alarm = system.logged(&[
+        "output",
+        "alarm",
+        "the queue is full: 2 messages of our own",
+    ]);
+    assert!(alarm.contains("`postern queue list`"), "{alarm}");
+    system
+        .postern
+        .call(&["queue", "drop", "instance=output"])
+        .ok();
+    system.logged(&["output", "the queue has room again: 0 messages of our own"]);
+}
