@@ -16,6 +16,7 @@
 mod answers;
 mod backoff;
 mod bind;
+mod certificates;
 mod child;
 mod heartbeat;
 mod lifecycle;

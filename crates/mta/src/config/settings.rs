@@ -169,7 +169,8 @@ static INSTANCE: &[Setting] = &[
         kind: Kind::Table(TLS),
         default: Preset::Nothing("no TLS: STARTTLS is not offered"),
         meaning: "The certificate it shows. With one, every listener in the clear offers \
-                  STARTTLS.",
+                  STARTTLS. When its files change, the new pair is used within 10 seconds; one \
+                  that cannot be used is an alarm, and the one before stays.",
     },
     Setting {
         key: "next",

@@ -58,6 +58,9 @@ impl Watch<'_> {
     /// Starts a process in this place and gives it what it needs.
     fn start(&mut self, at: usize) -> io::Result<()> {
         let (who, generation) = (self.members[at].who.clone(), self.members[at].generation);
+        if let Some(name) = who.instance() {
+            self.certificates.take(name);
+        }
         let (config, nothing) = (&self.config, Wiring::default());
         let told = self.what_to_tell(&who, generation, config, &nothing, Down::Go)?;
         let mut child = self.spawn(&who, told)?;
@@ -124,6 +127,9 @@ impl Watch<'_> {
         let (pid, generation) = (child.pid, member.generation);
         member.deserted = None;
         member.refuser = None;
+        if let Some(name) = member.who.instance() {
+            self.certificates.taken(name);
+        }
         self.succeeded(at, now);
         let text = format!("is ready: process {pid}, generation {generation}");
         self.note(at, Weight::Note, &text);

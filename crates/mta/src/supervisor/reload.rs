@@ -13,6 +13,7 @@ mod prepare;
 
 use mail::{InstanceName, Moment};
 
+use super::certificates::Certificates;
 use super::child::ProcessId;
 use super::member::Member;
 use super::successor::Successor;
@@ -24,8 +25,7 @@ use crate::leash::Down;
 /// A reload under way.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    /// The request to answer; `None` where a signal asked.
-    request: Option<u64>,
+    cause: Cause,
     stage: Stage,
     changes: Vec<(InstanceName, Change)>,
     /// All that were told, and those of them that have not answered yet.
@@ -43,6 +43,15 @@ impl Reloading {
     }
 }
 
+/// What it is for.
+#[derive(Clone, Debug)]
+enum Cause {
+    /// Somebody asked: the request to answer; `None` where it was a signal.
+    Asked(Option<u64>),
+    /// The certificate of this instance was renewed.
+    Renewed(InstanceName),
+}
+
 /// How far it is.
 #[derive(Debug)]
 enum Stage {
@@ -54,6 +63,8 @@ enum Stage {
         config: Box<Config>,
         /// What it needs beyond what is there.
         staged: Wiring,
+        /// The certificates, of which those that change are being read.
+        certificates: Certificates,
     },
 }
 
@@ -69,14 +80,27 @@ pub(super) struct Outcome {
 }
 
 impl Watch<'_> {
-    /// Begins a reload.
+    /// Begins a reload that somebody asked for.
     pub(super) fn reload(&mut self, request: Option<u64>, now: Moment) {
-        match self.prepare_reload(request, now) {
+        let cause = Cause::Asked(request);
+        let reloading = self.prepare_asked(&cause, now);
+        self.begin_reload(cause, reloading);
+    }
+
+    /// Has an instance take up its renewed certificate, under the configuration that is in force.
+    pub(super) fn renew(&mut self, name: InstanceName, now: Moment) {
+        let cause = Cause::Renewed(name);
+        let reloading = self.prepare_renewed(&cause, now);
+        self.begin_reload(cause, reloading);
+    }
+
+    fn begin_reload(&mut self, cause: Cause, reloading: Result<Reloading, String>) {
+        match reloading {
             Ok(reloading) => {
                 self.owing.extend(&reloading.told);
                 self.reloading = Some(reloading);
             }
-            Err(why) => self.report_reload(request, Err(why)),
+            Err(why) => self.report_reload(cause, Err(why)),
         }
     }
 
@@ -116,14 +140,14 @@ impl Watch<'_> {
         match self.reloading.take() {
             Some(Reloading {
                 stage: Stage::Preparing { .. },
-                request,
+                cause,
                 told,
                 successors,
                 ..
             }) => {
                 self.dismiss(successors, self.clock.now());
                 self.tell_all(&told, || Down::Abandon);
-                self.report_reload(request, Err(why.to_owned()));
+                self.report_reload(cause, Err(why.to_owned()));
             }
             // Too late: it is in force.
             other @ (Some(Reloading {

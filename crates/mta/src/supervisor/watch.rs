@@ -8,6 +8,7 @@ use net::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::certificates::Certificates;
 use super::child::{Child, ProcessId, Word};
 use super::limits::WORDS_WAITING_MAX;
 use super::member::{Member, Presence, Who};
@@ -32,6 +33,7 @@ pub(super) struct Watch<'a> {
     pub(super) config: Config,
     pub(super) state: StateDirectory,
     pub(super) wiring: Wiring,
+    pub(super) certificates: Certificates,
     pub(super) clock: Clock,
     /// Control first, then the instances in the order of the configuration.
     pub(super) members: Vec<Member>,
@@ -96,6 +98,7 @@ impl<'a> Watch<'a> {
             terminate: signal(SignalKind::terminate())?,
         };
         Ok(Self {
+            certificates: Certificates::of(&config, now),
             members: members.map(|who| Member::new(who, now)).collect(),
             source,
             config,
@@ -168,6 +171,7 @@ impl<'a> Watch<'a> {
             self.start_what_may_start(now),
             self.refuse_where_nobody_serves(now),
             self.beat(now),
+            self.take_up_certificates(now),
             self.continue_reload(now),
             self.give_owed_answers(now),
         ];

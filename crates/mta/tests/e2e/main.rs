@@ -9,6 +9,7 @@ mod arrival;
 mod away;
 mod broken;
 mod callers;
+mod certificates;
 mod clients;
 mod commands;
 mod content;

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use net::tls::PemPair;
+
 use super::Findings;
 use crate::config::model::{InstanceConfig, MissingCertificate, Tls};
 
@@ -29,11 +31,22 @@ fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls) {
         MissingCertificate::SelfSigned if both_missing => return,
         MissingCertificate::Refuse | MissingCertificate::SelfSigned => {}
     }
-    if let Err(text) = pem(&tls.certificate, "CERTIFICATE-----") {
-        findings.error(on, &["tls", "certificate"], text);
-    }
-    if let Err(text) = pem(&tls.key, "PRIVATE KEY-----") {
-        findings.error(on, &["tls", "key"], text);
+    let chain = pem(&tls.certificate, "CERTIFICATE-----");
+    let key = pem(&tls.key, "PRIVATE KEY-----");
+    match (chain, key) {
+        (Ok(certificate), Ok(key)) => {
+            if let Err(error) = (PemPair { certificate, key }).acceptor() {
+                let text = format!("{}: {error}", tls.certificate.display());
+                findings.error(on, &["tls", "certificate"], text);
+            }
+        }
+        (chain, key) => {
+            for (name, text) in [("certificate", chain.err()), ("key", key.err())] {
+                if let Some(text) = text {
+                    findings.error(on, &["tls", name], text);
+                }
+            }
+        }
     }
     let mode = fs::metadata(&tls.key).map_or(0, |metadata| metadata.permissions().mode());
     if mode & OTHERS != 0 {
@@ -45,8 +58,8 @@ fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls) {
     }
 }
 
-/// Whether the file can be read and holds such a block.
-fn pem(path: &Path, label: &str) -> Result<(), String> {
+/// The text of a file that can be read and holds such a block.
+fn pem(path: &Path, label: &str) -> Result<String, String> {
     let mut text = String::new();
     fs::File::open(path)
         .and_then(|file| file.take(PEM_LEN_MAX).read_to_string(&mut text))
@@ -55,7 +68,7 @@ fn pem(path: &Path, label: &str) -> Result<(), String> {
         .lines()
         .any(|line| line.starts_with("-----BEGIN ") && line.ends_with(label));
     if found {
-        Ok(())
+        Ok(text)
     } else {
         let kind = label.trim_end_matches('-').to_lowercase();
         Err(format!("{} holds no {kind} in PEM form", path.display()))

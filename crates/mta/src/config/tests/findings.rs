@@ -1,5 +1,7 @@
 //! What `check` finds about configurations that can be read.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 /// A front named by its role.
@@ -417,8 +419,8 @@ fn a_peer_may_not_claim_more_than_its_instance_and_a_range_not_to_be_ours() {
 
 #[test]
 fn certificates_that_cannot_be_used_are_found_where_they_are_named() {
-    let directory = testdir();
-    let file = |name: &str| directory.join(name).display().to_string();
+    let scratch = testkit::Scratch::new();
+    let file = |name: &str| scratch.path().join(name).display().to_string();
     std::fs::write(file("certificate.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     std::fs::write(file("empty.pem"), "").unwrap();
     let files = |certificate: &str, key: &str, missing: &str| -> Vec<String> {
@@ -450,12 +452,18 @@ fn certificates_that_cannot_be_used_are_found_where_they_are_named() {
         "{empty:?}"
     );
     assert!(empty[1].contains("can be read by every user"), "{empty:?}");
-    std::fs::remove_dir_all(directory).unwrap();
-}
-
-/// A directory of this test process alone.
-fn testdir() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("postern-config-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
+    let pair = |name: &str| {
+        let made = net::tls::PemPair::self_signed("h.example").unwrap();
+        std::fs::write(file(&format!("{name}.pem")), made.certificate).unwrap();
+        let key = scratch.file(&format!("{name}.key"), made.key);
+        std::fs::set_permissions(key, PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    pair("one");
+    pair("other");
+    assert_eq!(files("one.pem", "one.key", "refuse"), [""; 0]);
+    let mixed = files("one.pem", "other.key", "refuse");
+    assert!(
+        mixed.len() == 1 && mixed[0].contains("cannot be used together"),
+        "{mixed:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use mail::{InstanceName, Moment};
 
-use super::{Outcome, Stage};
+use super::{Cause, Outcome, Stage};
 use crate::config::Change;
 use crate::leash::{Down, Weight};
 use crate::supervisor::limits::COMMIT_LIMIT;
@@ -17,10 +17,19 @@ impl Watch<'_> {
             return;
         };
         let stage = std::mem::replace(&mut reloading.stage, Stage::Committing);
-        if let Stage::Preparing { config, staged } = stage {
+        if let Stage::Preparing {
+            config,
+            staged,
+            certificates,
+        } = stage
+        {
             self.tell_all(&reloading.told, || Down::Commit);
             self.wiring.add(staged);
             self.config = *config;
+            self.certificates = certificates;
+            for (name, _) in &reloading.changes {
+                self.certificates.taken(name);
+            }
             self.learn_who_hands_to_whom();
             for (name, change) in &reloading.changes {
                 self.change(name, change);
@@ -89,14 +98,14 @@ impl Watch<'_> {
             }
         });
         let outcomes = outcomes.collect();
-        self.report_reload(reloading.request, Ok(outcomes));
+        self.report_reload(reloading.cause, Ok(outcomes));
     }
 
-    pub(super) fn report_reload(
-        &mut self,
-        request: Option<u64>,
-        outcome: Result<Vec<Outcome>, String>,
-    ) {
+    pub(super) fn report_reload(&mut self, cause: Cause, outcome: Result<Vec<Outcome>, String>) {
+        let request = match cause {
+            Cause::Asked(request) => request,
+            Cause::Renewed(name) => return self.report_renewal(&name, outcome.map(|_| ())),
+        };
         match &outcome {
             Ok(outcomes) => {
                 let each: Vec<String> = outcomes
@@ -115,6 +124,23 @@ impl Watch<'_> {
             (Some(id), Ok(outcomes)) => self.owe(id, outcomes, self.clock.now()),
             (Some(id), Err(why)) => self.answer_reload(id, Err(why)),
             (None, _) => {}
+        }
+    }
+
+    fn report_renewal(&mut self, name: &InstanceName, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => {
+                let text = format!("{name}: the renewed certificate is in use");
+                self.note_of_all(Weight::Note, &text);
+            }
+            Err(why) => {
+                let text = format!(
+                    "a certificate changed and is not in use; the one before stays for as long as \
+                     the process of {name} lives: {why}"
+                );
+                self.note_of_all(Weight::Alarm, &text);
+                self.certificates.refused(name, self.clock.now());
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use mail::{InstanceName, Moment};
 
-use super::{Reloading, Stage};
+use super::{Cause, Reloading, Stage};
 use crate::config::{Change, Config};
 use crate::leash::{Document, Down};
 use crate::supervisor::child::ProcessId;
@@ -12,10 +12,11 @@ use crate::supervisor::watch::Watch;
 use crate::supervisor::wiring::Wiring;
 
 impl Watch<'_> {
-    /// Everything up to the question to the processes.
-    pub(super) fn prepare_reload(
+    /// Everything up to the question to the processes, with the configuration as it stands in its
+    /// file now.
+    pub(super) fn prepare_asked(
         &mut self,
-        request: Option<u64>,
+        cause: &Cause,
         now: Moment,
     ) -> Result<Reloading, String> {
         if self.stopping.is_some() {
@@ -24,22 +25,57 @@ impl Watch<'_> {
         if self.reloading.is_some() {
             return Err("another reload is under way".to_owned());
         }
-        let config = Box::new(self.source.read()?);
+        let config = self.source.read()?;
         if config.state != self.config.state {
             return Err("another state directory needs a stop and a start".to_owned());
         }
-        let changes = Config::difference(&self.config, &config);
-        for (name, change) in &changes {
+        let mut changes = Config::difference(&self.config, &config);
+        for (name, change) in &mut changes {
             if *change == Change::Added && self.place_of(name).is_some() {
                 return Err(format!("an earlier {name} is still stopping; try again"));
             }
+            if *change == Change::Unchanged && self.certificates.have_changed(name) {
+                *change = Change::Swappable;
+            }
         }
+        self.prepare_reload(cause, config, changes, now)
+    }
+
+    /// The same for a certificate that was renewed: nothing else changes.
+    pub(super) fn prepare_renewed(
+        &mut self,
+        cause: &Cause,
+        now: Moment,
+    ) -> Result<Reloading, String> {
+        let config = self.config.clone();
+        let mut changes = Config::difference(&config, &config);
+        for (name, change) in &mut changes {
+            if matches!(cause, Cause::Renewed(of) if of == name) {
+                *change = Change::Swappable;
+            }
+        }
+        self.prepare_reload(cause, config, changes, now)
+    }
+
+    fn prepare_reload(
+        &mut self,
+        cause: &Cause,
+        config: Config,
+        changes: Vec<(InstanceName, Change)>,
+        now: Moment,
+    ) -> Result<Reloading, String> {
         let staged = self.wiring.missing(&config, self.state.path());
         let staged = staged.map_err(|error| error.to_string())?;
         for instance in &config.instances {
             self.state
                 .make_spool(&instance.name)
                 .map_err(|error| error.to_string())?;
+        }
+        let mut certificates = self.certificates.under(&config);
+        for (name, change) in &changes {
+            if *change != Change::Unchanged {
+                certificates.take(name);
+            }
         }
         self.check_that_all_answer(&staged, &changes, now)?;
         let successors = self.start_successors(&config, &staged, &changes, now)?;
@@ -58,9 +94,13 @@ impl Watch<'_> {
             PREPARE_STARTS_LIMIT
         };
         let deadline = now + limit;
-        let stage = Stage::Preparing { config, staged };
+        let stage = Stage::Preparing {
+            config: Box::new(config),
+            staged,
+            certificates,
+        };
         Ok(Reloading {
-            request,
+            cause: cause.clone(),
             stage,
             changes,
             told,
