@@ -335,6 +335,14 @@ impl DiskFile for UnsyncedFile {
         self.0.file_len()
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.0.allocate(len)
+    }
+
+    fn written_len(&self) -> io::Result<u64> {
+        self.0.written_len()
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buffer)
     }

@@ -79,6 +79,21 @@ pub trait DiskFile: Send + Sync {
     /// Those of the operating system.
     fn file_len(&self) -> io::Result<u64>;
 
+    /// Makes an empty file so long, and sets room for all of it aside: it reads as zeros, and
+    /// writing to it needs no more room. Committed by [`Self::sync`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the file system knows no such thing: then nothing has
+    /// changed. Else those of the operating system.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// How far it has been written from its beginning, as far as the disk can tell: a hint, and
+    /// cheap. What lies behind is allocated only.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn written_len(&self) -> io::Result<u64>;
+
     /// Reads at `offset` until `buffer` is full or the file ends; returns how much.
     ///
     /// # Errors

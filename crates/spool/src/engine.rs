@@ -19,6 +19,7 @@ mod moving;
 mod reserve;
 mod retiring;
 mod segments;
+mod zeroing;
 
 use std::any::Any;
 use std::collections::VecDeque;

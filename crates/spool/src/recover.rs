@@ -119,7 +119,10 @@ impl Recovery {
                     self.generation = self.generation.max(header.generation + 1);
                     self.replay.next_id = self.replay.next_id.max(header.next_id);
                     order.push(header);
-                    let segment = Segment::new(file, header);
+                    // A guess that is wrong costs time only.
+                    let written = file.written_len().unwrap_or(0).min(header.len.into());
+                    let written = u32::try_from(written).unwrap_or(header.len);
+                    let segment = Segment::new(file, header, written);
                     self.replay.ledger.segments.insert(number, segment);
                 }
                 None => {

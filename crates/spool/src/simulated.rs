@@ -90,6 +90,8 @@ struct World {
     n_octets_written: u64,
     fault: Option<Fault>,
     forgotten: Option<Forgotten>,
+    /// Whether the file system knows no allocating.
+    cannot_allocate: bool,
     /// How many octets all files together may have.
     capacity: Option<usize>,
     locked: bool,
@@ -98,6 +100,8 @@ struct World {
 #[derive(Clone, Default)]
 struct Node {
     written: Vec<u8>,
+    /// Where the last of all writes ended; behind it lies what was only allocated.
+    written_to: usize,
     durable: Vec<u8>,
     /// Writes since the last sync.
     unsynced: Vec<(usize, Vec<u8>)>,
@@ -134,6 +138,11 @@ impl SimulatedDisk {
     /// less, when others have filled the disk.
     pub fn set_capacity(&self, octets: Option<usize>) {
         self.lock_world().capacity = octets;
+    }
+
+    /// From here on, room is set aside only by writing.
+    pub fn forbid_allocating(&self) {
+        self.lock_world().cannot_allocate = true;
     }
 
     /// How many octets all files have together.
@@ -187,6 +196,7 @@ impl SimulatedDisk {
             };
             Node {
                 durable: left.clone(),
+                written_to: node.written_to.min(left.len()),
                 written: left,
                 unsynced: Vec::new(),
             }
@@ -196,6 +206,7 @@ impl SimulatedDisk {
             durable_names: names.clone(),
             names,
             forgotten: world.forgotten,
+            cannot_allocate: world.cannot_allocate,
             ..World::default()
         })))
     }
@@ -219,6 +230,7 @@ impl SimulatedDisk {
         let mut world = self.lock_world();
         let node = world.nodes.len();
         world.nodes.push(Node {
+            written_to: contents.len(),
             written: contents.clone(),
             durable: contents,
             unsynced: Vec::new(),
@@ -448,6 +460,28 @@ impl DiskFile for SimulatedFile {
         Ok(world.nodes[self.node].written.len() as u64)
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let mut world = self.disk.lock_world();
+        world.operate()?;
+        if world.cannot_allocate {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let len = small(len);
+        if len > world.available() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let node = &mut world.nodes[self.node];
+        assert!(node.written.is_empty(), "only what is empty is allocated");
+        node.written = vec![0; len];
+        node.unsynced.push((0, vec![0; len]));
+        world.said()
+    }
+
+    fn written_len(&self) -> io::Result<u64> {
+        let world = self.disk.lock_world();
+        Ok(world.nodes[self.node].written_to as u64)
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.disk.lock_world();
         world.n_reads += 1;
@@ -483,6 +517,7 @@ impl DiskFile for SimulatedFile {
             result = Err(io::ErrorKind::StorageFull.into());
         }
         put(&mut node.written, offset, &bytes);
+        node.written_to = node.written_to.max(offset + bytes.len());
         node.unsynced.push((offset, bytes));
         result.and_then(|()| world.said())
     }

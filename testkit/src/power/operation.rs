@@ -94,6 +94,7 @@ impl Operation {
             "unlink" | "unlinkat" | "rmdir" => {
                 path(&mut arguments).map(|path| Self::Remove { path })
             }
+            "fallocate" => allocate(&mut arguments, root),
             "ftruncate" => truncate(&mut arguments),
             "fsync" | "fdatasync" => {
                 let file = arguments.descriptor()?;
@@ -158,6 +159,21 @@ fn open(arguments: &mut Arguments<'_>, root: &str) -> Option<Operation> {
 fn truncate(arguments: &mut Arguments<'_>) -> Option<Operation> {
     let file = arguments.descriptor()?;
     let path = file.path.to_owned();
+    let len = arguments.number()?;
+    (!file.is_deleted).then_some(Operation::SetLength { path, len })
+}
+
+/// A file that is allocated from its beginning on is as long as that, and reads as zeros. Only new
+/// files are: an allocation behind the end of a longer one would not shorten it.
+fn allocate(arguments: &mut Arguments<'_>, root: &str) -> Option<Operation> {
+    let file = arguments.descriptor()?;
+    let path = file.path.to_owned();
+    let how = [arguments.number(), arguments.number()];
+    let is_known = !path.starts_with(root) || how == [Some(0), Some(0)];
+    assert!(
+        is_known,
+        "not known to the model: an allocation with {how:?}"
+    );
     let len = arguments.number()?;
     (!file.is_deleted).then_some(Operation::SetLength { path, len })
 }

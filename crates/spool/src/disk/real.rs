@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile};
@@ -186,6 +186,24 @@ impl DiskFile for RealFile {
     fn file_len(&self) -> io::Result<u64> {
         let len = rustix::fs::fstat(&self.0)?.st_size;
         u64::try_from(len).map_err(|_| Errno::INVAL.into())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn written_len(&self) -> io::Result<u64> {
+        // What is allocated and was never written counts as a hole; a file system that does not
+        // tell answers with the length.
+        Ok(rustix::fs::seek(&self.0, SeekFrom::Hole(0))?)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

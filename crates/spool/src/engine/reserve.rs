@@ -1,7 +1,7 @@
 //! Room for outcomes, set aside before a message is taken.
 //!
 //! A recipient whose outcome is not recorded is sent the message again. So the room for it is
-//! there before the message is: whole segments, zeroed ahead, that nobody else can fill.
+//! there before the message is: whole segments, allocated ahead, that nobody else can fill.
 //!
 //! # Guarantees
 //! Who may write follows from how many segments are free besides the active one, whatever the
@@ -252,8 +252,7 @@ impl Engine {
     }
 
     /// A segment became free: what had no room may have some now.
-    pub(super) fn gained(&mut self, number: u32) {
-        self.free.push_back(number);
+    pub(super) const fn gained(&mut self) {
         self.own_is_stuck = false;
     }
 

@@ -35,7 +35,7 @@ impl Engine {
         self.idle.extend(news);
         self.idle.sort_unstable();
         self.idle.dedup();
-        if self.retire_one() || self.prepare_step() || self.delete_surplus() {
+        if self.retire_one() || self.prepare_step() || self.zero_step() || self.delete_surplus() {
             return Step::More;
         }
         self.choose_victim();
@@ -97,13 +97,19 @@ impl Engine {
         if self.victim == Some(number) {
             self.victim = None;
         }
-        let (file, old, failed, next_id) = {
+        let (file, old, failed, written, next_id) = {
             let state = self.shared.lock();
             let Some(segment) = state.ledger.segments.get(&number) else {
                 return;
             };
             let file = Arc::clone(&segment.file);
-            (file, segment.header, segment.failed, state.next_id)
+            (
+                file,
+                segment.header,
+                segment.failed,
+                segment.written_to(),
+                state.next_id,
+            )
         };
         let generation = if planted(Mistake::StaleRecordBelieved) {
             old.generation
@@ -132,12 +138,15 @@ impl Engine {
         state.stats.n_syncs += 1;
         state.ledger.retired(number);
         if freed {
-            let segment = Segment::new(file, header);
+            let segment = Segment::new(file, header, written);
             state.ledger.segments.insert(number, segment);
         }
         drop(state);
         if freed {
-            self.gained(number);
+            // It was written before: it goes before one that is allocated only, so that a spool
+            // that keeps up goes round in two segments.
+            self.free.push_front(number);
+            self.gained();
         }
         self.summaries.retain(|(of, _)| *of != number);
         // One that stays is of another generation, and ignored.

@@ -1,23 +1,25 @@
 //! Segments on their way from made to active to sealed.
+//!
+//! A segment is allocated as a whole when it is made, which writes next to nothing, and zeroed
+//! later ([`zeroing`](super::zeroing)); where a file system cannot allocate, it is made by zeroing.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::batch::Batch;
+use super::zeroing::write_zeros;
 use super::{Active, Engine};
 use crate::DiskFile;
 use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
 use crate::ledger::{Segment, TAIL};
 
-/// Octets of a new segment that are zeroed and synced in one step.
-const CHUNK: usize = 1 << 20;
-
 /// A segment that is being made, under a name that recovery removes.
 pub(super) struct Preparing {
     number: u32,
     file: Arc<dyn DiskFile>,
-    written: u64,
-    zeros: Vec<u8>,
+    /// Whether there is room for all of it; else it is made by writing.
+    is_allocated: bool,
+    written: u32,
 }
 
 /// The name of a segment.
@@ -164,35 +166,36 @@ impl Engine {
     }
 
     fn prepare_chunk(&mut self) -> io::Result<()> {
-        let len = u64::from(self.shared.options.segment_len);
+        let len = self.shared.options.segment_len;
         let Some(preparing) = &mut self.preparing else {
             let number = self.number;
             self.number += 1;
             let file = self.shared.disk.create(&new_segment_name(number))?;
+            let is_allocated = match file.allocate(len.into()) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => false,
+                Err(error) => return Err(error),
+            };
             self.preparing = Some(Preparing {
                 number,
                 file,
+                is_allocated,
                 written: 0,
-                zeros: vec![0; CHUNK.min(self.shared.options.segment_len as usize)],
             });
             return Ok(());
         };
-        if preparing.written < len {
-            let zeros = &preparing.zeros;
-            let n = usize::try_from(len - preparing.written).unwrap_or(usize::MAX);
-            let slice = IoSlice::new(&zeros[..n.min(zeros.len())]);
-            preparing.file.write_at(preparing.written, &[slice])?;
-            preparing.file.sync()?;
-            preparing.written += slice.len() as u64;
+        if !preparing.is_allocated && preparing.written < len {
+            preparing.written = write_zeros(&*preparing.file, preparing.written, len)?;
             return Ok(());
         }
         self.finish_preparing()
     }
 
     fn finish_preparing(&mut self) -> io::Result<()> {
-        let Some(Preparing { number, file, .. }) = self.preparing.take() else {
+        let Some(preparing) = self.preparing.take() else {
             return Ok(());
         };
+        let Preparing { number, file, .. } = preparing;
         let header = SegmentHeader {
             number,
             generation: self.generation,
@@ -207,10 +210,12 @@ impl Engine {
         let disk = &self.shared.disk;
         disk.rename(&new_segment_name(number), &segment_name(number))?;
         disk.sync_dir("")?;
-        let segment = Segment::new(file, header);
+        let written = preparing.written.max(FIRST_BATCH);
+        let segment = Segment::new(file, header, written);
         self.shared.lock().ledger.segments.insert(number, segment);
         self.pace.succeeded();
-        self.gained(number);
+        self.free.push_back(number);
+        self.gained();
         Ok(())
     }
 

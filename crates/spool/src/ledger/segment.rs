@@ -14,6 +14,9 @@ use crate::planted::{Mistake, planted};
 pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) header: SegmentHeader,
+    /// How far it was zeroed or found written: behind that and its batches it is allocated only.
+    /// A hint.
+    pub(crate) written: u32,
     /// Messages with a copy here, and those that ended or changed here: where to look when the
     /// segment is emptied or retired.
     pub(super) copies: Vec<MessageId>,
@@ -34,10 +37,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, header: SegmentHeader) -> Self {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, header: SegmentHeader, written: u32) -> Self {
         Self {
             file,
             header,
+            written,
             copies: Vec::new(),
             states: Vec::new(),
             ends: Vec::new(),
@@ -69,6 +73,14 @@ impl Segment {
     #[cfg(test)]
     pub(super) fn n_held(&self) -> usize {
         1 + self.copies.len() + self.states.len() + self.ends.len() + self.keys.len()
+    }
+
+    /// How far it has been written: what [`Self::written`] says, or its batches.
+    pub(crate) fn written_to(&self) -> u32 {
+        match self.header.state {
+            SegmentState::Sealed(end) => self.written.max(end),
+            SegmentState::Active | SegmentState::Free => self.written,
+        }
     }
 
     /// What it would cost to empty it.

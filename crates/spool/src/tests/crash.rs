@@ -111,7 +111,10 @@ const ROUNDS: u64 = 9;
 
 /// Runs the workload with a fault; `None` when not even opening succeeded.
 pub(super) fn run(fault: Fault) -> (SimulatedDisk, Option<Trial>) {
-    let disk = SimulatedDisk::new();
+    run_on(SimulatedDisk::new(), fault)
+}
+
+fn run_on(disk: SimulatedDisk, fault: Fault) -> (SimulatedDisk, Option<Trial>) {
     if let Some(forgotten) = FORGOTTEN.get() {
         disk.forget_syncs(forgotten);
     }
@@ -213,6 +216,22 @@ pub(super) fn cut_after(n: u64) {
 #[test]
 fn a_power_cut_after_any_operation_loses_nothing_and_repeats_nothing() {
     for_each(n_operations(), cut_after);
+}
+
+#[test]
+fn a_power_cut_loses_nothing_where_segments_cannot_be_allocated() {
+    let run = |fault| {
+        let disk = SimulatedDisk::new();
+        disk.forbid_allocating();
+        run_on(disk, fault)
+    };
+    let every = if is_full() { 1 } else { 7 };
+    for_each(run(Fault::None).0.n_operations() / every, |n| {
+        let (disk, trial) = run(Fault::PowerOffAfter(every * n));
+        for cut in cuts(n) {
+            check_disk(trial.as_ref(), &disk.after(cut));
+        }
+    });
 }
 
 /// From so many points of the workload on, recovery is tried; each stands for a stretch of it.

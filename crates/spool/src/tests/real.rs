@@ -111,6 +111,29 @@ fn a_directory_that_was_removed_is_not_taken_for_a_full_disk() {
 }
 
 #[test]
+fn what_is_allocated_reads_as_zeros_and_is_as_long_as_asked_for() {
+    let (_scratch, disk) = Scratch::new("allocated");
+    let file = disk.create("new-00000000").expect("made");
+    match file.allocate(1 << 20) {
+        // As some file systems of a temporary directory.
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+            assert_eq!(file.file_len().expect("there"), 0);
+            return;
+        }
+        result => result.expect("allocated"),
+    }
+    assert_eq!(file.file_len().expect("there"), 1 << 20);
+    let mut octets = vec![1; 1 << 20];
+    let n = file.read_at(0, &mut octets).expect("readable");
+    assert!(n == 1 << 20 && octets.iter().all(|octet| *octet == 0));
+    let written = [std::io::IoSlice::new(&[1; 8_192])];
+    file.write_at(0, &written).expect("written");
+    file.sync().expect("synced");
+    let written_len = file.written_len().expect("told");
+    assert!((8_192..=1 << 20).contains(&written_len), "{written_len}");
+}
+
+#[test]
 fn a_spool_belongs_to_one_process_at_a_time() {
     let (_scratch, disk) = Scratch::new("lock");
     let (spool, _recovery) = open(&disk);

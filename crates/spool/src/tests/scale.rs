@@ -99,6 +99,14 @@ impl DiskFile for CountingFile {
         self.file.file_len()
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.file.allocate(len)
+    }
+
+    fn written_len(&self) -> io::Result<u64> {
+        self.file.written_len()
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read_at(offset, buffer)?;
         self.read.calls.fetch_add(1, Ordering::Relaxed);

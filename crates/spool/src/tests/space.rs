@@ -1,11 +1,14 @@
 //! Space, in memory and on disk, under a long mixed load of which a part is put off for ever.
 
+use std::sync::Arc;
+
 use super::crash::{for_each, is_full};
-use super::fixture::options;
+use super::fixture::{content, message, options};
 use super::model::{Action, TINY, Trial};
-use crate::Options;
+use crate::engine::{Engine, Step};
 use crate::limits::SEGMENT_LEN_MIN;
 use crate::simulated::{PowerCut, Random, SimulatedDisk};
+use crate::{Content, Options, Spool};
 
 /// A record is about as long as this.
 const RECORD_LEN: u64 = 1024;
@@ -149,6 +152,71 @@ fn check(seed: u64) {
 #[test]
 fn a_long_load_takes_bounded_space_on_disk_and_in_memory() {
     for_each(if is_full() { 100 } else { 4 }, check);
+}
+
+/// Segments of tests of zeroing.
+const LARGE_LEN: u32 = 8 * SEGMENT_LEN_MIN;
+
+fn open_large(disk: &SimulatedDisk) -> (Spool, Engine) {
+    let options = Options {
+        segment_len: LARGE_LEN,
+        ..options()
+    };
+    let opened = Spool::open_unstarted(Arc::new(disk.clone()), options);
+    let (spool, _, mut engine) = opened.expect("opens");
+    while engine.step() == Step::More {}
+    (spool, engine)
+}
+
+/// Takes messages, each of which is done before the next but one comes, until so many octets were
+/// written in batches.
+fn keep_up(spool: &Spool, engine: &mut Engine, octets: u64) {
+    let mut before = None;
+    let until = spool.stats().bytes_written + octets;
+    while spool.stats().bytes_written < until {
+        let promise = spool.accept(&message(1, 1), Content::Bytes(content(1, 4_000).into()));
+        let ended = before.map(|id| spool.done(id));
+        while engine.step() == Step::More {}
+        before = Some(promise.wait().expect("kept"));
+        if let Some(ended) = ended {
+            ended.wait().expect("recorded");
+        }
+    }
+}
+
+#[test]
+fn a_spool_that_keeps_up_zeroes_two_segments_once_and_writes_little_but_its_batches() {
+    let disk = SimulatedDisk::new();
+    let (spool, mut engine) = open_large(&disk);
+    let two = 2 * u64::from(LARGE_LEN);
+    let at_first = disk.n_octets_written() - spool.stats().bytes_written;
+    assert!(
+        (two - 65_536..two + 8_192).contains(&at_first),
+        "{at_first}"
+    );
+    keep_up(&spool, &mut engine, 5 * two);
+    let besides = disk.n_octets_written() - spool.stats().bytes_written - at_first;
+    assert!(besides < u64::from(LARGE_LEN) / 8, "{besides}");
+
+    drop((spool, engine));
+    let disk = disk.after(PowerCut::Kept);
+    let (spool, mut engine) = open_large(&disk);
+    keep_up(&spool, &mut engine, 5 * two);
+    let besides = disk.n_octets_written() - spool.stats().bytes_written;
+    assert!(
+        besides < u64::from(LARGE_LEN) / 4,
+        "after a restart {besides}"
+    );
+}
+
+#[test]
+fn where_segments_cannot_be_allocated_all_of_them_are_zeroed_when_they_are_made() {
+    let disk = SimulatedDisk::new();
+    disk.forbid_allocating();
+    let (spool, mut engine) = open_large(&disk);
+    let at_first = disk.n_octets_written();
+    assert!(at_first > spool.usage().segment_bytes, "{at_first}");
+    keep_up(&spool, &mut engine, 2 * u64::from(LARGE_LEN));
 }
 
 #[test]
