@@ -41,24 +41,29 @@ struct Shared {
 
 impl Remote {
     /// One on a port of its own.
-    ///
-    /// # Panics
-    /// As [`Self::at`].
     #[expect(clippy::new_without_default, reason = "it opens a socket")]
     pub fn new() -> Self {
-        Self::at(crate::port::free_port())
+        Self::on(crate::port::listener())
     }
 
     /// One on that port.
     ///
     /// # Panics
-    /// When the port is in use.
+    /// When the port is in use for long.
     #[track_caller]
     pub fn at(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        // A child that was just forked has a copy of every descriptor until it runs its program.
+        let listener = wait::until(&format!("port {port} is free"), || {
+            TcpListener::bind(("127.0.0.1", port)).ok()
+        });
+        Self::on(listener)
+    }
+
+    fn on(listener: TcpListener) -> Self {
+        let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared::default());
         let remote = Self {
-            port,
+            port: address.port(),
             shared: Arc::clone(&shared),
         };
         thread::spawn(move || {

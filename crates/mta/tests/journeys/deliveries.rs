@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mail::{Notify, Origin, ReversePath};
+use testkit::port::free_port;
 
 use crate::host::Host;
 use crate::world::{
@@ -148,7 +149,7 @@ async fn stopping_waits_for_the_attempts_under_way() {
 
 #[tokio::test]
 async fn what_waits_for_a_dead_site_expires_though_it_is_never_tried() {
-    let dead = relay("y.org", nobody_listens());
+    let dead = relay("y.org", free_port());
     let plan = Plan {
         backoff: LATER,
         ..PATIENT
@@ -167,7 +168,7 @@ async fn what_waits_for_a_dead_site_expires_though_it_is_never_tried() {
         expire_after: Duration::ZERO,
         ..plan
     };
-    let routes = vec![relay("y.org", nobody_listens()), hold("x.org")];
+    let routes = vec![relay("y.org", free_port()), hold("x.org")];
     instance.reload_with(routes, &expiring);
     instance.noted.until(20, failed).await;
     instance.noted.until(20, notified).await;
@@ -192,10 +193,4 @@ async fn a_flood_from_outside_does_not_hold_up_what_is_ours() {
         host.taken().iter().any(is_ours),
         "it waited for its turn, not for the flood"
     );
-}
-
-/// A port of this machine that was free a moment ago.
-fn nobody_listens() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
