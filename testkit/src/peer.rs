@@ -42,7 +42,11 @@ pub fn python(text: &str) -> Option<Command> {
     Some(command)
 }
 
-fn skip(reason: &str) {
+/// Says why a test shows nothing here.
+///
+/// # Panics
+/// When `POSTERN_REQUIRE_PEERS=1` says that nothing may be skipped.
+pub fn skip(reason: &str) {
     let required = std::env::var_os("POSTERN_REQUIRE_PEERS").is_some_and(|value| value == "1");
     assert!(!required, "required by POSTERN_REQUIRE_PEERS: {reason}");
     eprintln!("skipped: {reason}");

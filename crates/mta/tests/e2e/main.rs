@@ -1,6 +1,6 @@
 //! The whole program, end to end: real processes, real sockets, real peers.
 //!
-//! Each test has a system of its own in a scratch directory, on ports that the kernel gave.
+//! Each test has a system of its own in a scratch directory, on ports of its own.
 //! Nothing sleeps: what must happen is looked for until a generous limit.
 //! Tests with a program that this machine lacks are skipped and say so; with
 //! `POSTERN_REQUIRE_PEERS=1` they fail instead.
