@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,10 +50,13 @@ pub struct Load {
 impl Load {
     /// Starts a client for each of `doors`.
     pub fn start(oracle: &Arc<Oracle>, doors: &[Door], letters: &Letters, seed: u64) -> Self {
+        // Several may send for one oracle, one after the other.
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let load = STARTED.fetch_add(1, Ordering::SeqCst);
         let is_over = Arc::new(AtomicBool::new(false));
         let clients = doors.iter().enumerate().map(|(number, door)| {
             let mut client = Client {
-                number,
+                name: format!("c{load}-{number}"),
                 door: door.clone(),
                 letters: letters.clone(),
                 random: Random::new(seed ^ ((number as u64 + 1) << 32)),
@@ -111,7 +114,7 @@ pub fn send_one(
 }
 
 struct Client {
-    number: usize,
+    name: String,
     door: Door,
     letters: Letters,
     random: Random,
@@ -136,7 +139,7 @@ impl Client {
         wire.expect_success()?;
         while !self.is_over.load(Ordering::SeqCst) {
             self.n_attempts += 1;
-            let attempt = format!("c{}-{}", self.number, self.n_attempts);
+            let attempt = format!("{}-{}", self.name, self.n_attempts);
             let to = self.pick(self.letters.to);
             let size = self.pick(self.letters.sizes);
             let (fate, ended) = wire.transact(&attempt, self.letters.from, to, size);

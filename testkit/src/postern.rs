@@ -40,7 +40,15 @@ impl Postern {
     /// # Panics
     /// When the scratch directory cannot be written.
     pub fn new(program: &str, config: &str) -> Self {
-        let scratch = Scratch::new();
+        Self::below(&std::env::temp_dir(), program, config)
+    }
+
+    /// As [`Self::new`], with its scratch directory in `folder`.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn below(folder: &Path, program: &str, config: &str) -> Self {
+        let scratch = Scratch::below(folder);
         let mut system = Self {
             program: program.into(),
             config: scratch.path().join("postern.toml"),
@@ -127,19 +135,20 @@ impl Postern {
     #[track_caller]
     pub fn start_under(&mut self, words: &[OsString]) {
         self.begin_under(words);
+        let is_ready = self.becomes_ready();
+        assert!(is_ready, "not ready:\n{}\n{}", self.printed(), self.log());
+    }
+
+    /// Waits until every instance listens; `false` when the supervisor ends before, or they do not
+    /// in time.
+    pub fn becomes_ready(&mut self) -> bool {
         let ready = wait::within(wait::LIMIT, || {
             self.printed()
                 .contains(READY)
                 .then_some(true)
                 .or_else(|| self.has_ended().then_some(false))
         });
-        assert_eq!(
-            ready,
-            Some(true),
-            "not ready:\n{}\n{}",
-            self.printed(),
-            self.log()
-        );
+        ready == Some(true)
     }
 
     /// As [`Self::start_under`], but waits for nothing.
@@ -334,11 +343,29 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// The processes whose parent is `pid`.
 pub fn children(pid: u32) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let started = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+    let started: Vec<String> = started.collect();
+    // Some kernels do not say it so, and all processes have to be looked at.
+    let all = if started.is_empty() {
+        processes()
+    } else {
+        Vec::new()
+    };
+    let started = started.iter().flat_map(|list| list.split_whitespace());
+    started
+        .filter_map(|child| child.parse().ok())
+        .chain(all)
         .filter(|child| parent_of(*child) == Some(pid))
         .collect()
+}
+
+/// All processes of this machine.
+fn processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.collect()
 }
 
 /// The parent of a process that is there and not a zombie.

@@ -17,13 +17,21 @@ impl Scratch {
     /// When the temporary directory of this machine cannot be written.
     #[expect(clippy::new_without_default, reason = "it makes a directory")]
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes one in `folder`.
+    ///
+    /// # Panics
+    /// When that cannot be written.
+    pub fn below(folder: &Path) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("postern-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = folder.join(name);
         // Left by an earlier process of the same id, whose test failed.
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("the temporary directory can be written");
+        fs::create_dir_all(&path).expect("its folder can be written");
         Self { path }
     }
 

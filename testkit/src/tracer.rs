@@ -112,6 +112,13 @@ impl Drop for Tracer {
     }
 }
 
+/// The name of the call that a line of strace, without the thread, says was entered.
+pub fn call_in(line: &str) -> Option<&str> {
+    let (name, _) = line.trim_start().split_once('(')?;
+    let of_a_name = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (!name.is_empty() && name.bytes().all(of_a_name)).then_some(name)
+}
+
 /// Whether a thread is traced, or has ended.
 fn is_traced(id: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();

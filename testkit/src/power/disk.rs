@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 
@@ -94,6 +95,15 @@ struct After {
     kept: Vec<bool>,
     random: Random,
 }
+
+/// What is found at a path when the power is back.
+enum Found<'a> {
+    Directory,
+    File(&'a Octets),
+}
+
+/// Is shown what is found.
+type See<'a> = dyn FnMut(&Path, Found<'_>) -> io::Result<()> + 'a;
 
 const ROOT: usize = 0;
 
@@ -304,6 +314,30 @@ impl Disk {
     /// # Errors
     /// Those of the operating system.
     pub fn lay_out(&self, cut: PowerCut, target: &Path) -> io::Result<()> {
+        self.find_after(cut, target, &mut |path, found| match found {
+            Found::Directory => fs::create_dir_all(path),
+            Found::File(octets) => octets.save(path),
+        })
+    }
+
+    /// What stands for all that is found when the power is back: two that are the same leave the
+    /// same.
+    pub(super) fn digest(&self, cut: PowerCut) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let found = self.find_after(cut, Path::new(""), &mut |path, found| {
+            let octets = match found {
+                Found::Directory => None,
+                Found::File(octets) => Some(octets.digest()),
+            };
+            (path, octets).hash(&mut hasher);
+            Ok(())
+        });
+        found.expect("nothing is done that can fail");
+        hasher.finish()
+    }
+
+    /// Shows all that is found when the power is back, each directory before what is in it.
+    fn find_after(&self, cut: PowerCut, target: &Path, see: &mut See<'_>) -> io::Result<()> {
         let random = Random::new(match cut {
             PowerCut::Torn { seed, .. } => seed,
             _ => 0,
@@ -315,10 +349,16 @@ impl Disk {
         });
         let kept: Vec<bool> = kept.collect();
         let after = After { cut, kept, random };
-        self.lay_out_node(ROOT, &after, target)
+        self.find_node(ROOT, &after, target, see)
     }
 
-    fn lay_out_node(&self, node: usize, after: &After, target: &Path) -> io::Result<()> {
+    fn find_node(
+        &self,
+        node: usize,
+        after: &After,
+        target: &Path,
+        see: &mut See<'_>,
+    ) -> io::Result<()> {
         match &self.nodes[node] {
             Node::Directory { durable, .. } => {
                 let mut names = durable.clone();
@@ -327,10 +367,10 @@ impl Disk {
                 for (_, name, to) in kept.flat_map(|(change, _)| change.parts_of(node)) {
                     put(&mut names, name, *to);
                 }
-                fs::create_dir_all(target)?;
+                see(target, Found::Directory)?;
                 let mut names = names.iter();
                 names.try_for_each(|(name, node)| {
-                    self.lay_out_node(*node, after, &target.join(name))
+                    self.find_node(*node, after, &target.join(name), see)
                 })
             }
             Node::File {
@@ -341,7 +381,7 @@ impl Disk {
                     let is_last = self.last_write == Some((node, write.operation));
                     write.what.apply_after(after, is_last, &mut octets);
                 }
-                octets.save(target)
+                see(target, Found::File(&octets))
             }
         }
     }
@@ -589,6 +629,28 @@ mod tests {
             [a(b"one"), b.clone()].into()
         );
         assert_eq!(found(&disk, PowerCut::Kept), [a(b"two"), b].into());
+    }
+
+    #[test]
+    fn what_is_left_is_the_same_when_its_digest_is() {
+        let mut operations = vec![create("/r/a"), write("/r/a", 0, b"one"), sync("/r/a")];
+        operations.push(sync("/r"));
+        let quiet = after(&operations);
+        let digests = |disk: &Disk| {
+            [PowerCut::Lost, PowerCut::Kept, TORN, PowerCut::LastTorn(1)]
+                .map(|cut| disk.digest(cut))
+        };
+        let [lost, rest @ ..] = digests(&quiet);
+        assert_eq!(rest, [lost; 3], "all of it is durable");
+        operations.push(write("/r/a", 0, b"two"));
+        let [still_lost, kept, ..] = digests(&after(&operations));
+        assert_eq!(still_lost, lost);
+        assert_ne!(kept, lost);
+        operations.push(sync("/r/a"));
+        assert_eq!(digests(&after(&operations)), [kept; 4]);
+        operations.push(rename("/r/a", "/r/b"));
+        let [_, renamed, ..] = digests(&after(&operations));
+        assert_ne!(renamed, kept);
     }
 
     #[test]

@@ -2,20 +2,57 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The unit in which they are kept.
 const BLOCK: usize = 4096;
 
 /// What a file holds; cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Octets {
     len: u64,
-    /// Those that are not all zeros, by their number.
-    blocks: BTreeMap<u64, Arc<[u8; BLOCK]>>,
+    /// Those that are not all zeros, and some that are, by their number.
+    blocks: BTreeMap<u64, Arc<Block>>,
+}
+
+#[derive(Debug)]
+struct Block {
+    octets: [u8; BLOCK],
+    /// Kept, as most blocks are the same in thousands of images.
+    digest: OnceLock<u64>,
+}
+
+impl Block {
+    const fn zeros() -> Self {
+        Self {
+            octets: [0; BLOCK],
+            digest: OnceLock::new(),
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.octets == [0; BLOCK]
+    }
+
+    fn digest(&self) -> u64 {
+        *self.digest.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            self.octets.hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+}
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        let mut block = Self::zeros();
+        block.octets = self.octets;
+        block
+    }
 }
 
 impl Octets {
@@ -71,8 +108,10 @@ impl Octets {
             let len = usize::try_from(part).expect("at most a block");
             let from = usize::try_from(done).expect("a write fits into memory");
             let block = self.blocks.entry(position / size);
-            let block = block.or_insert_with(|| Arc::new([0; BLOCK]));
-            change(Arc::make_mut(block), at, from, len);
+            let block = block.or_insert_with(|| Arc::new(Block::zeros()));
+            let block = Arc::make_mut(block);
+            block.digest = OnceLock::new();
+            change(&mut block.octets, at, from, len);
             done += part;
         }
         if n > 0 {
@@ -84,12 +123,30 @@ impl Octets {
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
         let file = File::create(path)?;
         file.set_len(self.len)?;
+        // Blocks that follow each other are written at once.
+        let mut run = (0, Vec::new());
         for (number, block) in &self.blocks {
             let offset = number * BLOCK as u64;
+            if run.0 + run.1.len() as u64 != offset {
+                file.write_all_at(&run.1, run.0)?;
+                run = (offset, Vec::new());
+            }
             let n = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(BLOCK);
-            file.write_all_at(&block[..n.min(BLOCK)], offset)?;
+            run.1.extend_from_slice(&block.octets[..n.min(BLOCK)]);
         }
+        file.write_all_at(&run.1, run.0)?;
         Ok(())
+    }
+
+    /// Two files with the same are the same.
+    pub(super) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.len.hash(&mut hasher);
+        let blocks = self.blocks.iter().filter(|(_, block)| !block.is_zero());
+        for (number, block) in blocks {
+            (number, block.digest()).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Whether `bytes` are the same.
@@ -97,11 +154,9 @@ impl Octets {
         let mut other = Self::default();
         other.write(0, bytes);
         let nonzero = |octets: &Self| {
-            let blocks = octets.blocks.iter();
-            let mut blocks = blocks.map(|(number, block)| (*number, Arc::clone(block)));
+            let blocks = octets.blocks.iter().filter(|(_, block)| !block.is_zero());
             blocks
-                .by_ref()
-                .filter(|(_, b)| b.iter().any(|o| *o != 0))
+                .map(|(number, block)| (*number, block.octets))
                 .collect::<Vec<_>>()
         };
         self.len == other.len && nonzero(self) == nonzero(&other)
@@ -134,6 +189,13 @@ mod tests {
                 plain[offset..offset + n].fill(octet * (octet % 2));
             }
             assert!(octets.equal(&plain));
+            let mut again = Octets::default();
+            again.write(0, &plain);
+            assert_eq!(octets.digest(), again.digest());
+            if !plain.is_empty() {
+                again.write(0, &[plain[0] ^ 1]);
+                assert_ne!(octets.digest(), again.digest());
+            }
         }
     }
 }

@@ -10,6 +10,14 @@ pub(super) enum Data {
 }
 
 impl Data {
+    /// Those that are not all zeros.
+    pub(super) const fn octets(&self) -> Option<&[u8]> {
+        match self {
+            Self::Octets(octets) => Some(octets.as_slice()),
+            Self::Zeros(_) => None,
+        }
+    }
+
     /// How many octets these are.
     pub(super) const fn n_octets(&self) -> u64 {
         match self {
@@ -46,7 +54,7 @@ pub(super) enum Operation {
     Say {
         text: String,
     },
-    /// Heard over a socket.
+    /// A reply that was heard over a socket.
     Hear {
         text: String,
     },
@@ -106,7 +114,8 @@ impl Operation {
             "recvfrom" => {
                 let is_tcp = arguments.descriptor()?.path.starts_with(TCP);
                 let text = is_tcp.then(|| words(&mut arguments));
-                text.map(|text| Self::Hear { text })
+                text.filter(|text| is_reply(text))
+                    .map(|text| Self::Hear { text })
             }
             _ => {
                 let text = String::from_utf8_lossy(&call.arguments);
@@ -206,6 +215,12 @@ fn words(arguments: &mut Arguments<'_>) -> String {
     }
     said.truncate(WORDS_LEN_MAX);
     String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Whether it is what a server says, and no client.
+fn is_reply(text: &str) -> bool {
+    let code = text.as_bytes().get(..3);
+    code.is_some_and(|code| code.iter().all(u8::is_ascii_digit))
 }
 
 /// A write to a file or a socket, of which `n` octets were taken.

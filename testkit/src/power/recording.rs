@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::call::{self, Edge};
 use super::disk::{Disk, PowerCut};
-use super::operation::{Operation, RECORDED};
+use super::operation::{Data, Operation, RECORDED};
 use crate::postern::is_alive;
 use crate::wait;
 
@@ -128,7 +128,17 @@ impl Moment {
         self.heard.contains(text)
     }
 
-    /// What `cut` leaves depends on this alone.
+    /// How often another host was heard to say this.
+    pub fn n_heard(&self, text: &str) -> usize {
+        self.heard.matches(text).count()
+    }
+
+    /// Stands for what `cut` leaves: where it is the same, that is the same.
+    pub fn digest(&self, cut: PowerCut) -> u64 {
+        self.disk.digest(cut)
+    }
+
+    /// What `cut` leaves depends on this alone. It changes more often, and costs nothing.
     pub const fn version(&self, cut: PowerCut) -> (usize, usize) {
         self.disk.version(cut)
     }
@@ -144,6 +154,21 @@ impl Moment {
 }
 
 impl Recording {
+    /// What was written at which offset of which file, in the order of the entries, without what
+    /// strace cut short.
+    pub fn writes(&self) -> impl Iterator<Item = (&str, u64, &[u8])> {
+        let operations = self.operations.iter().flatten();
+        operations.filter_map(|operation| match operation {
+            Operation::Write {
+                path, offset, data, ..
+            } => {
+                let octets = data.first().and_then(Data::octets)?;
+                Some((path.as_str(), offset.as_ref().copied()?, octets))
+            }
+            _ => None,
+        })
+    }
+
     /// Calls `look` at each moment at which something happened that matters, in order of time.
     pub fn visit(&self, mut look: impl FnMut(&Moment)) {
         self.play(&mut look);

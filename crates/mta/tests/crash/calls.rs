@@ -142,17 +142,7 @@ impl Suite {
             let Some((thread, rest)) = line.split_once(' ') else {
                 continue;
             };
-            let name = rest
-                .trim_start()
-                .split_once('(')
-                .map_or("", |(name, _)| name);
-            let is_call = !name.is_empty()
-                && name.bytes().all(|octet| {
-                    octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'_'
-                });
-            if let Ok(thread) = thread.parse()
-                && is_call
-            {
+            if let (Ok(thread), Some(name)) = (thread.parse(), tracer::call_in(rest)) {
                 *seen.entry((thread, name.to_owned())).or_default() += 1;
             }
         }

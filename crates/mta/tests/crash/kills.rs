@@ -2,7 +2,8 @@
 
 use testkit::random::Random;
 
-use crate::system::{System, kills_wanted, seed};
+use crate::beside::{shares, side_by_side};
+use crate::system::{Handoffs, System, Turn, kills_wanted, seed};
 use crate::victims::{ALL, kill};
 
 /// How many kills of each process, where `POSTERN_CRASH_KILLS` does not say.
@@ -18,21 +19,20 @@ const CONTROL_KILLS: usize = 20;
 fn what_was_acknowledged_arrives_once_whichever_process_is_killed() {
     let seed = seed();
     let n_each = kills_wanted().unwrap_or(KILLS);
-    let mut system = System::start();
-    let load = system.load(seed);
-    let killed = kill(
-        system.postern.supervisor(),
-        &ALL,
-        n_each,
-        &Random::new(seed),
-    );
-    println!("killed: {killed:?}");
-    load.stop();
-    let judgement = system.judge();
-    println!("{judgement}");
-    judgement.assert_kept();
-    // Otherwise the suite would show nothing.
-    assert!(judgement.acknowledged > n_each, "{judgement}");
+    let turn = Turn::take();
+    side_by_side(shares(n_each), |number, n_each| {
+        let seed = seed.wrapping_add(number);
+        let mut system = System::start_beside(&turn, Handoffs::BeforeTheReply);
+        let load = system.load(seed);
+        let supervisor = system.postern.supervisor();
+        let killed = kill(supervisor, &ALL, n_each, &Random::new(seed));
+        load.stop();
+        let judgement = system.judge();
+        println!("killed: {killed:?}; {judgement}");
+        judgement.assert_kept();
+        // Otherwise the suite would show nothing.
+        assert!(judgement.acknowledged > n_each, "{judgement}");
+    });
 }
 
 /// A crash between another host's reply and our record of it: the one duplicate that there may be.
@@ -42,7 +42,7 @@ fn a_delivery_that_a_crash_may_have_doubled_is_announced() {
     let mut system = System::start();
     let load = system.load(seed);
     // Control stays: it writes the log.
-    kill(
+    let killed = kill(
         system.postern.supervisor(),
         &["output"],
         OUTPUT_KILLS,
@@ -50,7 +50,7 @@ fn a_delivery_that_a_crash_may_have_doubled_is_announced() {
     );
     load.stop();
     let judgement = system.judge();
-    println!("{judgement}");
+    println!("killed: {killed:?}; {judgement}");
     judgement.assert_kept();
     assert!(
         judgement.unannounced.is_empty(),
@@ -66,9 +66,10 @@ fn every_delivery_is_in_the_log_once_however_often_control_is_killed() {
     let mut system = System::start();
     let load = system.load(seed);
     let supervisor = system.postern.supervisor();
-    kill(supervisor, &["control"], CONTROL_KILLS, &Random::new(seed));
+    let killed = kill(supervisor, &["control"], CONTROL_KILLS, &Random::new(seed));
     load.stop();
     let judgement = system.judge();
+    println!("killed: {killed:?}; {judgement}");
     judgement.assert_kept();
     let log = system.postern.log();
     let said_to_be_lost = log

@@ -1,161 +1,29 @@
 //! The power is cut, at once for all instances, and the system starts on what is left.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::thread;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::Signal;
-use testkit::load::{Letters, Load};
-use testkit::oracle::{Arrival, Oracle};
-use testkit::peer::peer;
-use testkit::postern::send;
-use testkit::power::{Moment, PowerCut, Recorder, Recording};
+use testkit::power::{PowerCut, Recording};
 use testkit::random::Random;
-use testkit::remote::Received;
-use testkit::{Scratch, wait};
 
-use crate::system::{DRAIN_TIME, REFUSED, System, Turn, is_full, of_remote, seed};
-use crate::victims::processes;
+use crate::recorded::Run;
+use crate::system::{Turn, is_full, seed};
 
 /// How many images, where neither `POSTERN_CRASH_IMAGES` nor `POSTERN_CRASH=full` says so.
 const IMAGES: usize = 40;
 
-/// How many images are looked at at a time: most of the time is waiting.
-const WORKERS: usize = 4;
-
-/// Messages that are acknowledged in each part of the recorded run.
-const MESSAGES: usize = 12;
-
-/// What is sent: small and large, to every kind of recipient.
-const LETTERS: Letters = Letters {
-    from: "sender@example.test",
-    to: &[
-        &["alice@example.test"],
-        &["bob@example.test", "carol@remote.example"],
-        &["alice@example.test", "bob@example.test"],
-        &[REFUSED, "alice@example.test"],
-        &["carol@remote.example"],
-    ],
-    sizes: &[500, 4_000, 20_000, 100_000, 700, 3_000, 300_000],
-    pause_max: Duration::from_millis(30),
-};
-
-/// A run that ended in good order, and what everybody outside knew of it.
-struct Run {
-    recording: Recording,
-    oracle: Arc<Oracle>,
-    taken: Vec<Received>,
-}
-
-impl Run {
-    /// Records a system that starts for the first time, takes mail, loses its output for longer
-    /// than a front's patience, goes on, and stops. `None` without strace.
-    fn record(seed: u64) -> Option<Self> {
-        let strace = peer("strace")?;
-        let folder = Scratch::new();
-        let recorder = Recorder::new(&strace, &folder.path().join("trace"));
-        let (mut system, tracer) = System::start_recorded(&recorder);
-        let doors = [
-            system.input(),
-            system.submission(),
-            system.input(),
-            system.submission(),
-        ];
-        let load = Load::start(&system.oracle, &doors, &LETTERS, seed);
-        wait_for_messages(&system);
-        let output = processes(system.postern.supervisor())["output"];
-        send(output, Signal::STOP);
-        wait::until_true("a front keeps what it takes", || {
-            let log = system.postern.log();
-            let is_kept = |line: &&str| line.contains(" accepted ") && !line.contains(" output ");
-            log.lines().filter(is_kept).count() >= MESSAGES
-        });
-        send(output, Signal::CONT);
-        wait_for_messages(&system);
-        load.stop();
-        let judgement = system.judge();
-        judgement.assert_kept();
-        println!("recorded: {judgement}");
-        Some(Self {
-            recording: recorder.finish(tracer, &system.postern.state_folder()),
-            oracle: Arc::clone(&system.oracle),
-            taken: system.remote.messages(),
-        })
-    }
-
-    /// Lays out what each of `cuts` leaves, starts the system on it, lets it run until its queues
-    /// are empty, and compares with what had been acknowledged by then. What is wrong, in words.
-    fn judge_all(&self, cuts: &[(usize, PowerCut)]) -> Vec<String> {
-        let (give, take) = mpsc::sync_channel::<(Moment, PowerCut)>(0);
-        let (take, wrong) = (Mutex::new(take), Mutex::new(Vec::new()));
-        let next = || take.lock().expect("nobody panics with it").recv();
-        thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(|| {
-                    while let Ok((moment, cut)) = next() {
-                        if let Err(why) = self.judge(&moment, cut) {
-                            let mut wrong = wrong.lock().expect("nobody panics with it");
-                            wrong.push(format!("{} {cut:?}: {why}", moment.number));
-                        }
-                    }
-                });
-            }
-            self.recording.visit(|moment| {
-                let here = cuts.iter().filter(|(number, _)| *number == moment.number);
-                for (_, cut) in here {
-                    give.send((moment.clone(), *cut)).expect("the workers wait");
-                }
-            });
-            drop(give);
-        });
-        wrong.into_inner().expect("nobody panics with it")
-    }
-
-    fn judge(&self, moment: &Moment, cut: PowerCut) -> Result<(), String> {
-        let mut system = self.start_after(moment, cut);
-        let judgement = system.judge_within(DRAIN_TIME);
-        let judgement = judgement.ok_or_else(|| format!("queued: {}", system.count()))?;
-        println!("{:>6} {cut:?}: {judgement}", moment.number);
-        let alarms = system.alarms();
-        if judgement.is_kept() && judgement.unannounced.is_empty() && alarms.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{judgement:#?}\n{alarms:#?}"))
-        }
-    }
-
-    fn start_after(&self, moment: &Moment, cut: PowerCut) -> System {
-        let oracle = self.oracle.as_of(|reply| moment.has_said(reply));
-        System::start_after(moment, cut, oracle, self.arrived_by(moment))
-    }
-
-    /// What the other host had taken, as far as the system had heard of it.
-    fn arrived_by(&self, moment: &Moment) -> Vec<Arrival> {
-        let heard = |number: &usize| moment.has_heard(&format!("taken as {number}."));
-        let taken = self.taken.iter().zip(1..);
-        taken
-            .filter(|(_, number)| heard(number))
-            .flat_map(|(message, _)| of_remote(message))
-            .collect()
-    }
-}
-
-fn wait_for_messages(system: &System) {
-    let before = system.oracle.n_acknowledged();
-    wait::until_true("mail is accepted", || {
-        system.oracle.n_acknowledged() >= before + MESSAGES
-    });
-}
-
 /// The run that all tests here look at; `None` without strace.
-fn run() -> Option<&'static Run> {
+fn run(turn: &Turn) -> Option<&'static Run> {
     static RUN: OnceLock<Option<Run>> = OnceLock::new();
-    RUN.get_or_init(|| Run::record(seed())).as_ref()
+    RUN.get_or_init(|| Run::record(turn, seed())).as_ref()
 }
 
-/// Each cut that leaves something of its own, and the last moment at which it does: that is when
-/// most had been acknowledged. In the order of time.
+/// What another host says when it has taken a message.
+const TAKEN: &str = "taken as ";
+
+/// Each cut that may leave something of its own, and the last moment at which it does before
+/// another host takes something: that is when most had been acknowledged. In the order of time.
 fn all_cuts(recording: &Recording, seed: u64) -> Vec<(usize, PowerCut)> {
     let kinds = |number: u64| {
         let seed = seed ^ number;
@@ -173,10 +41,28 @@ fn all_cuts(recording: &Recording, seed: u64) -> Vec<(usize, PowerCut)> {
     let mut last = BTreeMap::new();
     recording.visit(|moment| {
         for (kind, cut) in kinds(moment.number as u64).into_iter().enumerate() {
-            last.insert((moment.version(cut), kind), (moment.number, cut));
+            let key = (moment.version(cut), kind, moment.n_heard(TAKEN));
+            last.insert(key, (moment.number, cut));
         }
     });
-    let mut cuts: Vec<_> = last.into_values().collect();
+    in_time(last)
+}
+
+/// Those of `cuts` that leave something of their own: of several after which the disk is the same
+/// to the octet and another host has taken the same, the last.
+fn distinct(recording: &Recording, cuts: &[(usize, PowerCut)]) -> Vec<(usize, PowerCut)> {
+    let mut last = BTreeMap::new();
+    let mut cuts = cuts.iter().peekable();
+    recording.visit(|moment| {
+        while let Some(&(number, cut)) = cuts.next_if(|(number, _)| *number == moment.number) {
+            last.insert((moment.digest(cut), moment.n_heard(TAKEN)), (number, cut));
+        }
+    });
+    in_time(last)
+}
+
+fn in_time<K>(cuts: BTreeMap<K, (usize, PowerCut)>) -> Vec<(usize, PowerCut)> {
+    let mut cuts: Vec<_> = cuts.into_values().collect();
     cuts.sort_by_key(|(number, _)| *number);
     cuts
 }
@@ -214,17 +100,19 @@ fn some(
 
 #[test]
 fn what_was_acknowledged_arrives_once_wherever_the_power_is_cut() {
-    let _turn = Turn::take();
-    let Some(run) = run() else {
+    let turn = Turn::take();
+    let Some(run) = run(&turn) else {
         return;
     };
     let seed = seed();
     let mut cuts = all_cuts(&run.recording, seed);
     let n_cuts = cuts.len();
-    if !is_full() {
-        cuts = some(&cuts, acknowledgements(&run.recording)[0], seed);
-    }
-    println!("{} of {n_cuts} images", cuts.len());
+    cuts = if is_full() {
+        distinct(&run.recording, &cuts)
+    } else {
+        some(&cuts, acknowledgements(&run.recording)[0], seed)
+    };
+    println!("{} images of {n_cuts} power cuts", cuts.len());
     let wrong = run.judge_all(&cuts);
     println!("{} images, {} of them wrong", cuts.len(), wrong.len());
     assert!(wrong.is_empty(), "the first of these:\n{}", wrong[0]);
@@ -262,8 +150,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// That the suite finds nothing says something only if it finds what is there.
 #[test]
 fn a_sync_that_is_forgotten_is_found_wherever_it_is() {
-    let _turn = Turn::take();
-    let Some(run) = run() else {
+    let turn = Turn::take();
+    let Some(run) = run(&turn) else {
         return;
     };
     let all = acknowledgements(&run.recording);

@@ -14,7 +14,7 @@ const RELOADS: usize = 6;
 const KILLS: usize = 24;
 
 /// Gives input and output a mail directory that their processes have not seen.
-fn another_directory(system: &mut System, config: &str, number: usize) {
+pub(crate) fn another_directory(system: &mut System, config: &str, number: usize) {
     let route = |name: &str| {
         format!(
             "[[instance.{name}.route]]\n\
