@@ -32,7 +32,7 @@ pub fn free_port() -> u16 {
 }
 
 /// A listener on such a port. Who wants to listen in this process takes this: a port that is freed
-/// may seem in use for a moment, as a child has a copy of every descriptor until it runs its program.
+/// may seem in use for a moment, as a child has a copy of descriptors until it runs its program.
 ///
 /// # Panics
 /// As [`free_port`].
