@@ -10,6 +10,7 @@
 mod breaker;
 mod content;
 mod edge;
+mod exchange;
 mod ledger;
 mod load;
 mod next;

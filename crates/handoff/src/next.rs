@@ -19,11 +19,12 @@ use std::time::Duration;
 use mail::reply::table;
 use mail::{Envelope, HandoffKey, InstanceName, Moment, Reply, Security};
 use net::{ClientConnection, Clock, Connection};
-use smtp::client::{self, Client, ClientRecipient, Transaction};
+use smtp::client::{self, Client};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::content::{Content, PIECE_LEN, read_piece};
+use crate::content::Content;
+use crate::exchange::{Work, is_lost, lost, verify};
 use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions};
 
 /// For each of these many octets of content, a handoff gets another second of patience: a large
@@ -75,22 +76,6 @@ pub enum Answer {
     Replies(Vec<Reply>),
     /// It was tried, and nothing is known.
     Unknown,
-}
-
-/// What a connection is used for.
-enum Work<'a> {
-    Handoff(&'a Handoff<'a>),
-    Question(&'a str),
-}
-
-impl Work<'_> {
-    /// One for each recipient, or the one to the question.
-    async fn replies(&self, connection: &mut ClientConnection) -> io::Result<Vec<Reply>> {
-        match self {
-            Self::Handoff(handoff) => transact(connection, handoff).await,
-            Self::Question(question) => Ok(vec![verify(connection, question).await?]),
-        }
-    }
 }
 
 /// Told of every change of the breaker, for the log.
@@ -429,97 +414,6 @@ impl std::fmt::Debug for Next {
             .field("name", self.name())
             .finish_non_exhaustive()
     }
-}
-
-fn is_lost(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
-}
-
-fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "connection lost")
-}
-
-async fn verify(connection: &mut ClientConnection, question: &str) -> io::Result<Reply> {
-    let now = connection.clock().now();
-    connection.machine().verify(now, question);
-    loop {
-        match connection.next_event().await {
-            Some(client::Event::Verified(reply)) => return Ok(reply),
-            Some(client::Event::Closed(_)) | None => return Err(lost()),
-            Some(_) => {}
-        }
-    }
-}
-
-async fn transact(
-    connection: &mut ClientConnection,
-    handoff: &Handoff<'_>,
-) -> io::Result<Vec<Reply>> {
-    let now = connection.clock().now();
-    connection.machine().begin(now, transaction(handoff));
-    loop {
-        match connection.next_event().await {
-            Some(client::Event::SendContent) => send(connection, &handoff.content).await?,
-            Some(client::Event::Finished(finished)) => {
-                if finished.recipients.len() != handoff.recipients.len() {
-                    return Err(io::Error::other("as many replies as recipients are due"));
-                }
-                return Ok(finished.recipients);
-            }
-            Some(client::Event::Closed(_)) | None => return Err(lost()),
-            Some(_) => {}
-        }
-    }
-}
-
-fn transaction(handoff: &Handoff<'_>) -> Transaction {
-    let envelope = handoff.envelope;
-    let recipients = handoff.recipients.iter().filter_map(|&index| {
-        let recipient = envelope.recipients.get(usize::try_from(index).ok()?)?;
-        Some(ClientRecipient {
-            address: recipient.address.clone(),
-            notify: recipient.notify,
-            orcpt: recipient.orcpt.clone(),
-        })
-    });
-    Transaction {
-        sender: envelope.sender.clone(),
-        recipients: recipients.collect(),
-        size: handoff.content.len(),
-        body: envelope.body,
-        smtputf8: envelope.smtputf8,
-        ret: envelope.ret,
-        envid: envelope.envid.clone(),
-        edge: Some(handoff.parameters.to_text().into()),
-        xforward: None,
-    }
-}
-
-async fn send(connection: &mut ClientConnection, content: &Content<'_>) -> io::Result<()> {
-    let clock = connection.clock();
-    match content {
-        Content::Bytes(bytes) if bytes.len() <= PIECE_LEN => {
-            connection.machine().content(clock.now(), bytes);
-        }
-        Content::Bytes(bytes) => {
-            for piece in bytes.chunks(PIECE_LEN) {
-                connection.machine().content(clock.now(), piece);
-                connection.flush().await?;
-            }
-        }
-        Content::Source(source) => {
-            let (mut offset, mut buffer) = (0, Vec::new());
-            while offset < source.len() {
-                buffer = read_piece(source, offset, buffer).await?;
-                connection.machine().content(clock.now(), &buffer);
-                connection.flush().await?;
-                offset += buffer.len() as u64;
-            }
-        }
-    }
-    connection.machine().end_content(clock.now());
-    Ok(())
 }
 
 /// The mode that a message is handed off with, by who waits for the answer.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mail::Header;
 use spool::{ContentFile, Spool};
 
-use crate::accept::{FileSource, Gathered};
+use crate::gathered::{FileSource, Gathered};
 use crate::memory::{ContentMemory, Share};
 
 /// Content up to this many octets is kept in memory, where one write makes it durable with its

@@ -21,6 +21,8 @@ mod admission;
 mod body;
 mod edge;
 mod gate;
+mod gathered;
+mod hand_off;
 mod judge;
 mod memory;
 mod pressure;
