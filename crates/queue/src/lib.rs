@@ -12,7 +12,10 @@
 //!   a sender of as many holds up another.
 //! - Every fourth attempt of a site is its oldest due job: no job waits for ever while its site
 //!   takes mail.
-//! - A site that is down costs one attempt at a time, at growing intervals.
+//! - A site that is down costs one attempt at a time, at growing intervals; all such sites together
+//!   half of the attempts.
+//! - A site with attempts under way begins another only while more places are free than it has. So
+//!   a few slow sites, however many jobs they have, leave places to a site that has none.
 //!
 //! # Limits
 //! Each operation on one job costs O(log n). A job takes 100 to 150 octets. A site is forgotten

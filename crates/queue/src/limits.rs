@@ -15,4 +15,8 @@ pub const SITE_MEMORY: Duration = Duration::from_secs(10 * 60);
 /// waits for more than this many times the jobs that were due before it.
 pub const OLDEST_EVERY: u32 = 4;
 
+/// Of all attempts that may be under way, one in so many may be a probe of a site that is down: so
+/// hundreds of sites that say nothing leave the other half to those that are up.
+pub const PROBES_PART: u32 = 2;
+
 const _: () = assert!(OLDEST_EVERY > 1 && SITES_IDLE_MAX > 0);

@@ -1,8 +1,8 @@
 //! The queue itself: which job is tried next, and what its end means.
 //!
-//! Sites that have a job which may begin stand in `open` and take turns; the others that wait for
-//! a time stand in `timers`. Every change of a site goes through [`Queue::place`], which puts it
-//! where it belongs.
+//! Sites that have a job which may begin stand in `open`, or in `probes` while they are down, and
+//! take turns; the others that wait for a time stand in `timers`. Every change of a site goes
+//! through [`Queue::place`], which puts it where it belongs.
 
 mod load;
 
@@ -13,7 +13,7 @@ use mail::{MessageId, Moment};
 
 use crate::due::Due;
 use crate::job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
-use crate::limits::OLDEST_EVERY;
+use crate::limits::{OLDEST_EVERY, PROBES_PART};
 use crate::order::{Order, Sender, Turn, Waiting};
 use crate::retry::Backoff;
 use crate::site::{Place, SiteId, SiteView, Sites};
@@ -39,6 +39,9 @@ pub struct Queue {
     order: Order,
     sites: Sites,
     open: BTreeSet<SiteId>,
+    probes: BTreeSet<SiteId>,
+    /// Attempts under way that began while their site was down.
+    n_probes: u32,
     timers: BTreeSet<(Due, SiteId)>,
     /// The site that had the last turn.
     last_site: SiteId,
@@ -90,6 +93,8 @@ impl Queue {
             order: Order::default(),
             sites: Sites::default(),
             open: BTreeSet::new(),
+            probes: BTreeSet::new(),
+            n_probes: 0,
             timers: BTreeSet::new(),
             last_site: SiteId(u32::MAX),
             totals: Counts::default(),
@@ -143,13 +148,16 @@ impl Queue {
         {
             self.place(now, site);
         }
-        let site = self.next_open()?;
+        let site = self.whose_turn()?;
+        self.last_site = site;
         let job = self.pick(site, due)?;
         self.enter(now, (job.id, site), State::UnderWay(Afterwards::AsItEnds));
+        let failures_seen = self.sites[site].concurrency.failures();
+        self.n_probes += u32::from(failures_seen > 0);
         Some(Attempt {
             id: job.id,
             site,
-            failures_seen: self.sites[site].concurrency.failures(),
+            failures_seen,
         })
     }
 
@@ -158,6 +166,7 @@ impl Queue {
     /// # Panics
     /// When the attempt is not of this queue.
     pub fn finish(&mut self, now: Moment, attempt: Attempt, finish: Finish) {
+        self.n_probes -= u32::from(attempt.failures_seen > 0);
         let site = &mut self.sites[attempt.site].concurrency;
         let due = match finish {
             Finish::Done => {
@@ -245,10 +254,10 @@ impl Queue {
     pub fn poll_timeout(&self) -> Option<Moment> {
         if self.totals.n_under_way >= self.settings.attempts_max.max(1) {
             None
-        } else if self.open.is_empty() {
-            self.timers.first().map(|(due, _)| due.moment())
-        } else {
+        } else if self.whose_turn().is_some() {
             Some(Moment::START)
+        } else {
+            self.timers.first().map(|(due, _)| due.moment())
         }
     }
 
@@ -305,12 +314,26 @@ impl Queue {
         }
     }
 
-    /// The open site after the one that had the last turn.
-    fn next_open(&mut self) -> Option<SiteId> {
+    /// The site that begins the next attempt: of those that may, the one after the last.
+    fn whose_turn(&self) -> Option<SiteId> {
+        let has_probe = self.n_probes < probes_max(self.settings.attempts_max);
         let after = (Bound::Excluded(self.last_site), Bound::Unbounded);
-        let site = self.open.range(after).next().or_else(|| self.open.first());
-        self.last_site = *site?;
-        Some(self.last_site)
+        let up_to = (Bound::Unbounded, Bound::Included(self.last_site));
+        [after, up_to].into_iter().find_map(|range| {
+            // Who is passed over here has an attempt under way: they are as few.
+            let mut open = self.open.range(range);
+            let up = open.find(|id| self.leaves_room(**id));
+            let down = has_probe.then(|| self.probes.range(range).next());
+            up.into_iter().chain(down.flatten()).min().copied()
+        })
+    }
+
+    /// Whether a site may take another place: while more are free than it has, or if it has none.
+    /// So those that are slow share what there is, and leave something to who comes after them.
+    fn leaves_room(&self, site: SiteId) -> bool {
+        let n_free = self.settings.attempts_max.max(1) - self.totals.n_under_way;
+        let n_under_way = self.sites[site].counts.n_under_way;
+        n_under_way == 0 || n_under_way < n_free
     }
 
     /// The job of an open site whose turn it is.
@@ -394,6 +417,9 @@ impl Queue {
             Place::Open => {
                 self.open.remove(&id);
             }
+            Place::Probe => {
+                self.probes.remove(&id);
+            }
             Place::Timer(due) => {
                 self.timers.remove(&(due, id));
             }
@@ -403,6 +429,9 @@ impl Queue {
             Place::Idle(_) | Place::Nowhere => {}
             Place::Open => {
                 self.open.insert(id);
+            }
+            Place::Probe => {
+                self.probes.insert(id);
             }
             Place::Timer(due) => {
                 self.timers.insert((due, id));
@@ -423,10 +452,12 @@ impl Queue {
             return Place::Nowhere;
         }
         let due = earliest.max(site.concurrency.not_before());
-        if due <= Due::by(now) {
-            Place::Open
-        } else {
+        if due > Due::by(now) {
             Place::Timer(due)
+        } else if site.concurrency.failures() > 0 {
+            Place::Probe
+        } else {
+            Place::Open
         }
     }
 
@@ -455,6 +486,16 @@ impl Queue {
             act(self, key);
         }
         keys.len()
+    }
+}
+
+/// How many of the attempts may be probes of sites that are down: a probe that is not answered
+/// takes its place for minutes.
+const fn probes_max(attempts_max: u32) -> u32 {
+    if attempts_max < 2 {
+        1
+    } else {
+        attempts_max / PROBES_PART
     }
 }
 

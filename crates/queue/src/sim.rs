@@ -9,6 +9,7 @@
 
 mod crowd;
 mod model;
+mod silence;
 mod world;
 
 use world::World;

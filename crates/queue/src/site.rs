@@ -39,8 +39,10 @@ pub(crate) enum Place {
     /// It has jobs, and none that may begin whatever the time: all held or under way, or its limit
     /// is reached.
     Nowhere,
-    /// It has a job that may begin now.
+    /// It is up, and has a job that may begin now.
     Open,
+    /// It is down, and has a job that may begin now.
+    Probe,
     /// It has a job that may begin then.
     Timer(Due),
 }

@@ -602,7 +602,9 @@ static QUEUE: &[Setting] = &[
         key: "concurrency_per_site",
         kind: Kind::Count { min: 1, max: 1_000 },
         default: Preset::Always("20"),
-        meaning: "Attempts at a time at one site, so that none takes all and none is flooded.",
+        meaning: "Attempts at a time at one site, so that none takes all and none is flooded. A \
+                  site that has some begins another only while more are free than it has, so it \
+                  never has more than half of `concurrency`.",
     },
 ];
 

@@ -86,7 +86,7 @@ fn a_deferred_job_comes_back_when_it_is_due() {
 #[test]
 fn the_limits_of_site_and_queue_hold() {
     let mut queue = Queue::new(Settings {
-        attempts_max: 3,
+        attempts_max: 4,
         ..SETTINGS
     });
     for id in 0..10 {
@@ -94,11 +94,36 @@ fn the_limits_of_site_and_queue_hold() {
     }
     let a = put(&mut queue, 0, "a", 0, at(0));
     let mut attempts = begin_all(&mut queue, at(0));
-    assert_eq!(attempts.len(), 3);
+    assert_eq!(attempts.len(), 3, "the last place is for who has none");
     assert_eq!(attempts.iter().filter(|t| t.site == a).count(), 2);
+    assert_eq!(queue.poll_timeout(), None, "only an end can make room");
+    for id in 10..12 {
+        put(&mut queue, id, &format!("site {id}"), id, at(0));
+    }
+    attempts.extend(begin_all(&mut queue, at(0)));
+    assert_eq!(attempts.len(), 4);
     assert_eq!(queue.poll_timeout(), None, "only an end can make room");
     queue.finish(at(0), attempts.pop().unwrap(), Finish::Done);
     assert_eq!(queue.poll_timeout(), Some(Moment::START));
+}
+
+#[test]
+fn sites_that_are_down_are_probed_on_half_of_the_places_at_most() {
+    let mut queue = Queue::new(SETTINGS);
+    for id in 0..80 {
+        put(&mut queue, id, &format!("down {id}"), id, at(0));
+    }
+    for attempt in begin_all(&mut queue, at(0)) {
+        queue.finish(at(0), attempt, Finish::SiteDown { due: at(0) });
+    }
+    let mut probes = begin_all(&mut queue, at(3600));
+    assert_eq!(probes.len(), 50);
+    assert_eq!(queue.poll_timeout(), None, "only an end can make room");
+    put(&mut queue, 80, "up", 80, at(3600));
+    assert_eq!(begin_all(&mut queue, at(3600)).len(), 1);
+    let probe = probes.pop().unwrap();
+    queue.finish(at(3600), probe, Finish::SiteDown { due: at(9000) });
+    assert_eq!(begin_all(&mut queue, at(3600)).len(), 1);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(super) struct Model {
     pub(super) jobs: BTreeMap<Key, State>,
     sites: BTreeMap<SiteId, Site>,
     n_under_way: u32,
+    /// Attempts that began while their site was down.
+    probes: BTreeSet<Key>,
 }
 
 impl Model {
@@ -42,6 +44,7 @@ impl Model {
             Some(State::UnderWay) => {
                 site.n_under_way -= 1;
                 self.n_under_way -= 1;
+                self.probes.remove(&(id, site_id));
             }
             Some(State::Waiting(due)) => assert!(site.waiting.remove(&(due, id))),
             None => {}
@@ -61,13 +64,21 @@ impl Model {
     }
 
     /// The sites that could begin an attempt now, by what the queue says of them.
-    pub(super) fn able(&self, queue: &Queue, now: Moment) -> Vec<SiteId> {
+    pub(super) fn able(&self, queue: &Queue, settings: &Settings, now: Moment) -> Vec<SiteId> {
+        let n_free = settings.attempts_max - self.n_under_way;
+        let n_probes = self.probes.len();
+        let probes_max = usize::try_from(settings.attempts_max / 2)
+            .expect("small")
+            .max(1);
         let could = |(&id, site): (&SiteId, &Site)| {
             let oldest = site.waiting.first()?;
             let view = queue.site_view(id).expect("a site with jobs is known");
             let room = match view.down_until {
-                Some(until) => site.n_under_way == 0 && until <= now,
-                None => site.n_under_way < view.attempts_max,
+                Some(until) => site.n_under_way == 0 && until <= now && n_probes < probes_max,
+                None => {
+                    let share = site.n_under_way == 0 || site.n_under_way < n_free;
+                    share && site.n_under_way < view.attempts_max
+                }
             };
             (oldest.0 <= now && room).then_some(id)
         };
@@ -110,6 +121,9 @@ impl Model {
             "the oldest job is passed over too often"
         );
         self.set(key, Some(State::UnderWay));
+        if attempt.failures_seen > 0 {
+            self.probes.insert(key);
+        }
     }
 
     /// Compares what both say when nothing more begins at `now`.
@@ -134,7 +148,7 @@ impl Model {
         assert!(self.n_under_way <= settings.attempts_max);
         let full = self.n_under_way == settings.attempts_max;
         assert!(
-            full || self.able(queue, now).is_empty(),
+            full || self.able(queue, settings, now).is_empty(),
             "an attempt that could begin does not"
         );
         match queue.poll_timeout() {

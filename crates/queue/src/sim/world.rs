@@ -192,7 +192,7 @@ impl World {
 
     fn begin_all(&mut self) {
         loop {
-            let able = self.model.able(&self.queue, self.now);
+            let able = self.model.able(&self.queue, &self.settings, self.now);
             let Some(attempt) = self.queue.next(self.now) else {
                 return;
             };

@@ -1,0 +1,134 @@
+//! Destinations that take connections and say nothing until an attempt is given up, and one that
+//! answers, to which a message comes now and then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mail::{MessageId, Moment};
+
+use super::Random;
+use crate::{Attempt, Backoff, Finish, Job, Queue, Settings, SiteId};
+
+const SETTINGS: Settings = Settings {
+    attempts_max: 100,
+    site_attempts_initial: 20,
+    site_attempts_max: 20,
+    probes: Backoff::SITE,
+};
+/// How long an attempt at a silent one lasts.
+const SILENCE: Duration = Duration::from_secs(300);
+const HOURS: Duration = Duration::from_secs(3 * 3600);
+const JOBS_EACH: u64 = 30;
+const ANSWERING: &str = "answering";
+
+struct World {
+    queue: Queue,
+    answering: SiteId,
+    now: Moment,
+    under_way: BTreeMap<(Moment, MessageId, SiteId), Attempt>,
+}
+
+impl World {
+    fn new(n_silent: u64, random: &mut Random) -> Self {
+        let mut queue = Queue::new(SETTINGS);
+        let now = Moment::START;
+        let answering = queue.site(now, ANSWERING);
+        for n in 0..n_silent {
+            let site = queue.site(now, &format!("silent {n}"));
+            for id in 0..JOBS_EACH {
+                let job = Job {
+                    id: MessageId(n * JOBS_EACH + id),
+                    site,
+                    sender: random.between(0, 50),
+                    // One after the other they take what they can get: nothing is worse.
+                    due: now + Duration::from_secs(n),
+                };
+                queue.insert(now, job);
+            }
+        }
+        Self {
+            queue,
+            answering,
+            now,
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// Lives on until then.
+    fn until(&mut self, until: Moment) {
+        loop {
+            self.begin();
+            let ends = self.under_way.keys().next().map(|(at, ..)| *at);
+            let next = [ends, self.queue.poll_timeout()];
+            let Some(at) = next.into_iter().flatten().min().filter(|at| *at <= until) else {
+                break;
+            };
+            self.now = self.now.max(at);
+            while let Some(first) = self.under_way.first_entry()
+                && first.key().0 <= self.now
+            {
+                let attempt = first.remove();
+                let due = self.now + Duration::from_secs(600);
+                let finish = match attempt.site == self.answering {
+                    true => Finish::Done,
+                    false => Finish::SiteDown { due },
+                };
+                self.queue.finish(self.now, attempt, finish);
+            }
+        }
+        self.now = until;
+    }
+
+    fn begin(&mut self) {
+        while let Some(attempt) = self.queue.next(self.now) {
+            let takes = match attempt.site == self.answering {
+                true => Duration::from_secs(1),
+                false => SILENCE,
+            };
+            let key = (self.now + takes, attempt.id, attempt.site);
+            self.under_way.insert(key, attempt);
+        }
+    }
+
+    /// Whether a message to who answers that comes in now is tried at once.
+    fn is_tried_at_once(&mut self, id: MessageId) -> bool {
+        // It is forgotten when nothing comes for long.
+        self.answering = self.queue.site(self.now, ANSWERING);
+        let (site, due) = (self.answering, self.now);
+        let job = Job {
+            id,
+            site,
+            sender: 1,
+            due,
+        };
+        self.queue.insert(self.now, job);
+        self.begin();
+        self.under_way.keys().any(|(_, begun, _)| *begun == id)
+    }
+}
+
+#[test]
+fn a_destination_that_answers_finds_a_place_however_many_say_nothing() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        for (n_silent, from) in [(5, 0), (8, 0), (40, 700), (150, 1500)] {
+            let mut world = World::new(n_silent, &mut random);
+            let mut n_tried = 0;
+            let end = Moment::START + HOURS;
+            // More than eight of which nothing is known can take all places, until each was tried.
+            let mut at = Moment::START + Duration::from_secs(from);
+            while at < end {
+                at = at + Duration::from_secs(random.between(2, 90));
+                world.until(at);
+                let id = MessageId(1_000_000 + n_tried);
+                assert!(
+                    world.is_tried_at_once(id),
+                    "{n_silent} silent ones, seed {seed}: {at:?}"
+                );
+                n_tried += 1;
+            }
+            assert!(n_tried > 100);
+        }
+    }
+}
