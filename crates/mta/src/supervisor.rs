@@ -19,6 +19,7 @@ mod bind;
 mod certificates;
 mod child;
 mod heartbeat;
+mod inherited;
 mod lifecycle;
 mod limits;
 mod member;
@@ -121,11 +122,13 @@ pub(crate) enum StartError {
 }
 
 /// Runs the system that `source` describes until it is told to stop. Must not be called within a
-/// runtime.
+/// runtime, nor while the process has files open of its own: all but the standard streams are
+/// closed.
 ///
 /// # Errors
 /// When it did not start; nothing is left running then.
 pub(crate) fn run(source: Source, show: &mut dyn FnMut(&Progress<'_>)) -> Result<(), StartError> {
+    inherited::close().map_err(StartError::Process)?;
     let config = source.read().map_err(StartError::Config)?;
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()

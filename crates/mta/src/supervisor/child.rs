@@ -2,7 +2,8 @@
 //!
 //! # Guarantees
 //! A child inherits three descriptors: the leash as its standard input, and standard output and
-//! error; and no environment but what is named here. A signal from the terminal does not reach it.
+//! error. What the supervisor inherited itself it has closed. There is no environment but what is
+//! named here. A signal from the terminal does not reach it.
 //! Its end is reported after everything it said.
 
 use std::io;
