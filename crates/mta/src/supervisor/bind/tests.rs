@@ -1,30 +1,13 @@
 //! Listeners on ports of the kernel's choice and socket files in a directory of their own.
 
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+
+use testkit::Scratch;
 
 use super::*;
 
-/// A directory that is removed when the test ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("postern-bind-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn address(&self) -> ListenAddress {
-        ListenAddress::Unix(self.0.join("socket"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn address(scratch: &Scratch) -> ListenAddress {
+    ListenAddress::Unix(scratch.path().join("socket"))
 }
 
 fn bind(address: &ListenAddress) -> Result<Bound, BindError> {
@@ -59,38 +42,38 @@ fn a_port_is_free_again_while_an_old_connection_lingers() {
 
 #[test]
 fn a_socket_file_left_behind_is_replaced() {
-    let scratch = Scratch::new("stale");
-    drop(UnixListener::bind(scratch.0.join("socket")).unwrap());
-    let bound = bind(&scratch.address()).unwrap();
-    let mode = std::fs::metadata(scratch.0.join("socket"))
+    let scratch = Scratch::new();
+    drop(UnixListener::bind(scratch.path().join("socket")).unwrap());
+    let bound = bind(&address(&scratch)).unwrap();
+    let mode = std::fs::metadata(scratch.path().join("socket"))
         .unwrap()
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    UnixStream::connect(scratch.0.join("socket")).unwrap();
+    UnixStream::connect(scratch.path().join("socket")).unwrap();
     drop(bound);
-    assert!(!scratch.0.join("socket").exists());
+    assert!(!scratch.path().join("socket").exists());
 }
 
 #[test]
 fn a_socket_that_answers_is_not_taken_away() {
-    let scratch = Scratch::new("alive");
-    let _alive = UnixListener::bind(scratch.0.join("socket")).unwrap();
-    let error = bind(&scratch.address()).unwrap_err();
+    let scratch = Scratch::new();
+    let _alive = UnixListener::bind(scratch.path().join("socket")).unwrap();
+    let error = bind(&address(&scratch)).unwrap_err();
     assert!(
         error.to_string().ends_with("another program answers there"),
         "{error}"
     );
-    UnixStream::connect(scratch.0.join("socket")).unwrap();
+    UnixStream::connect(scratch.path().join("socket")).unwrap();
 }
 
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
-    let scratch = Scratch::new("file");
-    std::fs::write(scratch.0.join("socket"), "precious").unwrap();
-    assert!(bind(&scratch.address()).is_err());
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path().join("socket"), "precious").unwrap();
+    assert!(bind(&address(&scratch)).is_err());
     assert_eq!(
-        std::fs::read_to_string(scratch.0.join("socket")).unwrap(),
+        std::fs::read_to_string(scratch.path().join("socket")).unwrap(),
         "precious"
     );
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use testkit::Scratch;
+
 use super::*;
 
 /// Two instances with ports of the kernel's choice, of which the first may have more.
@@ -14,24 +16,6 @@ fn config(more: &str) -> Config {
          [[instance.output.route]]\ndomain = \"*\"\nto = {{ hold = \"why\" }}\n"
     );
     Config::parse(&text, "postern.toml", None).unwrap()
-}
-
-/// A directory for control's socket that is removed when the test ends.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = format!("postern-wiring-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Where each listener of the configuration came to be, in its order.
@@ -49,19 +33,19 @@ fn each_listener_with_port_0_has_a_port_of_its_own_and_keeps_it_over_a_reload() 
     let scratch = Scratch::new();
     let before = config("");
     let mut wiring = Wiring::default();
-    wiring.add(wiring.missing(&before, &scratch.0).unwrap());
+    wiring.add(wiring.missing(&before, scratch.path()).unwrap());
     let first = addresses(&wiring, &before);
     let distinct: HashSet<String> = first.iter().map(|address| format!("{address:?}")).collect();
     assert_eq!((first.len(), distinct.len()), (3, 3), "{first:?}");
 
     let after = config(", \"127.0.0.1:0\"");
-    wiring.add(wiring.missing(&after, &scratch.0).unwrap());
-    wiring.retain(&after, &scratch.0);
+    wiring.add(wiring.missing(&after, scratch.path()).unwrap());
+    wiring.retain(&after, scratch.path());
     let second = addresses(&wiring, &after);
     assert_eq!((second.len(), &second[..2]), (4, &first[..2]));
     assert_eq!(second[3], first[2]);
 
-    wiring.retain(&before, &scratch.0);
+    wiring.retain(&before, scratch.path());
     assert_eq!(addresses(&wiring, &before), first);
     assert!(
         addresses(&wiring, &after).len() == 3,
