@@ -71,6 +71,21 @@ impl Recipients for AllButNobody {
 }
 
 impl Output {
+    /// At the other end of an edge.
+    fn at(end: OwnedFd) -> Self {
+        let output = Self::new();
+        output.serve(end);
+        output
+    }
+
+    /// At the other end of an edge whose connections break when a message is accepted.
+    fn that_is_cut_off(end: OwnedFd) -> Self {
+        let output = Self::new();
+        output.cut(true);
+        output.serve(end);
+        output
+    }
+
     fn new() -> Self {
         let disk = SimulatedDisk::new();
         let (spool, _) = open(&disk);
@@ -321,9 +336,7 @@ async fn keep(front: &Instance, next: &Next, to: &[&str]) -> MessageId {
 #[tokio::test]
 async fn what_the_next_instance_has_without_our_knowing_is_not_stored_again() {
     let (front, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&front, &next, &["a@y.org", "b@y.org"]).await;
     front.noted.until(1, deferred).await;
     output.cut(false);
@@ -343,8 +356,7 @@ async fn what_was_kept_while_the_next_instance_was_away_is_handed_on_once() {
     keep(&front, &next, &["a@y.org"]).await;
     front.noted.until(2, deferred).await;
     assert!(next.is_away());
-    let output = Output::new();
-    output.serve(end);
+    let output = Output::at(end);
     front.noted.until(1, handed_off).await;
     front.empty().await;
     assert_eq!(output.n_stored(), 1);
@@ -353,9 +365,7 @@ async fn what_was_kept_while_the_next_instance_was_away_is_handed_on_once() {
 #[tokio::test]
 async fn a_key_in_doubt_is_the_same_after_a_crash_of_its_sender() {
     let (first, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&first, &next, &["a@y.org"]).await;
     first.noted.until(1, deferred).await;
     first.delivery.stop().await;
@@ -372,8 +382,7 @@ async fn a_key_in_doubt_is_the_same_after_a_crash_of_its_sender() {
 #[tokio::test]
 async fn a_recipient_that_the_next_instance_refuses_is_notified_about_and_the_others_go_on() {
     let (front, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.serve(end);
+    let output = Output::at(end);
     keep(&front, &next, &["nobody@y.org", "a@y.org"]).await;
     front.noted.until(1, notified).await;
     assert_eq!(front.noted.count(failed), 1);
@@ -387,9 +396,7 @@ async fn a_recipient_that_the_next_instance_refuses_is_notified_about_and_the_ot
 #[tokio::test]
 async fn a_reload_while_a_key_is_in_doubt_changes_nothing_for_the_recipients_under_it() {
     let (front, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&front, &next, &["a@z.org", "b@y.org"]).await;
     front.noted.until(2, deferred).await;
     front.reload(routes(vec![hold("x.org"), hold("z.org")], &next));
@@ -403,9 +410,7 @@ async fn a_reload_while_a_key_is_in_doubt_changes_nothing_for_the_recipients_und
 #[tokio::test]
 async fn a_reload_while_a_key_is_in_doubt_gives_nobody_the_answer_that_is_anothers() {
     let (front, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&front, &next, &["a@z.org", "nobody@y.org"]).await;
     front.noted.until(2, deferred).await;
     // Handed on alone under that key, the second would be taken for the first.
@@ -419,9 +424,7 @@ async fn a_reload_while_a_key_is_in_doubt_gives_nobody_the_answer_that_is_anothe
 #[tokio::test]
 async fn a_restart_with_other_routes_changes_nothing_for_the_recipients_of_a_key_in_doubt() {
     let (first, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&first, &next, &["a@z.org", "nobody@y.org"]).await;
     first.noted.until(2, deferred).await;
     first.delivery.stop().await;
@@ -440,9 +443,7 @@ async fn who_comes_to_the_next_instance_by_a_reload_goes_under_another_key_than_
     let host = Host::new(&[("b@z.org", &["450 4.2.0 later"; 100])]).await;
     let own = vec![hold("x.org"), relay("z.org", host.port)];
     let (front, next, end) = front_with(SimulatedDisk::new(), own);
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     // As a front keeps mail that goes two ways: without a key.
     let kept = message(&["a@y.org", "b@z.org"]);
     front.accept(kept, "\r\n").await;
@@ -459,9 +460,7 @@ async fn who_comes_to_the_next_instance_by_a_reload_goes_under_another_key_than_
 #[tokio::test]
 async fn without_the_next_instance_what_is_in_doubt_there_is_said_to_be_a_possible_duplicate() {
     let (first, next, end) = front(SimulatedDisk::new());
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let _output = Output::that_is_cut_off(end);
     keep(&first, &next, &["a@y.org"]).await;
     first.noted.until(1, deferred).await;
     first.delivery.stop().await;
@@ -525,9 +524,7 @@ async fn settled(next: &Next) {
 #[tokio::test]
 async fn what_is_in_doubt_for_too_many_handoffs_is_tried_out_of_turn() {
     let (front, next, end) = front_by(&SLOW, SimulatedDisk::new(), vec![hold("x.org")]);
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let output = Output::that_is_cut_off(end);
     keep(&front, &next, &["a@y.org"]).await;
     front.noted.until(1, deferred).await;
     output.cut(false);
@@ -543,9 +540,7 @@ async fn what_is_in_doubt_for_too_many_handoffs_is_tried_out_of_turn() {
 #[tokio::test]
 async fn what_stays_in_doubt_because_it_is_held_is_told_to_operators_before_memory_ends() {
     let (front, next, end) = front_by(&SLOW, SimulatedDisk::new(), vec![hold("x.org")]);
-    let output = Output::new();
-    output.cut(true);
-    output.serve(end);
+    let _output = Output::that_is_cut_off(end);
     let id = keep(&front, &next, &["a@y.org", "b@y.org"]).await;
     front.noted.until(2, deferred).await;
     front.idle().await;
