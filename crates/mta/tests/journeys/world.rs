@@ -247,6 +247,17 @@ impl Instance {
         tokio::time::timeout(LIMIT, recording).await.unwrap();
     }
 
+    /// Waits until the spool has `n` messages left.
+    pub(crate) async fn keeps(&self, n: u64) {
+        let ending = async {
+            while self.spool.usage().n_messages > n {
+                // The committer is a thread: only time passes here.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ending).await.unwrap();
+    }
+
     /// How many recipients are held.
     pub(crate) fn n_held(&self) -> u32 {
         let briefs = self.delivery.briefs(None, usize::MAX);
