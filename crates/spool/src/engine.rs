@@ -34,6 +34,7 @@ pub(crate) use segments::{commit_header, segment_name};
 
 use crate::CommitError;
 use crate::format::summary::SummaryWriter;
+use crate::limits::{BATCH_RECORDS_MAX, GATHERING_DELAY, GATHERING_MESSAGES_MIN};
 use crate::shared::{Draft, Phase, Shared};
 
 pub(crate) struct Engine {
@@ -45,6 +46,8 @@ pub(crate) struct Engine {
     free: VecDeque<u32>,
     /// Sequence of the next batch.
     sequence: u64,
+    /// How many messages the last batch took in, or half as many as the one before, and so on.
+    n_recent_messages: usize,
     /// Generation of the next segment that is made or recycled.
     generation: u64,
     /// Number of the next segment that is made.
@@ -102,6 +105,7 @@ impl Engine {
             active: Active::none(),
             free: start.free,
             sequence: start.sequence,
+            n_recent_messages: 0,
             generation: start.generation,
             number: start.number,
             preparing: None,
@@ -155,11 +159,36 @@ impl Engine {
     /// Runs until the spool is closed or failed.
     pub(crate) fn run(mut self) {
         loop {
-            while self.step() == Step::More {}
+            self.gather();
+            while self.step() == Step::More {
+                self.gather();
+            }
             if !self.wait() {
                 return self.close();
             }
         }
+    }
+
+    /// Under load, lets more messages come before the next batch is begun. Each batch costs a sync,
+    /// and on average half a block of padding.
+    fn gather(&self) {
+        if !self.is_loaded() {
+            return;
+        }
+        let state = self.shared.lock();
+        let wake = &self.shared.wake;
+        // Nothing but the end of the spool signals while something urgent waits.
+        let _ = wake.wait_timeout_while(state, GATHERING_DELAY, |state| {
+            matches!(state.phase, Phase::Open) && state.requests.len() < BATCH_RECORDS_MAX
+        });
+    }
+
+    /// Whether a batch is to be begun, and those before were such that more messages are on their
+    /// way.
+    pub(crate) fn is_loaded(&self) -> bool {
+        let is_full = self.carried.is_some();
+        let was_shared = self.n_recent_messages >= GATHERING_MESSAGES_MIN;
+        was_shared && !is_full && self.shared.lock().urgent
     }
 
     /// Waits for something to do; `false` when there will be nothing any more.

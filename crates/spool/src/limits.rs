@@ -30,6 +30,14 @@ pub const BATCH_RECORDS_MAX: usize = 250;
 /// How long outcomes may wait for a batch to ride in.
 pub const OUTCOME_DELAY_DEFAULT: Duration = Duration::from_millis(10);
 
+/// How long the committer waits for more messages under load: about as long as a sync takes, in
+/// which as many come in again as a batch holds without waiting.
+pub const GATHERING_DELAY: Duration = Duration::from_micros(300);
+
+/// Messages in a batch from which on there is a load, until batches get smaller. A client that
+/// sends one after the other, or two that do, never wait for company.
+pub const GATHERING_MESSAGES_MIN: usize = 3;
+
 /// The most handoff keys that are remembered. A sender has as many in doubt as it has connections
 /// open, and in addition what an interrupted connection left; a full table means that a sender
 /// never says what it has settled.

@@ -25,6 +25,9 @@ struct Resolved {
 impl Engine {
     pub(super) fn apply(&mut self, written: Written) {
         self.summarise(&written);
+        // One that is small by chance does not end a load.
+        let n_messages = written.batch.n_messages();
+        self.n_recent_messages = n_messages.max(self.n_recent_messages / 2);
         let segment = self.active.number;
         let mut resolved = Resolved::default();
         let mut state = self.shared.lock();

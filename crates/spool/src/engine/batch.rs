@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 
 use super::Engine;
+use super::reserve::Room;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::record::{self, ALIGN};
 use crate::format::{BLOCK, Identity, Position, align};
@@ -44,6 +45,12 @@ impl Batch {
     pub(super) fn push(&mut self, draft: Draft) {
         self.len += draft.header.record_len();
         self.drafts.push(draft);
+    }
+
+    /// How many messages it takes in.
+    pub(super) fn n_messages(&self) -> usize {
+        let is_message = |draft: &&Draft| matches!(Room::of(draft, false), Room::Message { .. });
+        self.drafts.iter().filter(is_message).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {

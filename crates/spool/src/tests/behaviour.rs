@@ -43,6 +43,25 @@ fn what_waits_together_shares_one_batch_and_one_sync() {
 }
 
 #[test]
+fn more_messages_are_waited_for_only_behind_a_batch_of_several() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let id = accepted(&spool, &mut engine, 0, 100);
+    let _alone = accept(&spool, 1, 100);
+    assert!(!engine.is_loaded(), "behind one");
+    settle(&mut engine);
+    let _several: Vec<_> = (2..5).map(|n| accept(&spool, n, 100)).collect();
+    settle(&mut engine);
+    assert!(!engine.is_loaded(), "nothing waits");
+    let _outcome = spool.done(id);
+    assert!(
+        !engine.is_loaded(),
+        "an outcome waits for company by itself"
+    );
+    let _next = accept(&spool, 5, 100);
+    assert!(engine.is_loaded());
+}
+
+#[test]
 fn nothing_is_acknowledged_before_it_is_durable() {
     let disk = SimulatedDisk::new();
     let (spool, _, mut engine) = open(&disk).expect("opens");
