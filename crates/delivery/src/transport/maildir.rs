@@ -4,7 +4,8 @@
 //! CR LF, as everything that reads Maildirs expects.
 //!
 //! # Guarantees
-//! Delivered means on stable storage: file synced, renamed into `new`, directory synced. A name
+//! Delivered means on stable storage: file synced, renamed into `new`, directory synced, after
+//! the directories on the way to it. A name
 //! follows from message and recipient, so a delivery that is repeated after a crash is recognised,
 //! also when a mail reader has moved the file to `cur` and flagged it. What a recipient's address
 //! says never leads out of the template's root, and no symbolic link below the root is followed:
@@ -19,6 +20,7 @@
 //! A full disk or quota, and every other fault of the file system, defers. A local part that cannot
 //! be a directory name is no such user.
 
+mod directories;
 mod store;
 mod template;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use mail::reply::table;
 use mail::{Envelope, Mailbox, MessageId, Outcome, Provenance, SpoolId};
 
+use self::directories::Directories;
 use self::store::{Letter, Store};
 use self::template::Template;
 use super::{Octets, Work};
@@ -39,6 +42,7 @@ pub use self::template::TemplateError;
 #[derive(Clone, Debug)]
 pub struct Maildir {
     template: Arc<Template>,
+    directories: Arc<Directories>,
 }
 
 impl Maildir {
@@ -52,6 +56,7 @@ impl Maildir {
     pub fn new(template: &str, delimiter: Option<char>) -> Result<Self, TemplateError> {
         Template::parse(template, delimiter).map(|template| Self {
             template: Arc::new(template),
+            directories: Arc::default(),
         })
     }
 
@@ -71,7 +76,19 @@ impl Maildir {
             provenance: work.provenance,
         };
         let letters = self.letters(&origin, work.envelope, work.recipients);
-        store(letters, work.content).await
+        self.store(letters, work.content).await
+    }
+
+    async fn store(&self, letters: Vec<Letter>, content: impl Octets) -> Vec<Outcome> {
+        let n_letters = letters.len();
+        let directories = Arc::clone(&self.directories);
+        let storing =
+            tokio::task::spawn_blocking(move || Store::new(&directories, content).store(&letters));
+        storing.await.unwrap_or_else(|_| {
+            // The thread panicked, or the runtime is going down: nothing is known, so nothing is
+            // claimed. What was stored is recognised at the next attempt.
+            vec![Outcome::Deferred(table::MAILBOX_FAILED.reply()); n_letters]
+        })
     }
 
     fn letters(&self, source: &Source<'_>, envelope: &Envelope, indexes: &[u32]) -> Vec<Letter> {
@@ -114,14 +131,4 @@ impl Source<'_> {
             self.spool
         )
     }
-}
-
-async fn store(letters: Vec<Letter>, content: impl Octets) -> Vec<Outcome> {
-    let n_letters = letters.len();
-    let storing = tokio::task::spawn_blocking(move || Store::new(content).store(&letters));
-    storing.await.unwrap_or_else(|_| {
-        // The thread panicked, or the runtime is going down: nothing is known, so nothing is
-        // claimed. What was stored is recognised at the next attempt.
-        vec![Outcome::Deferred(table::MAILBOX_FAILED.reply()); n_letters]
-    })
 }

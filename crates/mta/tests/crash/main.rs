@@ -21,6 +21,7 @@ mod beside;
 mod calls;
 mod fronts;
 mod kills;
+mod mailboxes;
 mod power;
 mod recorded;
 mod reloads;

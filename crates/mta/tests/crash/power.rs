@@ -80,9 +80,10 @@ fn acknowledgements(recording: &Recording) -> Vec<usize> {
     numbers
 }
 
-/// A few of `cuts`, most of them from when there was something to lose.
+/// `n` of `cuts`, most of them from when there was something to lose.
 fn some(
     cuts: &[(usize, PowerCut)],
+    n: usize,
     first_acknowledgement: usize,
     seed: u64,
 ) -> Vec<(usize, PowerCut)> {
@@ -91,8 +92,6 @@ fn some(
     let pick = |from: usize, to: usize| {
         from + usize::try_from(random.below((to - from) as u64)).expect("below a length")
     };
-    let wanted = std::env::var("POSTERN_CRASH_IMAGES").ok();
-    let n = wanted.map_or(IMAGES, |text| text.parse().expect("a number of images"));
     let first = (0..n / 8).map(|_| pick(0, before));
     let rest = (0..n - n / 8).map(|_| pick(before, cuts.len()));
     first.chain(rest).map(|index| cuts[index]).collect()
@@ -107,10 +106,13 @@ fn what_was_acknowledged_arrives_once_wherever_the_power_is_cut() {
     let seed = seed();
     let mut cuts = all_cuts(&run.recording, seed);
     let n_cuts = cuts.len();
-    cuts = if is_full() {
+    let wanted = std::env::var("POSTERN_CRASH_IMAGES").ok();
+    let wanted = wanted.map(|text| text.parse().expect("a number of images"));
+    cuts = if wanted.is_none() && is_full() {
         distinct(&run.recording, &cuts)
     } else {
-        some(&cuts, acknowledgements(&run.recording)[0], seed)
+        let first = acknowledgements(&run.recording)[0];
+        some(&cuts, wanted.unwrap_or(IMAGES), first, seed)
     };
     println!("{} images of {n_cuts} power cuts", cuts.len());
     let wrong = run.judge_all(&cuts);

@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use mail::reply::table;
 use mail::{Outcome, Timestamp};
-use rustix::fs::{self, AtFlags, CWD, Dir, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::{Octets, PIECE_LEN};
+use super::directories::{Directories, Mailbox};
 use super::template::Place;
 
 /// What one recipient is to get.
@@ -30,7 +30,8 @@ pub(super) struct Letter {
 
 /// Stores the letters of one message.
 #[derive(Debug)]
-pub(super) struct Store<C> {
+pub(super) struct Store<'a, C> {
+    directories: &'a Directories,
     content: C,
     /// It could not be read to its end, or is damaged. That shows only once: nobody gets it.
     unreadable: bool,
@@ -54,16 +55,10 @@ enum Stored {
     Renamed(Mailbox),
 }
 
-/// The open directories of a Maildir.
-struct Mailbox {
-    tmp: OwnedFd,
-    new: OwnedFd,
-    cur: OwnedFd,
-}
-
-impl<C: Octets> Store<C> {
-    pub(super) const fn new(content: C) -> Self {
+impl<'a, C: Octets> Store<'a, C> {
+    pub(super) const fn new(directories: &'a Directories, content: C) -> Self {
         Self {
+            directories,
             content,
             unreadable: false,
         }
@@ -92,7 +87,8 @@ impl<C: Octets> Store<C> {
     }
 
     fn write(&mut self, letter: &Letter) -> Result<Stored, Failure> {
-        let mailbox = Mailbox::open(letter.place.as_ref().ok_or(Failure::NoSuchUser)?)?;
+        let place = letter.place.as_ref().ok_or(Failure::NoSuchUser)?;
+        let mailbox = self.directories.open(place)?;
         if mailbox.has(letter)? {
             return Ok(Stored::Before(mailbox));
         }
@@ -180,19 +176,6 @@ impl Stored {
 }
 
 impl Mailbox {
-    /// Opens the Maildir, and makes what is missing of it.
-    fn open(place: &Place) -> Result<Self, Failure> {
-        let mut at = open_root(place)?;
-        for name in &place.below {
-            at = enter(at.as_fd(), name)?;
-        }
-        Ok(Self {
-            tmp: enter(at.as_fd(), "tmp")?,
-            new: enter(at.as_fd(), "new")?,
-            cur: enter(at.as_fd(), "cur")?,
-        })
-    }
-
     /// Whether the letter was stored before, whatever its reader did with it since.
     fn has(&self, letter: &Letter) -> Result<bool, Failure> {
         match fs::statat(&self.new, &*letter.name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -244,43 +227,7 @@ impl Mailbox {
 /// How far behind the clock a file system's times may be, rounding included.
 const CLOCK_COARSENESS_SECONDS: u64 = 2;
 
-const DIRECTORY_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-
-/// Opens the directory that the administrator named, and makes what is missing of it.
-fn open_root(place: &Place) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match fs::openat(CWD, &place.root, flags, Mode::empty()) {
-        Ok(root) => return Ok(root),
-        Err(Errno::NOENT) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let mut at = fs::openat(CWD, "/", flags, Mode::empty())?;
-    for component in place.root.components().skip(1) {
-        let name = component.as_os_str();
-        match fs::mkdirat(&at, name, DIRECTORY_MODE) {
-            Ok(()) => fs::fsync(&at)?,
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(e.into()),
-        }
-        at = fs::openat(&at, name, flags, Mode::empty())?;
-    }
-    Ok(at)
-}
-
-/// Opens a directory within another, and makes it, durably, where it is missing.
-fn enter(at: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(at, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => {}
-        opened => return Ok(opened?),
-    }
-    match fs::mkdirat(at, name, DIRECTORY_MODE) {
-        Ok(()) | Err(Errno::EXIST) => fs::fsync(at)?,
-        Err(e) => return Err(e.into()),
-    }
-    Ok(fs::openat(at, name, flags, Mode::empty())?)
-}
 
 impl Failure {
     fn outcome(self) -> Outcome {

@@ -40,7 +40,8 @@ impl Drop for Scratch {
 
 /// Delivers one message, always the same, to `recipients`.
 async fn deliver(scratch: &Scratch, recipients: &[&str], content: impl Octets) -> Vec<Outcome> {
-    let letters = scratch.maildir().letters(
+    let maildir = scratch.maildir();
+    let letters = maildir.letters(
         &Source {
             spool: SpoolId::from_bytes([7; 16]),
             id: MessageId(12),
@@ -49,7 +50,7 @@ async fn deliver(scratch: &Scratch, recipients: &[&str], content: impl Octets) -
         &envelope(recipients),
         &(0..u32::try_from(recipients.len()).unwrap()).collect::<Vec<_>>(),
     );
-    store(letters, content).await
+    maildir.store(letters, content).await
 }
 
 fn provenance() -> Provenance {
