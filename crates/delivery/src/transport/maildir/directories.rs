@@ -2,9 +2,9 @@
 //! said to be.
 //!
 //! # Guarantees
-//! A Maildir is not used before the names of all directories on the way to it are on stable storage,
-//! whoever made them: another thread whose sync is still under way, or a process that was killed
-//! before its own. That is asked for once, and remembered for as long as the process lives.
+//! A Maildir is not used before the names of all directories on the way to it are on stable
+//! storage, whoever made them: another thread whose sync is still under way, or a process that was
+//! killed before its own. That is asked for once, and remembered while the process lives.
 //!
 //! # Limits
 //! [`REMEMBERED_MAX`] Maildirs are remembered.
