@@ -90,9 +90,9 @@ impl System {
         };
         let config = EMBEDDED
             .replace("postern-data", "{scratch}/state")
-            .replace(":1587", &format!(":{}", ports.submission))
-            .replace(":1025", &format!(":{}", ports.input))
-            .replace(":1465", &format!(":{}", ports.tls));
+            .replace(":1587\"", &format!(":{}\"", ports.submission))
+            .replace(":1025\"", &format!(":{}\"", ports.input))
+            .replace(":1465\"", &format!(":{}\"", ports.tls));
         let config = change(config);
         Self {
             postern: make(&config),
