@@ -31,12 +31,13 @@ pub const BATCH_RECORDS_MAX: usize = 250;
 pub const OUTCOME_DELAY_DEFAULT: Duration = Duration::from_millis(10);
 
 /// How long the committer waits for more messages under load: about as long as a sync takes, in
-/// which as many come in again as a batch holds without waiting.
-pub const GATHERING_DELAY: Duration = Duration::from_micros(300);
+/// which as many come in again as a batch holds without waiting. Chosen by measurement
+/// (bench/README.md): with less a message costs more, with more a client waits longer.
+pub const GATHERING_DELAY: Duration = Duration::from_micros(500);
 
 /// Messages in a batch from which on there is a load, until batches get smaller. A client that
-/// sends one after the other, or two that do, never wait for company.
-pub const GATHERING_MESSAGES_MIN: usize = 3;
+/// sends one after the other never waits for company.
+pub const GATHERING_MESSAGES_MIN: usize = 2;
 
 /// The most handoff keys that are remembered. A sender has as many in doubt as it has connections
 /// open, and in addition what an interrupted connection left; a full table means that a sender
