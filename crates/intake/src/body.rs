@@ -99,6 +99,10 @@ impl Body {
         if len <= CONTENT_IN_MEMORY_MAX {
             return true;
         }
+        // It will not stay, and what it took meanwhile would be lacking to one that could.
+        if self.expected_len > CONTENT_SHARING_MEMORY_MAX {
+            return false;
+        }
         let share = self.share.get_or_insert_with(|| {
             // Growing step by step would copy it several times; what is not written to takes none.
             let room = self
@@ -206,6 +210,9 @@ mod tests {
         assert!(!is_in_memory(&mut second, CONTENT_IN_MEMORY_MAX + 1).await);
         assert!(!is_in_memory(&mut large, CONTENT_SHARING_MEMORY_MAX + 1).await);
         assert_eq!(large.buffer().capacity(), 0);
+        let announced = CONTENT_SHARING_MEMORY_MAX as u64 + 1;
+        let mut larger = Body::new("", Some(announced));
+        assert!(!is_in_memory(&mut larger, CONTENT_IN_MEMORY_MAX + 1).await);
         let mut third = Body::new("", None);
         assert!(is_in_memory(&mut third, CONTENT_SHARING_MEMORY_MAX).await);
     }
