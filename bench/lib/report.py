@@ -167,7 +167,7 @@ def call_lines(counted):
             for part, by_name in parts.items():
                 most = sorted(by_name.items(), key=lambda call: -call[1])[:N_CALLS_SHOWN]
                 told = ", ".join(f"{call} {n:.1f}" for call, n in most if n >= 0.05)
-                lines.append(f"- {part}: {calls.syncs(by_name):.2f} syncs; {told}")
+                lines.append(f"- {part}: {calls.syncs(by_name):.2f} syncs; {told or 'hardly any call'}")
             yield "\n".join(lines)
 
 
