@@ -14,8 +14,10 @@
 //! # Standards
 //! sock_diag(7), `inet_diag`.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
@@ -28,6 +30,11 @@ use crate::Stream;
 
 /// How long the kernel may take: it answers before the question's system call returns.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Kept from one question to the next: to make one costs more than to ask.
+    static KERNEL: Cell<Option<OwnedFd>> = const { Cell::new(None) };
+}
 
 /// Why the owner is not known.
 #[derive(Debug, thiserror::Error)]
@@ -109,16 +116,15 @@ impl Question {
     }
 
     fn ask(&self) -> Result<u32, OwnerError> {
-        let flags = SocketFlags::CLOEXEC;
-        let family = AddressFamily::NETLINK;
-        let socket = socket_with(family, SocketType::DGRAM, flags, Some(SOCK_DIAG))
-            .map_err(io::Error::from)?;
-        // Once connected to the kernel, the socket takes nothing from anybody else.
-        connect(&socket, &SocketAddrNetlink::new(0, 0)).map_err(io::Error::from)?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME)).map_err(io::Error::from)?;
+        let socket = match KERNEL.take() {
+            Some(kept) => kept,
+            None => open()?,
+        };
         send(&socket, &self.encode(), SendFlags::empty()).map_err(io::Error::from)?;
         let mut answer = [0; ANSWER_LEN_MAX];
         let (n, _) = recv(&socket, &mut answer[..], RecvFlags::empty()).map_err(io::Error::from)?;
+        // A question has one answer, which was read: nothing of it can be taken for the next one's.
+        KERNEL.set(Some(socket));
         self.read(&answer[..n.min(ANSWER_LEN_MAX)])
     }
 
@@ -169,6 +175,17 @@ impl Question {
         }
         Ok(uid)
     }
+}
+
+/// A socket to ask the kernel over.
+fn open() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    let family = AddressFamily::NETLINK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, Some(SOCK_DIAG))?;
+    // Once connected to the kernel, the socket takes nothing from anybody else.
+    connect(&socket, &SocketAddrNetlink::new(0, 0))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME))?;
+    Ok(socket)
 }
 
 fn put_address(place: &mut [u8], address: IpAddr) {
