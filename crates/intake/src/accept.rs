@@ -207,10 +207,8 @@ impl Intake {
         via: &str,
     ) -> Reply {
         let reply = accepted(&transaction);
-        let content_len = content.len();
-        let in_memory = content.in_memory();
-        let content = match content.commit(&self.spool).await {
-            Ok(content) => content,
+        let durable = match content.commit(&self.spool).await {
+            Ok(durable) => durable,
             Err(e) => return self.storage_failed(&e),
         };
         let message = Message {
@@ -220,14 +218,14 @@ impl Intake {
             handoff,
             next_due: self.clock.timestamp(),
         };
-        match self.spool.accept(&message, content).await {
+        match self.spool.accept(&message, durable).await {
             Ok(id) => {
-                self.note_accepted(id, &message, content_len, message_id, via);
+                self.note_accepted(id, &message, content.len(), message_id, via);
                 self.queued.queued(Fresh {
                     id,
                     message,
-                    content_len,
-                    content: in_memory,
+                    content_len: content.len(),
+                    content: content.in_memory(),
                 });
                 reply
             }

@@ -12,7 +12,10 @@ use crate::memory::Share;
 /// A complete content that is not yet on stable storage.
 pub(crate) enum Gathered {
     /// In memory, with its share of what there is of that for contents that are not small.
-    Bytes(Arc<Vec<u8>>, Option<Share>),
+    Bytes(
+        Arc<Vec<u8>>,
+        #[expect(dead_code, reason = "it is given back when this is dropped")] Option<Share>,
+    ),
     /// Large.
     File(Arc<FileSource>),
 }
@@ -32,6 +35,7 @@ impl Gathered {
         }
     }
 
+    /// All of it, where it is in memory.
     pub(crate) fn in_memory(&self) -> Option<Arc<Vec<u8>>> {
         match self {
             Self::Bytes(bytes, _) => Some(Arc::clone(bytes)),
@@ -39,20 +43,26 @@ impl Gathered {
         }
     }
 
-    /// Makes a large content durable; a small one becomes so with its record.
-    pub(crate) async fn commit(self, spool: &Spool) -> io::Result<spool::Content> {
+    /// Makes a large content durable; a small one becomes so with its record. What it takes of the
+    /// memory for contents is taken until this is dropped.
+    pub(crate) async fn commit(&self, spool: &Spool) -> io::Result<spool::Content> {
         let spool = spool.clone();
         let committing = match self {
             Self::Bytes(bytes, _) if bytes.len() <= CONTENT_IN_MEMORY_MAX => {
-                return Ok(spool::Content::Bytes(bytes));
+                return Ok(spool::Content::Bytes(Arc::clone(bytes)));
             }
-            Self::Bytes(bytes, share) => tokio::task::spawn_blocking(move || {
-                let _share = share;
-                let mut file = spool.content_file()?;
-                file.write(&bytes)?;
-                file.commit()
-            }),
-            Self::File(source) => tokio::task::spawn_blocking(move || source.commit()),
+            Self::Bytes(bytes, _) => {
+                let bytes = Arc::clone(bytes);
+                tokio::task::spawn_blocking(move || {
+                    let mut file = spool.content_file()?;
+                    file.write(&bytes)?;
+                    file.commit()
+                })
+            }
+            Self::File(source) => {
+                let source = Arc::clone(source);
+                tokio::task::spawn_blocking(move || source.commit())
+            }
         };
         let committed = committing.await.map_err(io::Error::other)??;
         Ok(spool::Content::File(committed))

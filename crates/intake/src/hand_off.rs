@@ -23,6 +23,8 @@ const BEQUEST_LIMIT: Duration = Duration::from_secs(30);
 const BEQUEST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Intake {
+    /// Offers a client's message to the next instance, and keeps here what that does not take and
+    /// its client shall not hear of.
     pub(crate) async fn hand_off_or_keep(
         &self,
         next: &Arc<Next>,

@@ -252,6 +252,17 @@ mod tests {
     }
 
     #[test]
+    fn no_question_is_given_the_answer_to_the_one_before() {
+        let (gone, nobody_s) = connected("127.0.0.1", "127.0.0.1");
+        let (_client, server) = connected("127.0.0.1", "127.0.0.1");
+        drop(gone);
+        for _ in 0..3 {
+            assert!(matches!(ask(&nobody_s), Err(OwnerError::NoOwner)));
+            assert_eq!(ask(&server).unwrap(), uid());
+        }
+    }
+
+    #[test]
     fn a_socket_that_listens_does_not_answer_for_a_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap();
