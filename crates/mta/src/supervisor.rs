@@ -42,7 +42,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use state::{StateError, all_gone, running};
 pub(crate) use wiring::WiringError;
 
-use crate::config::{Config, Listen, Severity};
+use crate::config::{Config, Listen, Problems, Severity};
 use crate::leash::Told;
 use state::StateDirectory;
 use watch::Watch;
@@ -58,17 +58,24 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Reads the configuration, and leaves it unchecked. Blocks.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub(crate) fn load(&self) -> Result<Config, Problems> {
+        let state = self.state.as_deref();
+        match &self.file {
+            Some(file) => Config::load(file, state),
+            None => Config::embedded(state),
+        }
+    }
+
     /// Reads and checks the whole configuration. Blocks. Warnings do not refuse it.
     ///
     /// # Errors
     /// Everything that is wrong with it, a finding a line.
     pub(crate) fn read(&self) -> Result<Config, String> {
-        let state = self.state.as_deref();
-        let config = match &self.file {
-            Some(file) => Config::load(file, state),
-            None => Config::embedded(state),
-        };
-        let config = config.map_err(|problems| problems.to_string())?;
+        let config = self.load().map_err(|problems| problems.to_string())?;
         let findings = config.check().into_iter().chain(config.check_files());
         let errors: Vec<String> = findings
             .filter(|finding| finding.severity == Severity::Error)

@@ -53,6 +53,13 @@ impl<'a> Findings<'a> {
         self.note(Severity::Error, instance, path, text);
     }
 
+    /// Gives the last finding lines that could be written.
+    fn add_example(&mut self, example: String) {
+        if let Some(last) = self.list.last_mut() {
+            last.example = Some(example);
+        }
+    }
+
     /// Notes a warning about a setting of an instance.
     fn warning(&mut self, instance: &InstanceConfig, path: &[&str], text: String) {
         self.note(Severity::Warning, instance, path, text);
@@ -65,7 +72,12 @@ impl<'a> Findings<'a> {
             file: self.config.file.clone(),
             position,
         };
-        self.list.push(Finding { severity, at, text });
+        self.list.push(Finding {
+            severity,
+            at,
+            text,
+            example: None,
+        });
     }
 
     /// In the order of the file, errors before warnings where both stand at one place.

@@ -1,4 +1,4 @@
-//! The known name nearest to one that is not known.
+//! The known names, and the one nearest to one that is not known.
 
 /// The candidate that fewest changes of one letter make of `name`; none where it would take
 /// more than a third of its letters, because then it was not meant.
@@ -33,6 +33,16 @@ fn distance(from: &str, to: &str) -> usize {
         rows.push(row);
     }
     rows[from.len()][to.len()]
+}
+
+/// The names as the end of a sentence.
+pub(super) fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,6 @@ impl Problems {
     }
 
     /// The mistakes, in the order of their places.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
@@ -82,7 +81,8 @@ pub(crate) enum Severity {
     Warning,
 }
 
-/// What `check` found about a configuration that could be read.
+/// What `check` found about a configuration that could be read. Shown as a line, and an example
+/// below it, indented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// How much it weighs.
@@ -91,6 +91,8 @@ pub(crate) struct Finding {
     pub(crate) at: Location,
     /// What follows, and what would be right; one line.
     pub(crate) text: String,
+    /// Lines that could be written, where that says more than words.
+    pub(crate) example: Option<String>,
 }
 
 impl fmt::Display for Finding {
@@ -99,7 +101,11 @@ impl fmt::Display for Finding {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}: {severity}: {}", self.at, self.text)
+        write!(f, "{}: {severity}: {}", self.at, self.text)?;
+        for line in self.example.iter().flat_map(|example| example.lines()) {
+            write!(f, "\n    {line}")?;
+        }
+        Ok(())
     }
 }
 

@@ -124,7 +124,7 @@ fn default(setting: &Setting) -> String {
         .map(|(role, text)| format!("{role}: {}", written(&setting.kind, text)))
         .join("; "),
         Preset::Nothing(meaning) => meaning.to_owned(),
-        Preset::Required => "**required**".to_owned(),
+        Preset::Required(_) => "**required**".to_owned(),
     }
 }
 
@@ -172,7 +172,7 @@ fn every_setting_is_explained() {
                 | Kind::Variant(inner) => walk(inner),
                 Kind::Choice(words) => match setting.default {
                     Preset::Always(word) => assert!(words.contains(&word), "{}", setting.key),
-                    Preset::ByRole { .. } | Preset::Nothing(_) | Preset::Required => {}
+                    Preset::ByRole { .. } | Preset::Nothing(_) | Preset::Required(_) => {}
                 },
                 Kind::Count { .. }
                 | Kind::Duration { .. }

@@ -1,20 +1,22 @@
 //! One table of a configuration, read by the table of settings.
 //!
 //! # Guarantees
-//! A mistake is noted and reading goes on with the default, so that one run finds them all; a
-//! configuration with a mistake is refused by whoever holds the notes.
+//! A mistake is noted and reading goes on with the default, so that one run finds them all; what
+//! stands under a misspelt key is read as what was meant. A configuration with a mistake is refused
+//! by whoever holds the notes.
 //!
 //! # Failure
 //! Asking for a key that the table of settings lacks, or a default there that is not in its own
 //! form, is a mistake of this program and panics; reading any configuration shows it.
 
 mod read;
+mod unknown;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::model::Role;
-use super::nearest::nearest;
+use super::nearest::quoted;
 use super::problem::{Position, Problem, Text};
 use super::settings::{Kind, Preset, Setting};
 use super::tree::{Node, Table, Value};
@@ -54,6 +56,8 @@ impl<'a> Notes<'a> {
 pub(super) struct Section<'a> {
     notes: &'a Notes<'a>,
     table: Option<&'a Table>,
+    /// What stands under keys that are not known, by the names that were meant.
+    meant: Vec<(&'static str, &'a Node)>,
     settings: &'static [Setting],
     role: Role,
     /// Where the section begins.
@@ -74,6 +78,7 @@ impl<'a> Section<'a> {
         Self {
             notes,
             table: Some(table),
+            meant: Vec::new(),
             settings,
             role: Role::Output,
             at,
@@ -105,44 +110,13 @@ impl<'a> Section<'a> {
         Self {
             notes,
             table,
+            meant: Vec::new(),
             settings,
             role,
             at,
             path,
         }
         .checked()
-    }
-
-    /// Notes every key that is not known, or not usable yet.
-    fn checked(self) -> Self {
-        for entry in self.table.iter().flat_map(|table| &table.entries) {
-            let place = self.place();
-            match self
-                .settings
-                .iter()
-                .find(|setting| setting.key == entry.key)
-            {
-                None => {
-                    let known = self.settings.iter().map(|setting| setting.key);
-                    let hint = nearest(&entry.key, known.clone()).map_or_else(
-                        || format!("known are {}", quoted(known)),
-                        |name| format!("did you mean `{name}`?"),
-                    );
-                    let key = entry.key.escape_debug();
-                    self.note(entry.at, format!("unknown key `{key}`{place}; {hint}"));
-                }
-                Some(Setting {
-                    kind: Kind::Later(today),
-                    key,
-                    ..
-                }) => self.note(
-                    entry.at,
-                    format!("`{key}`{place} is known but not built yet; today: {today}"),
-                ),
-                Some(_) => {}
-            }
-        }
-        self
     }
 
     /// Notes a mistake.
@@ -176,7 +150,14 @@ impl<'a> Section<'a> {
     }
 
     fn given(&self, key: &str) -> Option<&'a Node> {
-        self.table.and_then(|table| table.find(key))
+        self.all_given(key).next()
+    }
+
+    /// What stands under the key, and then under others that were meant to be it.
+    fn all_given(&self, key: &str) -> impl Iterator<Item = &'a Node> {
+        let given = self.table.and_then(|table| table.find(key));
+        let meant = self.meant.iter().filter(move |(name, _)| *name == key);
+        given.into_iter().chain(meant.map(|(_, node)| *node))
     }
 
     fn setting(&self, key: &str) -> &'static Setting {
@@ -193,13 +174,13 @@ impl<'a> Section<'a> {
     }
 
     fn note_if_required(&self, setting: &Setting) {
-        if matches!(setting.default, Preset::Required) {
+        if let Preset::Required(how) = setting.default {
             let place = if self.path.is_empty() {
                 "the file".into()
             } else {
                 format!("[{}]", self.path)
             };
-            self.note(self.at, format!("{place} needs `{}`", setting.key));
+            self.note(self.at, format!("{place} needs `{}`, {how}", setting.key));
         }
     }
 
@@ -220,24 +201,17 @@ impl<'a> Section<'a> {
         let Kind::Tables(settings) = self.setting(key).kind else {
             unreachable!("invariant: a setting that is read as a list of tables is one")
         };
-        match self.given(key) {
-            None => Vec::new(),
-            Some(Node {
-                value: Value::List(nodes),
-                ..
-            }) => nodes
-                .iter()
-                .map(|node| self.inner(key, settings, Some(node)))
-                .collect(),
-            Some(node) => {
-                self.mismatch(
-                    key,
-                    node,
-                    &format!("a list of tables, each under [[{key}]]"),
-                );
-                Vec::new()
-            }
+        let mut sections = Vec::new();
+        for node in self.all_given(key) {
+            let Value::List(nodes) = &node.value else {
+                let expected = format!("a list of tables, each under [[{key}]]");
+                self.mismatch(key, node, &expected);
+                continue;
+            };
+            let inner = |node| self.inner(key, settings, Some(node));
+            sections.extend(nodes.iter().map(inner));
         }
+        sections
     }
 
     /// The tables under names of their own, with the places of the names.
@@ -245,39 +219,30 @@ impl<'a> Section<'a> {
         let Kind::Named(settings) = self.setting(key).kind else {
             unreachable!("invariant: a setting that is read as named tables is such")
         };
-        match self.given(key) {
-            None => {
-                self.note_if_required(self.setting(key));
-                Vec::new()
-            }
-            Some(Node {
-                value: Value::Table(table),
-                ..
-            }) => table
-                .entries
-                .iter()
-                .map(|entry| {
-                    let path = format!("{key}.{}", entry.key.escape_debug());
-                    let section = self.inner(&path, settings, Some(&entry.node));
-                    (entry.key.as_str(), entry.at, section)
-                })
-                .collect(),
-            Some(node) => {
-                self.mismatch(
-                    key,
-                    node,
-                    &format!("tables under names, such as [{key}.input]"),
-                );
-                Vec::new()
-            }
+        if !self.has(key) {
+            self.note_if_required(self.setting(key));
         }
+        let mut sections = Vec::new();
+        for node in self.all_given(key) {
+            let Value::Table(table) = &node.value else {
+                let expected = format!("tables under names, such as [{key}.input]");
+                self.mismatch(key, node, &expected);
+                continue;
+            };
+            sections.extend(table.entries.iter().map(|entry| {
+                let path = format!("{key}.{}", entry.key.escape_debug());
+                let section = self.inner(&path, settings, Some(&entry.node));
+                (entry.key.as_str(), entry.at, section)
+            }));
+        }
+        sections
     }
 
     /// The only key of a table that must have exactly one.
     pub(super) fn variant(&self) -> Option<&'a str> {
         let entries = self.table.map_or(&[][..], |table| &table.entries);
         match entries {
-            [one] => Some(&one.key),
+            [one] => Some(self.meant.first().map_or(&one.key, |(name, _)| *name)),
             [] | [_, ..] => {
                 if self.table.is_some() {
                     let usable = |s: &&Setting| !matches!(s.kind, Kind::Later(_));
@@ -290,14 +255,5 @@ impl<'a> Section<'a> {
                 None
             }
         }
-    }
-}
-
-fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    match names.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
     }
 }

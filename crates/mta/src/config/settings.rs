@@ -65,8 +65,8 @@ pub(super) enum Preset {
     },
     /// Nothing; the text says what that means.
     Nothing(&'static str),
-    /// It must be given.
-    Required,
+    /// It must be given; the text says how, as the end of a sentence.
+    Required(&'static str),
 }
 
 const DAY: u64 = 86_400;
@@ -84,7 +84,7 @@ pub(super) static COMMON: &[Setting] = &[
     Setting {
         key: "hostname",
         kind: Kind::Text(DOMAIN),
-        default: Preset::Required,
+        default: Preset::Required("such as `hostname = \"mail.example.org\"`"),
         meaning: "The name this system greets with and writes into its trace fields. Others \
                   check it against DNS, so it is stated and not guessed.",
     },
@@ -112,7 +112,7 @@ pub(super) static COMMON: &[Setting] = &[
     Setting {
         key: "instance",
         kind: Kind::Named(INSTANCE),
-        default: Preset::Required,
+        default: Preset::Required("such as `[instance.output]`"),
         meaning: "The instances, each under its name: 1 to 32 of `a`-`z`, `0`-`9` and `-`, \
                   beginning with a letter.",
     },
@@ -153,7 +153,7 @@ static INSTANCE: &[Setting] = &[
     Setting {
         key: "role",
         kind: Kind::Choice(&["submission", "input", "output"]),
-        default: Preset::Required,
+        default: Preset::Required("which is `submission`, `input` or `output`"),
         meaning: "The preset that the instance starts from. `submission` takes mail from \
                   programs of this machine, `input` faces the world, `output` alone delivers.",
     },
@@ -232,13 +232,13 @@ static TLS: &[Setting] = &[
     Setting {
         key: "certificate",
         kind: Kind::Text(PATH),
-        default: Preset::Required,
+        default: Preset::Required("such as `certificate = \"/etc/postern/tls/fullchain.pem\"`"),
         meaning: "PEM file: the certificate, then its chain.",
     },
     Setting {
         key: "key",
         kind: Kind::Text(PATH),
-        default: Preset::Required,
+        default: Preset::Required("such as `key = \"/etc/postern/tls/privkey.pem\"`"),
         meaning: "PEM file: the private key.",
     },
     Setting {
@@ -273,7 +273,7 @@ static ROUTE: &[Setting] = &[
     Setting {
         key: "to",
         kind: Kind::Variant(TARGET),
-        default: Preset::Required,
+        default: Preset::Required("such as `to = { maildir = \"/var/mail/{domain}/{local}\" }`"),
         meaning: "The next step.",
     },
     Setting {
@@ -612,7 +612,7 @@ static PEER: &[Setting] = &[
     Setting {
         key: "network",
         kind: Kind::Text("address or range, such as `192.0.2.25` or `192.0.2.0/24`"),
-        default: Preset::Required,
+        default: Preset::Required("such as `network = \"192.0.2.25\"`"),
         meaning: "Where it connects from.",
     },
     Setting {

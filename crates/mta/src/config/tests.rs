@@ -1,5 +1,6 @@
 //! What comes of configurations given as texts.
 
+mod examples;
 mod findings;
 mod mistakes;
 mod reload;
@@ -23,6 +24,14 @@ role = "output"
 domain = "*"
 to = { relay = "smtp.example.net:587" }
 "#;
+
+/// A front named by its role.
+fn front(role: &str, lines: &str) -> String {
+    format!("[instance.{role}]\nrole = \"{role}\"\n{lines}\n")
+}
+
+const OUTPUT: &str = "[instance.output]\nrole = \"output\"\n[[instance.output.route]]\n\
+                      domain = \"*\"\nto = { hold = \"why\" }\n";
 
 fn read(text: &str) -> Config {
     Config::parse(text, NAME, None).unwrap_or_else(|problems| panic!("{problems}"))

@@ -48,6 +48,40 @@ fn every_answer_has_a_form_for_programs() {
 }
 
 #[test]
+fn check_has_a_form_for_programs_also_where_the_file_cannot_be_used() {
+    let mut system = System::stopped(|config| config);
+    let mut check = |change: &dyn Fn(&str) -> String| {
+        system.rewrite(change);
+        let ran = system.postern.call(&["--json", "check"]);
+        let answer: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!(ran.status == Some(0), answer["good"] == true, "{answer}");
+        let first = answer["findings"].get(0).cloned().unwrap_or_default();
+        (first["line"].clone(), first["column"].clone(), first)
+    };
+    assert_eq!(check(&str::to_owned).0, Value::Null, "there is no finding");
+    let (line, column, first) = check(&|config| format!("hostnmae = 1\n{config}"));
+    assert_eq!((line, column), (1.into(), 1.into()), "{first}");
+    assert!(
+        first["text"]
+            .to_string()
+            .contains("did you mean `hostname`?")
+    );
+    let (line, _, first) = check(&|config| config.replace("hostnmae = 1", "hostname = 1 = 2"));
+    assert_eq!((line, &first["error"]), (1.into(), &true.into()), "{first}");
+    let (_, _, first) = check(&|config| {
+        let (front, _) = config
+            .split_once("[[instance.output.route]]")
+            .expect("routes");
+        front.replace("hostname = 1 = 2\n", "")
+    });
+    let example = first["example"].as_str().unwrap_or_default();
+    assert!(
+        example.starts_with("[[instance.output.route]]\n"),
+        "{first}"
+    );
+}
+
+#[test]
 fn the_log_can_be_json_and_has_the_same_journey() {
     let system = System::with(|config| {
         config.replace(

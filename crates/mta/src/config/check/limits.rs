@@ -32,23 +32,27 @@ fn against_next(findings: &mut Findings<'_>, on: &InstanceConfig, next: &Instanc
     };
     if own.message_size + added > offered.message_size {
         let text = format!(
-            "messages of {} are accepted here and grow by up to {}, but `{name}` takes {}",
+            "messages of {} are accepted here and grow by up to {}, but `{name}` takes {}; lower \
+             it, or write `message_size = \"{}\"` in [instance.{name}.limits]",
             show_size(own.message_size),
             show_size(added),
             show_size(offered.message_size),
+            show_size(own.message_size + added),
         );
         findings.error(on, &["limits", "message_size"], text);
     }
     if own.recipients > offered.recipients {
         let text = format!(
-            "{} recipients are accepted here, but `{name}` takes {}",
+            "{0} recipients are accepted here, but `{name}` takes {1}; lower it, or write \
+             `recipients = {0}` in [instance.{name}.limits]",
             own.recipients, offered.recipients
         );
         findings.error(on, &["limits", "recipients"], text);
     }
     if own.line_length > offered.line_length {
         let text = format!(
-            "lines of {} are accepted here, but `{name}` takes {}",
+            "lines of {0} are accepted here, but `{name}` takes {1}; lower it, or write \
+             `line_length = \"{0}\"` in [instance.{name}.limits]",
             show_size(own.line_length.into()),
             show_size(offered.line_length.into()),
         );

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Listen, ListenAddress, ListenSecurity};
+use crate::config::model::{InstanceConfig, Listen, ListenAddress, ListenSecurity, Role};
 
 /// The port of submission with implicit TLS (RFC 8314 §3.3).
 const SUBMISSIONS_PORT: u16 = 465;
@@ -20,7 +20,14 @@ pub(super) fn check(findings: &mut Findings<'_>) {
     let mut seen: Vec<(&InstanceConfig, &Listen)> = Vec::new();
     for instance in &config.instances {
         if instance.listen.is_empty() && instance.role.is_front() {
-            let text = format!("`{}` listens nowhere; it needs `listen`", instance.name);
+            let example = match instance.role {
+                Role::Submission => "[\"127.0.0.1:587\", \"unix:{state}/submission.sock\"]",
+                Role::Input | Role::Output => "[\"[::]:25\"]",
+            };
+            let text = format!(
+                "`{}` listens nowhere; it needs `listen`, such as `listen = {example}`",
+                instance.name
+            );
             findings.error(instance, &[], text);
         }
         for (i, listen) in instance.listen.iter().enumerate() {
@@ -64,11 +71,14 @@ fn security(findings: &mut Findings<'_>, on: &InstanceConfig, listen: &Listen, p
     };
     match listen.security {
         ListenSecurity::ImplicitTls if on.tls.is_none() => {
-            let text = format!(
-                "`{listen}` needs a certificate: give [instance.{}.tls]",
-                on.name
-            );
+            let text = format!("`{listen}` needs a certificate, such as");
             findings.error(on, path, text);
+            findings.add_example(format!(
+                "[instance.{}.tls]\n\
+                 certificate = \"/etc/postern/tls/fullchain.pem\"\n\
+                 key         = \"/etc/postern/tls/privkey.pem\"",
+                on.name
+            ));
         }
         ListenSecurity::ImplicitTls if port == SMTP_PORT => {
             let text = "mail servers speak in the clear on port 25, then use STARTTLS; without \

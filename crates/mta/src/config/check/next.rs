@@ -4,7 +4,7 @@ use mail::InstanceName;
 
 use super::Findings;
 use crate::config::model::{InstanceConfig, Next, Role};
-use crate::config::nearest::nearest;
+use crate::config::nearest::{nearest, quoted};
 
 /// The ports of mail servers of the world: 25 of RFC 5321, 465 and 587 of RFC 8314.
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];
@@ -36,7 +36,8 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             && !is_reached(findings, instance)
         {
             let text = format!(
-                "nothing leads to `{}`: no `next` names it and it does not listen",
+                "nothing leads to `{0}`: it does not listen, and no other instance has `next = \
+                 \"{0}\"`",
                 instance.name
             );
             findings.warning(instance, &[], text);
@@ -50,12 +51,13 @@ fn unknown(findings: &mut Findings<'_>, instance: &InstanceConfig, name: &Instan
         .config
         .instances
         .iter()
-        .map(|other| other.name.as_str());
-    let hint = nearest(
-        name.as_str(),
-        others.filter(|other| *other != instance.name.as_str()),
-    )
-    .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        .map(|other| other.name.as_str())
+        .filter(|other| *other != instance.name.as_str());
+    let hint = match nearest(name.as_str(), others.clone()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if others.clone().next().is_none() => String::new(),
+        None => format!("; there are {}", quoted(others)),
+    };
     findings.error(
         instance,
         &["next"],
@@ -64,15 +66,26 @@ fn unknown(findings: &mut Findings<'_>, instance: &InstanceConfig, name: &Instan
 }
 
 fn dead_end(findings: &mut Findings<'_>, instance: &InstanceConfig) {
+    let name = &instance.name;
     let missing = match instance.role {
-        Role::Input | Role::Submission => "`next`, which names the instance that delivers",
-        Role::Output => "[[route]]s, which say what becomes of whose mail",
+        Role::Input | Role::Submission => {
+            let mut instances = findings.config.instances.iter();
+            let output = instances.find(|other| other.role == Role::Output);
+            let output = output.map_or("output", |output| output.name.as_str());
+            format!("`next`, the instance that delivers, such as `next = \"{output}\"`")
+        }
+        Role::Output => "routes, which say what becomes of whose mail, such as".to_owned(),
     };
-    let text = format!(
-        "a dead end: what `{}` accepts goes nowhere; it needs {missing}",
-        instance.name
-    );
+    let text = format!("a dead end: what `{name}` accepts goes nowhere; it needs {missing}");
     findings.error(instance, &[], text);
+    if instance.role == Role::Output {
+        findings.add_example(format!(
+            "[[instance.{name}.route]]\n\
+             domain = \"example.org\"\n\
+             users  = [\"postmaster\", \"alice\"]\n\
+             to     = {{ maildir = \"/var/mail/{{domain}}/{{local}}\" }}"
+        ));
+    }
 }
 
 fn is_reached(findings: &Findings<'_>, instance: &InstanceConfig) -> bool {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Section, quoted};
+use super::Section;
 use crate::config::model::Role;
-use crate::config::nearest::nearest;
+use crate::config::nearest::{nearest, quoted};
 use crate::config::settings::{Kind, Preset, Setting};
 use crate::config::tree::{Node, Value};
 use crate::config::value::{self, Wrong, show_duration, show_size};
@@ -20,7 +20,7 @@ impl Section<'_> {
         match self.given(key) {
             Some(node) => match self.element(key, node, &parse) {
                 Some(value) => return Some(value),
-                None if matches!(setting.default, Preset::Required) => return None,
+                None if matches!(setting.default, Preset::Required(_)) => return None,
                 None => {}
             },
             None => self.note_if_required(setting),
@@ -195,7 +195,7 @@ impl Section<'_> {
                 Role::Output => output,
                 Role::Submission => submission,
             }),
-            Preset::Nothing(_) | Preset::Required => None,
+            Preset::Nothing(_) | Preset::Required(_) => None,
         }
     }
 }

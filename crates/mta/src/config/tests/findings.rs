@@ -4,14 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// A front named by its role.
-fn front(role: &str, lines: &str) -> String {
-    format!("[instance.{role}]\nrole = \"{role}\"\n{lines}\n")
-}
-
-const OUTPUT: &str = "[instance.output]\nrole = \"output\"\n[[instance.output.route]]\n\
-                      domain = \"*\"\nto = { hold = \"why\" }\n";
-
 fn findings(text: &str) -> Vec<String> {
     let whole = format!("hostname = \"h.example\"\n{text}");
     read(&whole)
@@ -70,9 +62,10 @@ fn a_dead_end_and_a_missing_listener_are_errors() {
         &[
             (
                 "2:11: error",
-                "a dead end: what `input` accepts goes nowhere; it needs `next`",
+                "goes nowhere; it needs `next`, the instance that delivers, such as `next = \
+                 \"output\"`",
             ),
-            ("2:11: error", "`input` listens nowhere"),
+            ("2:11: error", "such as `listen = [\"[::]:25\"]`"),
             ("5:11: warning", "nothing leads to `output`"),
         ],
     );
@@ -155,7 +148,7 @@ fn tls_listeners_need_a_certificate_and_the_right_port() {
         ) + OUTPUT),
         &[(
             "4:11: error",
-            "needs a certificate: give [instance.input.tls]",
+            "needs a certificate, such as\n    [instance.input.tls]\n    certificate = ",
         )],
     );
     let tls = "tls = { certificate = \"/c\", key = \"/k\" }\nnext = \"output\"\n";

@@ -25,12 +25,62 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_name() {
         ["4:3: unknown key `lsten` in [instance.input]; did you mean `listen`?"]
     );
     assert_eq!(
-        in_output("log = {}"),
+        in_output("milter = {}"),
         [
-            "4:1: unknown key `log` in [instance.output]; known are `role`, `listen`, `tls`, \
+            "4:1: unknown key `milter` in [instance.output]; known are `role`, `listen`, `tls`, \
           `next`, `route`, `limits`, `handoff`, `queue`, `peer`, `bare_newlines` and `checks`"
         ]
     );
+}
+
+#[test]
+fn what_stands_under_a_misspelt_key_is_read_as_what_was_meant() {
+    assert_eq!(
+        mistakes(
+            "hostnam = \"h.example\"\n[loog]\nfil = \"x\"\n[instanc.input]\nrle = \"input\"\n\
+             [instance.output]\nrolee = \"output\"\n[instance.output.tsl]\nkey = \"/k\"\n\
+             certificat = \"/c\"\n[[instance.output.rout]]\ndomian = \"*\"\n\
+             to = { mailder = \"/x\" }\n[[instance.output.route]]\naddres = \"a@b.example\"\n"
+        ),
+        [
+            "1:1: unknown key `hostnam`; did you mean `hostname`?",
+            "2:2: unknown key `loog`; did you mean `log`?",
+            "3:1: unknown key `fil` in [log]; did you mean `file`?",
+            "3:7: `file` in [log]: `x` is not an absolute path; begin it with `/` or `{state}/`",
+            "4:2: unknown key `instanc`; did you mean `instance`?",
+            "5:1: unknown key `rle` in [instance.input]; did you mean `role`?",
+            "7:1: unknown key `rolee` in [instance.output]; did you mean `role`?",
+            "8:18: unknown key `tsl` in [instance.output]; did you mean `tls`?",
+            "10:1: unknown key `certificat` in [instance.output.tls]; did you mean `certificate`?",
+            "11:19: unknown key `rout` in [instance.output]; did you mean `route`?",
+            "12:1: unknown key `domian` in [instance.output.route]; did you mean `domain`?",
+            "13:8: unknown key `mailder` in [instance.output.route.to]; did you mean `maildir`?",
+            "14:1: [instance.output.route] needs `to`, such as `to = { maildir = \
+             \"/var/mail/{domain}/{local}\" }`",
+            "15:1: unknown key `addres` in [instance.output.route]; did you mean `address`?",
+        ]
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+    for (lines, hint) in [
+        (
+            "log = {}",
+            "at the top of the file, before the first [table]",
+        ),
+        ("message_size = \"1 MiB\"", "in [instance.NAME.limits]"),
+        ("maildir = \"/m\"", "in `to = { … }`"),
+        (
+            "connections = 5",
+            "in [instance.NAME.limits] or in [instance.NAME.handoff]",
+        ),
+        ("users = []", "in [[instance.NAME.route]]"),
+    ] {
+        let key = lines.split(' ').next().unwrap();
+        let told = format!("4:1: unknown key `{key}` in [instance.output]; it belongs {hint}");
+        assert_eq!(in_output(lines), [told]);
+    }
 }
 
 #[test]
@@ -47,7 +97,7 @@ fn all_mistakes_are_told_in_one_run_in_the_order_of_the_file() {
              `output`; did you mean `input`?",
             "5:11: `listen` in [instance.input]: `*:25` is not a listener such as \
              `127.0.0.1:587`, `[::]:25`, `tls://[::]:465` or `unix:{state}/submission.sock`",
-            "6:1: [instance.Input] needs `role`",
+            "6:1: [instance.Input] needs `role`, which is `submission`, `input` or `output`",
             "6:11: an instance name is 1 to 32 of a-z, 0-9 and -, beginning with a letter, not \
              `Input`",
         ]
@@ -80,8 +130,19 @@ fn an_empty_file_is_told_what_it_needs() {
     assert_eq!(
         mistakes(""),
         [
-            "1:1: the file needs `hostname`",
-            "1:1: the file needs `instance`"
+            "1:1: the file needs `hostname`, such as `hostname = \"mail.example.org\"`",
+            "1:1: the file needs `instance`, such as `[instance.output]`"
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_with_an_example() {
+    assert_eq!(
+        in_output("tls = { key = \"/k\" }"),
+        [
+            "4:7: [instance.output.tls] needs `certificate`, such as `certificate = \
+             \"/etc/postern/tls/fullchain.pem\"`"
         ]
     );
 }
@@ -147,10 +208,6 @@ fn values_of_another_kind_or_out_of_range_are_refused() {
           `{state}/`",
         ),
         (
-            "tls = { key = \"/k\" }",
-            "4:7: [instance.output.tls] needs `certificate`",
-        ),
-        (
             "peer = [{ network = \"192.0.2.1/24\" }]",
             "4:21: `network` in [instance.output.peer]: \
           `192.0.2.1/24` has bits set beyond its prefix; the range is `192.0.2.0/24`",
@@ -195,7 +252,11 @@ fn a_route_needs_recipients_and_one_target() {
             "to = { hold = \"x\" }",
             "4:1: a route needs `domain` or `address`",
         ),
-        ("domain = \"*\"", "4:1: [instance.output.route] needs `to`"),
+        (
+            "domain = \"*\"",
+            "4:1: [instance.output.route] needs `to`, such as `to = { maildir = \
+          \"/var/mail/{domain}/{local}\" }`",
+        ),
         (
             "domain = []\nto = { hold = \"x\" }",
             "5:10: a route that matches nobody",
