@@ -35,6 +35,7 @@ use clap::error::ErrorKind;
 use arguments::{Arguments, QueueArguments, QueueVerb, SystemArguments, Verb};
 use exit::{Exit, Failure};
 use output::complain;
+use system::Place;
 
 /// Runs the command that `arguments` (without the program's name) ask for.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -83,22 +84,22 @@ fn finish(result: Result<Exit, Failure>) -> ExitCode {
 
 fn carry_out(arguments: &SystemArguments, verb: Verb) -> Result<Exit, Failure> {
     let source = system::source(arguments);
-    let state = || system::state(&source);
+    let place = || Place::find(&source);
     match verb {
         Verb::Check => check::run(arguments, &source),
-        Verb::Mailq(list) => queue::run(arguments, &state()?, QueueVerb::List(list)),
+        Verb::Mailq(list) => queue::run(arguments, &place()?, QueueVerb::List(list)),
         Verb::Queue(QueueArguments { verb, list }) => {
-            queue::run(arguments, &state()?, verb.unwrap_or(QueueVerb::List(list)))
+            queue::run(arguments, &place()?, verb.unwrap_or(QueueVerb::List(list)))
         }
-        Verb::Reload => lifecycle::reload(arguments, &state()?),
+        Verb::Reload => lifecycle::reload(arguments, &place()?),
         Verb::Run(run) if run.detached => lifecycle::run_detached(source),
         Verb::Run(_) => lifecycle::run(source),
         Verb::Send(send) => send::run(arguments, &source, &send),
         Verb::Sendmail(sendmail) => sendmail::run(arguments, sendmail.arguments),
         Verb::Spool(spool) => spool::run(arguments, &source, &spool.verb),
         Verb::Start => lifecycle::start(&source),
-        Verb::Status => status::run(arguments, &state()?),
-        Verb::Stop => lifecycle::stop(&system::config(&source)?),
+        Verb::Status => status::run(arguments, &place()?),
+        Verb::Stop => lifecycle::stop(&source),
         Verb::Trace(what) => {
             let log = system::config(&source)?.log.file.ok_or_else(|| {
                 Failure::error("the log goes to the standard error stream: there is no file")

@@ -40,7 +40,7 @@ use mail::InstanceName;
 
 pub(crate) use difference::Change;
 pub(crate) use model::*;
-pub(crate) use problem::{Finding, Problems, Severity};
+pub(crate) use problem::{Finding, Location, Problems, Severity};
 
 use problem::Text;
 use tree::Table;

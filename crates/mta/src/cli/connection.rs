@@ -5,13 +5,12 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use crate::supervisor;
+use super::system::Place;
 
 /// How long control may be silent.
 pub(crate) const SILENCE_TIME: Duration = Duration::from_secs(5);
@@ -25,12 +24,19 @@ pub(crate) struct Answer {
     pub(crate) end: Value,
 }
 
-/// Asks the control of the system in `state`.
+/// Asks the control of a system.
 ///
 /// # Errors
 /// When nothing runs there, control does not answer, or it refuses.
-pub(crate) fn ask(state: &Path, request: &Value, silence: Duration) -> Result<Answer, Failure> {
-    let stream = UnixStream::connect(state.join("control.sock")).map_err(|e| away(state, &e))?;
+pub(crate) fn ask(place: &Place, request: &Value, silence: Duration) -> Result<Answer, Failure> {
+    let socket = place.state.join("control.sock");
+    let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let text = "only root and the user that runs the system may ask";
+            Failure::error(format!("{text}: {error}"))
+        }
+        _ => place.away("control", &error),
+    })?;
     let lost = |error: io::Error| {
         let text = if matches!(
             error.kind(),
@@ -76,22 +82,4 @@ fn read_answer(
         }
     }
     Err(lost(io::ErrorKind::UnexpectedEof.into()))
-}
-
-/// Why nobody is there, as far as the locks tell.
-fn away(state: &Path, error: &io::Error) -> Failure {
-    match supervisor::running(state) {
-        Ok(Some(pid)) if error.kind() == io::ErrorKind::PermissionDenied => Failure::error(
-            format!("running as process {pid}, but only root and the user that runs it may ask"),
-        ),
-        Ok(Some(pid)) => Failure {
-            exit: Exit::Partial,
-            text: format!("control does not answer ({error}); the supervisor is process {pid}"),
-        },
-        Ok(None) => Failure {
-            exit: Exit::NotRunning,
-            text: format!("not running in {}", state.display()),
-        },
-        Err(error) => Failure::error(format!("cannot look into {}: {error}", state.display())),
-    }
 }

@@ -22,9 +22,8 @@ use super::arguments::SystemArguments;
 use super::connection::{self, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{complain, print_json, print_line, print_text};
-use super::system;
+use super::system::{self, Place};
 use super::welcome::Welcome;
-use crate::config::Config;
 use crate::leash::Weight;
 use crate::supervisor::{self, Progress, Source};
 
@@ -211,18 +210,16 @@ fn read_until_ready(mut output: impl Read + AsFd, until: Instant) -> io::Result<
 ///
 /// # Errors
 /// When nothing runs, or something is left when the time is over.
-pub(crate) fn stop(config: &Config) -> Result<Exit, Failure> {
+pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
+    let config = system::config(source)?;
+    let place = Place::of(source, &config);
     let state = &config.state;
     let look = |error: io::Error| Failure::error(format!("{}: {error}", state.display()));
     let Some(pid) = supervisor::running(state).map_err(look)? else {
-        let text = format!("not running in {}", state.display());
-        return Err(Failure {
-            exit: Exit::NotRunning,
-            text,
-        });
+        return Err(place.not_running());
     };
     let request = json!({"verb": "stop", "args": {}});
-    let limit = match connection::ask(state, &request, SILENCE_TIME) {
+    let limit = match connection::ask(&place, &request, SILENCE_TIME) {
         Ok(answer) => {
             let limit_ms = answer.end["ok"]["limit_ms"].as_u64();
             limit_ms.map_or(config.stop_timeout, Duration::from_millis)
@@ -269,8 +266,8 @@ fn terminate(state: &Path, pid: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// What is wrong with it; then nothing has changed.
-pub(crate) fn reload(arguments: &SystemArguments, state: &Path) -> Result<Exit, Failure> {
-    let answer = connection::ask(state, &json!({"verb": "reload", "args": {}}), RELOAD_TIME)?;
+pub(crate) fn reload(arguments: &SystemArguments, place: &Place) -> Result<Exit, Failure> {
+    let answer = connection::ask(place, &json!({"verb": "reload", "args": {}}), RELOAD_TIME)?;
     let ok = &answer.end["ok"];
     if arguments.json {
         print_json(ok);

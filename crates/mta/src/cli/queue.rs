@@ -3,43 +3,42 @@
 mod long;
 mod page;
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
 use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json, print_raw};
+use super::system::Place;
 use crate::control::filter::Filter;
 use page::{Detail, counts_page, list_page, merged, steps_page};
 
 /// As many messages are shown whole.
 const SHOW_LIMIT: u64 = 50;
 
-/// Carries out a verb on the queues of the system in `state`.
+/// Carries out a verb on the queues of a system.
 ///
 /// # Errors
 /// When the filter is wrong, nobody answers, or control refuses.
 pub(crate) fn run(
     system: &SystemArguments,
-    state: &Path,
+    place: &Place,
     verb: QueueVerb,
 ) -> Result<Exit, Failure> {
     match verb {
         QueueVerb::Count(filter) => {
-            let answer = ask(system, state, "queue.count", &filter, json!({}))?;
+            let answer = ask(system, place, "queue.count", &filter, json!({}))?;
             Ok(show(system, &answer, counts_page))
         }
-        QueueVerb::Drop(step) => steer(system, state, "queue.drop", &step),
-        QueueVerb::Hold(step) => steer(system, state, "queue.hold", &step),
-        QueueVerb::List(wanted) => list(system, state, &wanted),
-        QueueVerb::Release(step) => steer(system, state, "queue.release", &step),
-        QueueVerb::Retry(step) => steer(system, state, "queue.retry", &step),
+        QueueVerb::Drop(step) => steer(system, place, "queue.drop", &step),
+        QueueVerb::Hold(step) => steer(system, place, "queue.hold", &step),
+        QueueVerb::List(wanted) => list(system, place, &wanted),
+        QueueVerb::Release(step) => steer(system, place, "queue.release", &step),
+        QueueVerb::Retry(step) => steer(system, place, "queue.retry", &step),
         QueueVerb::Show(filter) => {
             let answer = ask(
                 system,
-                state,
+                place,
                 "queue.show",
                 &filter,
                 json!({"limit": SHOW_LIMIT}),
@@ -51,9 +50,9 @@ pub(crate) fn run(
     }
 }
 
-fn list(system: &SystemArguments, state: &Path, wanted: &ListArguments) -> Result<Exit, Failure> {
+fn list(system: &SystemArguments, place: &Place, wanted: &ListArguments) -> Result<Exit, Failure> {
     let ListArguments { filter, limit } = wanted;
-    let ask_all = |verb: &str, args| ask(system, state, verb, filter, args);
+    let ask_all = |verb: &str, args| ask(system, place, verb, filter, args);
     let first = ask_all("queue.list", json!({"limit": long::PAGE_LEN.min(*limit)}))?;
     if !long::is_long(&first, *limit) {
         return Ok(show(system, &first, |answer| {
@@ -65,7 +64,7 @@ fn list(system: &SystemArguments, state: &Path, wanted: &ListArguments) -> Resul
             filter: filter.filter.clone(),
         };
         filter.filter.push(format!("instance={name}"));
-        ask(system, state, verb, &filter, args)
+        ask(system, place, verb, &filter, args)
     };
     if system.json {
         long::print_json(&first, *limit, &ask_one, &mut print_raw)
@@ -76,7 +75,7 @@ fn list(system: &SystemArguments, state: &Path, wanted: &ListArguments) -> Resul
 
 fn steer(
     system: &SystemArguments,
-    state: &Path,
+    place: &Place,
     verb: &str,
     step: &StepArguments,
 ) -> Result<Exit, Failure> {
@@ -85,7 +84,7 @@ fn steer(
     }
     let answer = ask(
         system,
-        state,
+        place,
         verb,
         &step.filter,
         json!({"dry_run": step.dry_run}),
@@ -100,7 +99,7 @@ fn steer(
 
 fn ask(
     system: &SystemArguments,
-    state: &Path,
+    place: &Place,
     verb: &str,
     filter: &FilterArguments,
     mut args: Value,
@@ -114,7 +113,7 @@ fn ask(
     );
     Filter::parse(&words).map_err(|error| Failure::usage(error.to_string()))?;
     args["filter"] = json!(words);
-    connection::ask(state, &json!({"verb": verb, "args": args}), SILENCE_TIME)
+    connection::ask(place, &json!({"verb": verb, "args": args}), SILENCE_TIME)
 }
 
 fn show(system: &SystemArguments, answer: &Answer, page: impl Fn(&Answer) -> Page) -> Exit {

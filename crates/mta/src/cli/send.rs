@@ -12,8 +12,8 @@ use super::arguments::{SendArguments, SystemArguments};
 use super::exit::{Exit, Failure};
 use super::letter::{self, Draft, Ending};
 use super::output::{complain, print_json, print_line};
-use super::submission::{Door, Letter, Submitted, submit};
-use super::system;
+use super::submission::{Door, Letter, SubmitError, Submitted, submit};
+use super::system::{self, Place};
 use crate::supervisor::Source;
 
 /// The longest message that is read, in octets: it is held in memory.
@@ -45,15 +45,14 @@ pub(crate) fn run(
     let to: Vec<&str> = recipients.iter().map(Mailbox::as_str).collect();
     draft.add_missing("To", &to.join(", "));
     let content = finish(draft, &sender, None, &config.hostname);
-    let door = Door::of(&config, arguments.instance.as_deref())
-        .map_err(|error| Failure::error(error.to_string()))?;
+    let failure = |error: SubmitError| error.failure(&Place::of(source, &config));
+    let door = Door::of(&config, arguments.instance.as_deref()).map_err(failure)?;
     let letter = Letter {
         sender,
         recipients,
         content,
     };
-    let submitted = submit(&door, &config.hostname, &letter)
-        .map_err(|error| Failure::error(error.to_string()))?;
+    let submitted = submit(&door, &config.hostname, &letter).map_err(failure)?;
     Ok(report(arguments, &letter, &submitted))
 }
 

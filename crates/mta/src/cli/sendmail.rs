@@ -19,6 +19,7 @@ use super::exit::{Exit, Failure};
 use super::letter::{Draft, Ending};
 use super::output::print_line;
 use super::submission::{Door, Letter, SubmitError, Submitted, submit};
+use super::system::Place;
 use super::{queue, send, system};
 
 /// Of sysexits.h.
@@ -76,19 +77,20 @@ pub(crate) fn run(arguments: &SystemArguments, words: Vec<OsString>) -> Result<E
             Ok(Exit::Done)
         }
         Mode::PrintQueue => {
-            let state = system::state(&system::source(&arguments))?;
+            let place = Place::find(&system::source(&arguments))?;
             let list = ListArguments {
                 filter: FilterArguments { filter: Vec::new() },
                 limit: 1000,
             };
-            queue::run(&arguments, &state, QueueVerb::List(list))
+            queue::run(&arguments, &place, QueueVerb::List(list))
         }
     }
 }
 
 fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failure> {
-    let config = system::config(&system::source(arguments))
-        .map_err(|Failure { text, .. }| failure(sysexits::CONFIG, text))?;
+    let source = system::source(arguments);
+    let config =
+        system::config(&source).map_err(|Failure { text, .. }| failure(sysexits::CONFIG, text))?;
     let input = send::read_bounded(io::stdin().lock()).map_err(|error| {
         failure(
             sysexits::NOINPUT,
@@ -121,10 +123,11 @@ fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failur
             Ok(exit_of(&submitted))
         }
         Err(error @ SubmitError::NoDoor) => Err(failure(sysexits::CONFIG, error.to_string())),
-        Err(error @ SubmitError::Connection(..)) => Err(failure(
-            sysexits::TEMPFAIL,
-            format!("{error}; nothing was accepted"),
-        )),
+        Err(error @ (SubmitError::Away(..) | SubmitError::Lost(..))) => {
+            let Failure { text, .. } = error.failure(&Place::of(&source, &config));
+            let text = format!("nothing was accepted: {text}");
+            Err(failure(sysexits::TEMPFAIL, text))
+        }
     }
 }
 

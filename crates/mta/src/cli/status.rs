@@ -1,6 +1,5 @@
 //! `status`: each process with pid, uptime, connections, queue and rates.
 
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -10,15 +9,16 @@ use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json};
 use super::queue::exit_of;
+use super::system::Place;
 use super::words;
 
-/// Shows the system in `state`.
+/// Shows a system.
 ///
 /// # Errors
 /// When nothing runs there or control does not answer.
-pub(crate) fn run(system: &SystemArguments, state: &Path) -> Result<Exit, Failure> {
+pub(crate) fn run(system: &SystemArguments, place: &Place) -> Result<Exit, Failure> {
     let request = json!({"verb": "status", "args": {"instance": system.instance}});
-    let answer = connection::ask(state, &request, SILENCE_TIME)?;
+    let answer = connection::ask(place, &request, SILENCE_TIME)?;
     if system.json {
         let mut whole = answer.end.clone();
         whole["instances"] = json!(answer.lines);

@@ -17,6 +17,8 @@ use smtp::client::{
     Client, ClientRecipient, Dialect, Event, Finished, Settings, Timeouts, TlsWish, Transaction,
 };
 
+use super::exit::Failure;
+use super::system::Place;
 use crate::config::{Config, ListenAddress, ListenSecurity, Role};
 use crate::observe::neutral;
 
@@ -55,12 +57,25 @@ pub(crate) struct Submitted {
 /// Why it could not be given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SubmitError {
-    /// The connection could not be made or broke.
+    /// Nobody takes the connection.
     #[error("cannot reach submission at {0}: {1}")]
-    Connection(String, #[source] io::Error),
+    Away(String, #[source] io::Error),
+    /// The connection broke.
+    #[error("the connection to submission at {0} ended: {1}")]
+    Lost(String, #[source] io::Error),
     /// No submission instance listens where this program can reach it.
     #[error("no submission instance of this configuration listens on this machine without TLS")]
     NoDoor,
+}
+
+impl SubmitError {
+    /// In words for who waits for the system at `place`.
+    pub(crate) fn failure(&self, place: &Place) -> Failure {
+        match self {
+            Self::Away(door, error) => place.away(&format!("submission at {door}"), error),
+            Self::Lost(..) | Self::NoDoor => Failure::error(self.to_string()),
+        }
+    }
 }
 
 impl Door {
@@ -141,8 +156,9 @@ pub(crate) fn submit(
     hostname: &str,
     letter: &Letter,
 ) -> Result<Submitted, SubmitError> {
-    let lost = |error| SubmitError::Connection(door.to_string(), error);
-    let wire = door.connect().map_err(lost)?;
+    let away = |error| SubmitError::Away(door.to_string(), error);
+    let lost = |error| SubmitError::Lost(door.to_string(), error);
+    let wire = door.connect().map_err(away)?;
     let clock = Clock::start();
     let settings = Settings {
         dialect: Dialect::Smtp,

@@ -1,12 +1,13 @@
 //! Which system a command is about: its configuration and its state directory.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::arguments::SystemArguments;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use crate::config::Config;
-use crate::supervisor::Source;
+use crate::supervisor::{self, Source};
 
 /// The configuration where nothing else is named: `sendmail` and `mailq` are called by programs
 /// that know of no argument and set no environment.
@@ -54,29 +55,90 @@ pub(crate) fn named(source: &Source) -> String {
 /// # Errors
 /// Everything that is wrong with the text, a line each.
 pub(crate) fn config(source: &Source) -> Result<Config, Failure> {
-    let state = source.state.as_deref();
-    let config = match &source.file {
-        Some(file) => Config::load(file, state),
-        None => Config::embedded(state),
-    };
+    let config = source.load();
     config.map_err(|problems| Failure::error(problems.to_string()))
 }
 
-/// The state directory, absolute; reads the configuration only where it must.
-///
-/// # Errors
-/// When the configuration cannot be read.
-pub(crate) fn state(source: &Source) -> Result<PathBuf, Failure> {
-    match &source.state {
-        Some(state) => std::path::absolute(state)
-            .map_err(|error| Failure::error(format!("{}: {error}", state.display()))),
-        None => config(source).map(|config| config.state),
+/// A system that a command speaks to.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its state directory, absolute.
+    pub(crate) state: PathBuf,
+    /// The arguments that name it, as they are typed after `postern`.
+    pub(crate) typed: String,
+}
+
+impl Place {
+    /// Where the system of that configuration is.
+    pub(crate) fn of(source: &Source, config: &Config) -> Self {
+        Self::at(source, config.state.clone())
+    }
+
+    /// Finds it; reads the configuration only where it must.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub(crate) fn find(source: &Source) -> Result<Self, Failure> {
+        let state = match &source.state {
+            Some(state) => std::path::absolute(state)
+                .map_err(|error| Failure::error(format!("{}: {error}", state.display())))?,
+            None => config(source)?.state,
+        };
+        Ok(Self::at(source, state))
+    }
+
+    fn at(source: &Source, state: PathBuf) -> Self {
+        let typed = typed(source, &state);
+        Self { state, typed }
+    }
+
+    /// A command that reaches it, within a sentence.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        format!("`postern{} {verb}`", self.typed)
+    }
+
+    /// Nothing runs there.
+    pub(crate) fn not_running(&self) -> Failure {
+        Failure {
+            exit: Exit::NotRunning,
+            text: format!("not running in {}", self.state.display()),
+        }
+    }
+
+    /// Why a connection to `whom` there came to this, as far as the locks tell.
+    pub(crate) fn away(&self, whom: &str, error: &io::Error) -> Failure {
+        match supervisor::running(&self.state) {
+            Ok(None) => {
+                let Failure { exit, text } = self.not_running();
+                let text = format!("{text}; {} starts it", self.command("start"));
+                Failure { exit, text }
+            }
+            Ok(Some(pid)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let text = format!("{whom}: {error}; the system runs as process {pid}");
+                Failure::error(text)
+            }
+            Ok(Some(pid)) => {
+                let status = self.command("status");
+                let text = format!(
+                    "{whom} does not answer ({error}); the supervisor is process {pid}, and \
+                     {status} shows what else runs"
+                );
+                let exit = Exit::Partial;
+                Failure { exit, text }
+            }
+            Err(unseen) => {
+                let state = self.state.display();
+                Failure::error(format!(
+                    "{whom}: {error}; cannot look into {state}: {unseen}"
+                ))
+            }
+        }
     }
 }
 
 /// The arguments with which another command reaches the same system, from any directory; for what
 /// is to be typed. `state` is the configuration's.
-pub(crate) fn typed(source: &Source, state: &Path) -> String {
+fn typed(source: &Source, state: &Path) -> String {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
     let is_usual = |path: &&Path| *path == Path::new(USUAL_FILE) && source.state.is_none();
     let file = source

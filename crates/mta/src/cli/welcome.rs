@@ -2,21 +2,19 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use mail::InstanceName;
 
-use super::system;
+use super::system::{self, Place};
 use crate::config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use crate::supervisor::Source;
 
 /// Collects what is to be said.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    typed: String,
+    place: Place,
     /// Which configuration it is.
     configuration: String,
-    state: PathBuf,
     /// A mailbox of this system, for what is to be tried.
     local: Option<String>,
     input: Option<InstanceName>,
@@ -36,9 +34,8 @@ impl Welcome {
                 .find(move |instance| instance.role == role)
         };
         Self {
-            typed: system::typed(source, &config.state),
+            place: Place::of(source, config),
             configuration: system::named(source),
-            state: config.state.clone(),
             local: config
                 .instances
                 .iter()
@@ -67,7 +64,7 @@ impl Welcome {
             text,
             "\n  configuration: {}\n  state and log in {}\n\n",
             self.configuration,
-            self.state.display()
+            self.place.state.display()
         );
         text.push_str("Things to try, in another terminal:\n\n");
         for command in self.commands() {
@@ -82,14 +79,14 @@ impl Welcome {
         format!(
             "running as process {pid}\nconfiguration: {}\nstate and log in {}\n",
             self.configuration,
-            self.state.display()
+            self.place.state.display()
         )
     }
 
     fn commands(&self) -> Vec<String> {
         let postern = std::env::current_exe()
             .map_or_else(|_| "postern".to_owned(), |path| system::quoted(&path));
-        let with = |verb: &str| format!("{postern}{} {verb}", self.typed);
+        let with = |verb: &str| format!("{postern}{} {verb}", self.place.typed);
         let local = self.local.as_deref().unwrap_or("postmaster");
         let elsewhere = if self.holds {
             " --to somebody@example.com"

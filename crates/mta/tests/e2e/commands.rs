@@ -51,6 +51,35 @@ fn sendmail_says_by_its_status_why_nothing_was_accepted() {
     );
     // EX_TEMPFAIL: programs keep the message and try again.
     assert_eq!(away.status, Some(75), "{away:?}");
+    let said = "nothing was accepted: not running in ";
+    assert!(away.err.contains(said), "{away:?}");
+}
+
+#[test]
+fn what_needs_a_system_that_does_not_run_says_how_it_is_started() {
+    let mut system = System::stopped(|config| config);
+    let send = [
+        "send",
+        "--from",
+        "a@example.test",
+        "--to",
+        "alice@example.test",
+    ];
+    for arguments in [&["queue"][..], &["status"], &["reload"], &send] {
+        let text = system.postern.call_with(arguments, "Hi").fails(4);
+        let start = text.split('`').nth(1).expect("a command");
+        let config = format!("--config {} ", system.postern.config().display());
+        assert!(
+            start.contains(&config) && start.ends_with(" start"),
+            "{text}"
+        );
+        assert!(text.contains("not running in "), "{text}");
+    }
+    system.postern.start();
+    std::fs::remove_file(system.postern.state("submission.sock")).expect("it listens there");
+    let ran = system.postern.call_with(&send, "Hi");
+    assert_eq!(ran.status, Some(3), "{ran:?}");
+    assert!(ran.err.contains("the supervisor is process"), "{ran:?}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_server_that_goes_away_is_an_error_or_a_temporary_reply() {
     server.join().expect("heard");
     assert!(matches!(
         submit(&door, "host.example", &letter()),
-        Err(SubmitError::Connection(..))
+        Err(SubmitError::Away(..))
     ));
 }
 
