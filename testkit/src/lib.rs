@@ -14,6 +14,7 @@
     reason = "a test that is skipped or fails says why"
 )]
 
+pub mod certificate;
 pub mod dialogue;
 pub mod load;
 pub mod maildir;

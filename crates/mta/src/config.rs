@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail::InstanceName;
+use net::Clock;
 
 pub(crate) use difference::Change;
 pub(crate) use model::*;
@@ -120,7 +121,7 @@ impl Config {
 
     /// What is wrong with the files that it names, as far as this process may read them; blocks.
     pub(crate) fn check_files(&self) -> Vec<Finding> {
-        check::check_files(self)
+        check::check_files(self, Clock::start().timestamp())
     }
 
     /// The instances and where mail goes from each, for people to read; each line is ended.

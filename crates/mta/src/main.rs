@@ -4,6 +4,7 @@
 //! `sendmail` are links to it) and from its first argument. `control` and `instance NAME` are for
 //! the supervisor alone; without its socket as standard input they end at once.
 
+mod certificate;
 mod cli;
 mod config;
 mod control;

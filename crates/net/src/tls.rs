@@ -8,11 +8,15 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+mod validity;
+
 use rustls::crypto::aws_lc_rs;
+use rustls::{InconsistentKeys, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+pub use validity::Validity;
 
 use crate::Stream;
 
@@ -45,7 +49,10 @@ pub enum TlsError {
     /// The key file holds no private key that can be read.
     #[error("no private key in the PEM text: {0}")]
     Key(String),
-    /// Certificate and key do not belong together, or are of an unsupported kind.
+    /// The key is not that of the certificate.
+    #[error("the key belongs to another certificate")]
+    Mismatch,
+    /// Certificate or key are of an unsupported kind.
     #[error("certificate and key cannot be used together: {0}")]
     Pair(#[source] rustls::Error),
 }
@@ -87,12 +94,7 @@ impl PemPair {
     /// # Errors
     /// When either cannot be read, or they do not belong together.
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
-        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| TlsError::Certificate(e.to_string()))?;
-        if chain.is_empty() {
-            return Err(TlsError::Certificate("the file holds none".into()));
-        }
+        let chain = self.chain()?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
             .map_err(|e| TlsError::Key(e.to_string()))?;
         // The provider is named because a dependency that enables another one would make the
@@ -102,8 +104,31 @@ impl PemPair {
             .map_err(TlsError::Pair)?
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(TlsError::Pair)?;
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    TlsError::Mismatch
+                }
+                other => TlsError::Pair(other),
+            })?;
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// When all certificates of the chain are valid.
+    ///
+    /// # Errors
+    /// When a certificate cannot be read.
+    pub fn validity(&self) -> Result<Validity, TlsError> {
+        Ok(Validity::of_all(&self.chain()?))
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| TlsError::Certificate(e.to_string()))?;
+        if chain.is_empty() {
+            return Err(TlsError::Certificate("the file holds none".into()));
+        }
+        Ok(chain)
     }
 }
 
@@ -122,7 +147,7 @@ mod tests {
     fn a_pair_that_does_not_belong_together_is_refused_when_loaded() {
         let mut pair = PemPair::self_signed("a.test").unwrap();
         pair.key = PemPair::self_signed("b.test").unwrap().key;
-        assert!(matches!(pair.acceptor(), Err(TlsError::Pair(_))));
+        assert!(matches!(pair.acceptor(), Err(TlsError::Mismatch)));
         pair.key = "no key".into();
         assert!(matches!(pair.acceptor(), Err(TlsError::Key(_))));
         pair.certificate = String::new();

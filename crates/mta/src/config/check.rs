@@ -11,6 +11,8 @@ mod next;
 mod peers;
 mod routes;
 
+use mail::Timestamp;
+
 use super::Config;
 use super::model::InstanceConfig;
 use super::problem::{Finding, Location, Severity};
@@ -27,10 +29,10 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings.sorted()
 }
 
-/// Looks at the files that it names.
-pub(super) fn check_files(config: &Config) -> Vec<Finding> {
+/// Looks at the files that it names, `now`.
+pub(super) fn check_files(config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = Findings::new(config);
-    files::check(&mut findings);
+    files::check(&mut findings, now);
     findings.sorted()
 }
 

@@ -1,5 +1,6 @@
 //! What comes of configurations given as texts.
 
+mod certificates;
 mod examples;
 mod findings;
 mod mistakes;

@@ -16,6 +16,7 @@ use net::tls::{PemPair, TlsAcceptor};
 use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
+use crate::certificate::Certificate;
 use crate::config::{
     self, Config, InstanceConfig, MissingCertificate, Next as NextConfig, RouteMatch, Target, Tls,
 };
@@ -285,20 +286,17 @@ pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entr
 ///
 /// # Errors
 /// In words for the operator.
-pub(crate) fn acceptor(tls: &Tls, hostname: &str) -> Result<TlsAcceptor, String> {
+pub(crate) fn certificate(tls: &Tls, hostname: &str) -> Result<Certificate, String> {
     if tls.missing == MissingCertificate::SelfSigned && !tls.certificate.exists() {
         let made = PemPair::self_signed(hostname).map_err(|e| e.to_string())?;
         write_secret(&tls.key, &made.key).map_err(|e| place(&tls.key, &e))?;
         write_secret(&tls.certificate, &made.certificate)
             .map_err(|e| place(&tls.certificate, &e))?;
     }
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| place(path, &e));
-    let pair = PemPair {
-        certificate: read(&tls.certificate)?,
-        key: read(&tls.key)?,
-    };
-    pair.acceptor()
-        .map_err(|e| format!("{}: {e}", tls.certificate.display()))
+    Certificate::read(tls).map_err(|flaws| {
+        let texts: Vec<String> = flaws.into_iter().map(|flaw| flaw.text).collect();
+        texts.join("; ")
+    })
 }
 
 fn place(path: &Path, error: &io::Error) -> String {

@@ -19,7 +19,7 @@ use intake::{
 };
 use mail::Security;
 use mail::reply::table;
-use net::tls::TlsAcceptor;
+use net::tls::{TlsAcceptor, Validity};
 use net::{Clock, Connection, Listener, Peer, Stream};
 use smtp::server::{Session, Settings};
 use tokio::sync::{oneshot, watch};
@@ -50,6 +50,8 @@ pub(crate) struct Sessions {
     pub(crate) bounds: Bounds,
     /// The certificate; for implicit TLS and STARTTLS.
     pub(crate) tls: Option<TlsAcceptor>,
+    /// When that certificate is valid.
+    pub(crate) validity: Option<Validity>,
 }
 
 /// What all doors share.

@@ -113,6 +113,8 @@ pub(crate) struct InstanceStatus {
     pub(crate) n_connections: u64,
     /// Octets that the spool takes on disk.
     pub(crate) spool_bytes: u64,
+    /// The last moment at which the certificate is valid that it shows.
+    pub(crate) certificate_until: Option<Timestamp>,
     /// What an operator should know: `handoff to output: off, since …`.
     pub(crate) notes: Vec<Box<str>>,
 }

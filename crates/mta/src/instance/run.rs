@@ -35,6 +35,7 @@ use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
 use super::compose;
 use super::doors::{Door, Doors, Hall, Sessions};
+use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
 use super::requests;
 use super::view::View;
@@ -43,7 +44,8 @@ use crate::leash::Beginning;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
-/// How often it is looked whether the spool still takes records, and whether the queue is full.
+/// How often it is looked whether the spool still takes records, whether the queue is full, and
+/// whether the certificate ends soon.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the instance that the supervisor describes over standard input.
@@ -179,6 +181,7 @@ struct Running {
     /// A reload that was found good and waits for the others.
     prepared: Option<Prepared>,
     fullness: Fullness,
+    expiry: Expiry,
 }
 
 /// Everything that a reload replaces: taking it into use cannot fail.
@@ -225,6 +228,7 @@ impl Running {
             requests,
             prepared: None,
             fullness: Fullness::default(),
+            expiry: Expiry::default(),
         }
     }
 
@@ -238,6 +242,16 @@ impl Running {
                 Some(Told::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
                 None => {}
             }
+        }
+    }
+
+    /// Says when the certificate is about to end, or has.
+    fn look_at_certificate(&mut self) {
+        let validity = self.sessions.borrow().validity;
+        let now = self.instance.clock.timestamp();
+        if let Some(concern) = self.expiry.look(validity, now) {
+            let text = format!("the certificate {concern}").into();
+            self.instance.tell(What::Alarm { text });
         }
     }
 
@@ -256,6 +270,7 @@ impl Running {
                 order = reins.next() => order,
                 _ = check.tick() => {
                     self.look_at_queue();
+                    self.look_at_certificate();
                     if let Some(failure) = self.instance.spool.failure() {
                         let text =
                             format!("the spool cannot be written ({failure}); starting anew");

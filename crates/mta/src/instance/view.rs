@@ -13,6 +13,7 @@ use super::doors::Sessions;
 use super::requests::{
     Brief, InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
 };
+use crate::certificate::concern;
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {
@@ -33,7 +34,10 @@ impl QueueView for View {
     fn status(&self) -> InstanceStatus {
         let usage = self.spool.usage();
         let mut notes = Vec::new();
-        let onward = self.sessions.borrow().intake.onward.clone();
+        let (onward, validity) = {
+            let sessions = self.sessions.borrow();
+            (sessions.intake.onward.clone(), sessions.validity)
+        };
         if let Onward::Next { next, .. } = onward
             && next.is_away()
         {
@@ -41,11 +45,14 @@ impl QueueView for View {
             notes.push(format!("handoff to {name}: no answer, mail waits in the own spool").into());
         }
         notes.extend(self.unreadable_note());
+        let concern = validity.and_then(|validity| concern(validity, self.clock.timestamp()));
+        notes.extend(concern.map(|concern| format!("the certificate {concern}").into()));
         InstanceStatus {
             uptime: self.clock.now().since_start(),
             generation: self.generation,
             n_connections: u64::from(self.admission.n_open()),
             spool_bytes: usage.segment_bytes + usage.content_file_bytes,
+            certificate_until: validity.map(|validity| validity.not_after),
             notes,
         }
     }

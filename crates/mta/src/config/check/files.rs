@@ -1,50 +1,50 @@
 //! The files that a configuration names.
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
-use net::tls::PemPair;
+use mail::Timestamp;
 
 use super::Findings;
+use crate::certificate::{Certificate, Flaw, Part, concern};
 use crate::config::model::{InstanceConfig, MissingCertificate, Tls};
-
-/// The longest PEM file that is looked at, in octets.
-const PEM_LEN_MAX: u64 = 1 << 20;
 
 /// Permissions of others, of which a key must have none.
 const OTHERS: u32 = 0o007;
 
-pub(super) fn check(findings: &mut Findings<'_>) {
+pub(super) fn check(findings: &mut Findings<'_>, now: Timestamp) {
     for instance in &findings.config.instances {
         if let Some(tls) = &instance.tls {
-            certificate(findings, instance, tls);
+            certificate(findings, instance, tls, now);
         }
     }
 }
 
-fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls) {
+fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls, now: Timestamp) {
     let both_missing = !tls.certificate.exists() && !tls.key.exists();
     match tls.missing {
         // They are made at start.
         MissingCertificate::SelfSigned if both_missing => return,
         MissingCertificate::Refuse | MissingCertificate::SelfSigned => {}
     }
-    let chain = pem(&tls.certificate, "CERTIFICATE-----");
-    let key = pem(&tls.key, "PRIVATE KEY-----");
-    match (chain, key) {
-        (Ok(certificate), Ok(key)) => {
-            if let Err(error) = (PemPair { certificate, key }).acceptor() {
-                let text = format!("{}: {error}", tls.certificate.display());
-                findings.error(on, &["tls", "certificate"], text);
+    match Certificate::read(tls) {
+        // That it is late is no reason not to start: who does not verify takes mail all the same.
+        Ok(read) => {
+            if let Some(concern) = concern(read.validity, now) {
+                let text = format!(
+                    "{} {concern}; once it is renewed, a running system takes it up by itself",
+                    tls.certificate.display()
+                );
+                findings.warning(on, &["tls", "certificate"], text);
             }
         }
-        (chain, key) => {
-            for (name, text) in [("certificate", chain.err()), ("key", key.err())] {
-                if let Some(text) = text {
-                    findings.error(on, &["tls", name], text);
-                }
+        Err(flaws) => {
+            for Flaw { part, text } in flaws {
+                let key = match part {
+                    Part::Certificate => "certificate",
+                    Part::Key => "key",
+                };
+                findings.error(on, &["tls", key], text);
             }
         }
     }
@@ -55,22 +55,5 @@ fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls) {
             tls.key.display()
         );
         findings.warning(on, &["tls", "key"], text);
-    }
-}
-
-/// The text of a file that can be read and holds such a block.
-fn pem(path: &Path, label: &str) -> Result<String, String> {
-    let mut text = String::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(PEM_LEN_MAX).read_to_string(&mut text))
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let found = text
-        .lines()
-        .any(|line| line.starts_with("-----BEGIN ") && line.ends_with(label));
-    if found {
-        Ok(text)
-    } else {
-        let kind = label.trim_end_matches('-').to_lowercase();
-        Err(format!("{} holds no {kind} in PEM form", path.display()))
     }
 }

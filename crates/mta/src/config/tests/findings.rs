@@ -1,7 +1,5 @@
 //! What `check` finds about configurations that can be read.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 fn findings(text: &str) -> Vec<String> {
@@ -407,56 +405,5 @@ fn a_peer_may_not_claim_more_than_its_instance_and_a_range_not_to_be_ours() {
     assert_found(
         &peers("input", twice),
         &[("6:39: warning", "this peer never counts")],
-    );
-}
-
-#[test]
-fn certificates_that_cannot_be_used_are_found_where_they_are_named() {
-    let scratch = testkit::Scratch::new();
-    let file = |name: &str| scratch.path().join(name).display().to_string();
-    std::fs::write(file("certificate.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    std::fs::write(file("empty.pem"), "").unwrap();
-    let files = |certificate: &str, key: &str, missing: &str| -> Vec<String> {
-        let (certificate, key) = (file(certificate), file(key));
-        let tls = format!(
-            "tls = {{ certificate = \"{certificate}\", key = \"{key}\", missing = \"{missing}\" }}"
-        );
-        let whole = format!("hostname = \"h.example\"\n{}", routes(&tls));
-        read(&whole)
-            .check_files()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    };
-    let none = files("absent.pem", "absent.key", "refuse");
-    assert_eq!(none.len(), 2, "{none:?}");
-    assert!(
-        none[0].starts_with("postern.toml:5:23: error: ") && none[0].contains("cannot be read")
-    );
-    assert_eq!(files("absent.pem", "absent.key", "self-signed"), [""; 0]);
-    let half = files("certificate.pem", "absent.key", "self-signed");
-    assert!(
-        half.len() == 1 && half[0].contains("absent.key cannot be read"),
-        "{half:?}"
-    );
-    let empty = files("certificate.pem", "empty.pem", "refuse");
-    assert!(
-        empty[0].contains("empty.pem holds no private key in PEM form"),
-        "{empty:?}"
-    );
-    assert!(empty[1].contains("can be read by every user"), "{empty:?}");
-    let pair = |name: &str| {
-        let made = net::tls::PemPair::self_signed("h.example").unwrap();
-        std::fs::write(file(&format!("{name}.pem")), made.certificate).unwrap();
-        let key = scratch.file(&format!("{name}.key"), made.key);
-        std::fs::set_permissions(key, PermissionsExt::from_mode(0o600)).unwrap();
-    };
-    pair("one");
-    pair("other");
-    assert_eq!(files("one.pem", "one.key", "refuse"), [""; 0]);
-    let mixed = files("one.pem", "other.key", "refuse");
-    assert!(
-        mixed.len() == 1 && mixed[0].contains("cannot be used together"),
-        "{mixed:?}"
     );
 }

@@ -206,6 +206,7 @@ pub(super) fn status(status: &InstanceStatus, queue: Value) -> Value {
         "generation": status.generation,
         "connections": status.n_connections,
         "spool_bytes": status.spool_bytes,
+        "certificate_until": status.certificate_until.map(|at| at.rfc3339().to_string()),
         "notes": status.notes,
         "queue": queue,
     })

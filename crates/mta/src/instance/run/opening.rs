@@ -25,7 +25,7 @@ pub(super) fn try_to_begin(
 ) -> Result<Option<(Spool, Recovery)>, String> {
     let own = own_part(config, &bootstrap.name)?;
     if let Some(tls) = &own.tls {
-        compose::acceptor(tls, &config.hostname)?;
+        compose::certificate(tls, &config.hostname)?;
     }
     match open_spool(bootstrap, Duration::ZERO) {
         Ok(opened) => Ok(Some(opened)),

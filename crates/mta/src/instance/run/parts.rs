@@ -104,11 +104,12 @@ impl Instance {
                 Onward::Here(Arc::new(Answering(Arc::new(all))))
             }
         };
-        let tls = own
+        let certificate = own
             .tls
             .as_ref()
-            .map(|tls| compose::acceptor(tls, &config.hostname));
-        let tls = tls.transpose()?;
+            .map(|tls| compose::certificate(tls, &config.hostname));
+        let certificate = certificate.transpose()?;
+        let tls = certificate.as_ref().map(|read| read.acceptor.clone());
         let intake = Intake {
             name: self.name.clone(),
             hostname: config.hostname.clone(),
@@ -137,6 +138,7 @@ impl Instance {
             peers: own.peers.clone().into(),
             bounds: compose::bounds(own),
             tls,
+            validity: certificate.map(|read| read.validity),
         })
     }
 

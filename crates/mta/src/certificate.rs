@@ -1,0 +1,164 @@
+//! The certificate of an instance: read from its files, and what an operator should know of it.
+//!
+//! # Limits
+//! A file holds [`PEM_LEN_MAX`] octets at most.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use mail::Timestamp;
+use net::tls::{PemPair, TlsAcceptor, TlsError, Validity};
+
+use crate::config::Tls;
+
+/// The longest PEM file that is read, in octets.
+const PEM_LEN_MAX: u64 = 1 << 20;
+
+/// How long before its end a certificate is spoken of: programs that renew them do so a month
+/// before, so one that is so near its end was forgotten.
+const SOON: Duration = Duration::from_secs(14 * DAY);
+
+const DAY: u64 = 86_400;
+
+/// A certificate and its key, ready for handshakes.
+#[derive(Clone)]
+pub(crate) struct Certificate {
+    /// What shakes hands.
+    pub(crate) acceptor: TlsAcceptor,
+    /// When it is valid, and all that is shown with it.
+    pub(crate) validity: Validity,
+}
+
+/// One of the two files, as the configuration calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// `certificate`.
+    Certificate,
+    /// `key`.
+    Key,
+}
+
+/// What is wrong with a file, which the text names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    /// Which.
+    pub(crate) part: Part,
+    /// In words for the operator.
+    pub(crate) text: String,
+}
+
+impl Certificate {
+    /// Reads the files. Blocks.
+    ///
+    /// # Errors
+    /// At least one, in the order of the configuration.
+    pub(crate) fn read(tls: &Tls) -> Result<Self, Vec<Flaw>> {
+        let certificate = pem(&tls.certificate, "CERTIFICATE-----");
+        let key = pem(&tls.key, "PRIVATE KEY-----");
+        let pair = match (certificate, key) {
+            (Ok(certificate), Ok(key)) => PemPair { certificate, key },
+            (certificate, key) => {
+                let flaw = |part| move |text| Flaw { part, text };
+                let certificate = certificate.err().map(flaw(Part::Certificate));
+                let key = key.err().map(flaw(Part::Key));
+                return Err(certificate.into_iter().chain(key).collect());
+            }
+        };
+        let made = pair.acceptor().and_then(|acceptor| {
+            let validity = pair.validity()?;
+            Ok(Self { acceptor, validity })
+        });
+        made.map_err(|error| vec![flaw(tls, &error)])
+    }
+}
+
+fn flaw(tls: &Tls, error: &TlsError) -> Flaw {
+    let (certificate, key) = (tls.certificate.display(), tls.key.display());
+    let (part, text) = match error {
+        TlsError::Key(_) => (Part::Key, format!("{key}: {error}")),
+        TlsError::Mismatch => {
+            let text = format!("{key} is not the key of {certificate}, but of another certificate");
+            (Part::Key, text)
+        }
+        TlsError::Certificate(_) | TlsError::Generate(_) | TlsError::Pair(_) => {
+            (Part::Certificate, format!("{certificate}: {error}"))
+        }
+    };
+    Flaw { part, text }
+}
+
+/// The text of a file that can be read and holds such a block.
+fn pem(path: &Path, label: &str) -> Result<String, String> {
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(PEM_LEN_MAX).read_to_string(&mut text))
+        .map_err(|error: io::Error| format!("{} cannot be read: {error}", path.display()))?;
+    let found = text
+        .lines()
+        .any(|line| line.starts_with("-----BEGIN ") && line.ends_with(label));
+    if found {
+        Ok(text)
+    } else {
+        let kind = label.trim_end_matches('-').to_lowercase();
+        Err(format!("{} holds no {kind} in PEM form", path.display()))
+    }
+}
+
+/// What an operator should know of when a certificate is valid, as the rest of a sentence about it.
+pub(crate) fn concern(validity: Validity, now: Timestamp) -> Option<String> {
+    let Validity {
+        not_before,
+        not_after,
+    } = validity;
+    if now > not_after {
+        let ago = days(now.since(not_after));
+        Some(format!("expired on {}, {ago} ago", day(not_after)))
+    } else if now < not_before {
+        Some(format!("is not valid before {}", day(not_before)))
+    } else if now.after(SOON) > not_after {
+        let left = days(not_after.since(now));
+        Some(format!("expires on {}, in {left}", day(not_after)))
+    } else {
+        None
+    }
+}
+
+/// Its day, in UTC.
+fn day(at: Timestamp) -> String {
+    at.rfc3339().to_string().chars().take(10).collect()
+}
+
+fn days(time: Duration) -> String {
+    match time.as_secs() / DAY {
+        0 => "less than a day".to_owned(),
+        1 => "a day".to_owned(),
+        n => format!("{n} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_weeks_before_its_end_a_certificate_is_spoken_of() {
+        let at = |day: u64| Timestamp::from_unix_ms(day * DAY * 1000);
+        let validity = Validity {
+            not_before: at(10_000),
+            not_after: at(10_100),
+        };
+        for (now, words) in [
+            (9_999, Some("is not valid before 1997-05-19")),
+            (10_000, None),
+            (10_086, None),
+            (10_087, Some("expires on 1997-08-27, in 13 days")),
+            (10_099, Some("expires on 1997-08-27, in a day")),
+            (10_100, Some("expires on 1997-08-27, in less than a day")),
+            (10_102, Some("expired on 1997-08-27, 2 days ago")),
+        ] {
+            assert_eq!(concern(validity, at(now)).as_deref(), words, "{now}");
+        }
+    }
+}
