@@ -1,17 +1,21 @@
 //! The certificate of an instance: read from its files, and what an operator should know of it.
 //!
+//! # Guarantees
+//! No file is written over: a certificate is made only where neither file is there.
+//!
 //! # Limits
 //! A file holds [`PEM_LEN_MAX`] octets at most.
 
-use std::fs;
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use mail::Timestamp;
 use net::tls::{PemPair, TlsAcceptor, TlsError, Validity};
 
-use crate::config::Tls;
+use crate::config::{MissingCertificate, Tls};
 
 /// The longest PEM file that is read, in octets.
 const PEM_LEN_MAX: u64 = 1 << 20;
@@ -50,6 +54,20 @@ pub(crate) struct Flaw {
 }
 
 impl Certificate {
+    /// As [`Self::read`]; makes one before where the configuration says so. Blocks.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(crate) fn read_or_make(tls: &Tls, hostname: &str) -> Result<Self, String> {
+        if tls.will_be_made() {
+            make(tls, hostname)?;
+        }
+        Self::read(tls).map_err(|flaws| {
+            let texts: Vec<String> = flaws.into_iter().map(|flaw| flaw.text).collect();
+            texts.join("; ")
+        })
+    }
+
     /// Reads the files. Blocks.
     ///
     /// # Errors
@@ -59,6 +77,15 @@ impl Certificate {
         let key = pem(&tls.key, "PRIVATE KEY-----");
         let pair = match (certificate, key) {
             (Ok(certificate), Ok(key)) => PemPair { certificate, key },
+            (Err(_), Ok(_)) if is_half_made(tls) => {
+                let (certificate, key) = (tls.certificate.display(), tls.key.display());
+                let text = format!(
+                    "{certificate} is not there, but its key {key} is: put it back, or remove the \
+                     key to have both made anew"
+                );
+                let part = Part::Certificate;
+                return Err(vec![Flaw { part, text }]);
+            }
             (certificate, key) => {
                 let flaw = |part| move |text| Flaw { part, text };
                 let certificate = certificate.err().map(flaw(Part::Certificate));
@@ -72,6 +99,47 @@ impl Certificate {
         });
         made.map_err(|error| vec![flaw(tls, &error)])
     }
+}
+
+impl Tls {
+    /// Whether its files are made when an instance starts.
+    pub(crate) fn will_be_made(&self) -> bool {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        match self.missing {
+            MissingCertificate::Refuse => false,
+            MissingCertificate::SelfSigned => !is_there(&self.certificate) && !is_there(&self.key),
+        }
+    }
+}
+
+/// Whether only the key is there of files that are made where they are missing.
+fn is_half_made(tls: &Tls) -> bool {
+    tls.missing == MissingCertificate::SelfSigned && fs::symlink_metadata(&tls.certificate).is_err()
+}
+
+/// Makes both files. Another instance may do the same at this moment: the first makes them.
+fn make(tls: &Tls, hostname: &str) -> Result<(), String> {
+    let made = PemPair::self_signed(hostname).map_err(|error| error.to_string())?;
+    for (path, text) in [(&tls.key, &made.key), (&tls.certificate, &made.certificate)] {
+        match write_new(path, text) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            written => written.map_err(|error| format!("{}: {error}", path.display()))?,
+        }
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn flaw(tls: &Tls, error: &TlsError) -> Flaw {
@@ -141,6 +209,48 @@ fn days(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_whose_certificate_is_gone_is_not_written_over() {
+        let folder = testkit::Scratch::new();
+        let file = |name: &str| folder.path().join("tls").join(name);
+        let tls = Tls {
+            certificate: file("certificate.pem"),
+            key: file("key.pem"),
+            missing: MissingCertificate::SelfSigned,
+        };
+        Certificate::read_or_make(&tls, "mail.example.test")
+            .map(|_| ())
+            .unwrap();
+        let key = fs::read(&tls.key).unwrap();
+        fs::rename(&tls.certificate, file("aside")).unwrap();
+        let again = Certificate::read_or_make(&tls, "mail.example.test").map(|_| ());
+        let text = again.unwrap_err();
+        assert!(
+            text.contains("remove the key to have both made anew"),
+            "{text}"
+        );
+        assert_eq!(fs::read(&tls.key).unwrap(), key);
+        fs::rename(file("aside"), &tls.certificate).unwrap();
+        Certificate::read_or_make(&tls, "mail.example.test")
+            .map(|_| ())
+            .unwrap();
+    }
+
+    /// As where two instances show the same certificate and start at once.
+    #[test]
+    fn of_two_that_make_the_same_pair_at_once_one_does() {
+        let folder = testkit::Scratch::new();
+        let file = |name: &str| folder.path().join(name);
+        let tls = Tls {
+            certificate: file("certificate.pem"),
+            key: file("key.pem"),
+            missing: MissingCertificate::SelfSigned,
+        };
+        make(&tls, "mail.example.test").unwrap();
+        make(&tls, "mail.example.test").unwrap();
+        Certificate::read(&tls).map(|_| ()).unwrap();
+    }
 
     #[test]
     fn two_weeks_before_its_end_a_certificate_is_spoken_of() {

@@ -1,8 +1,5 @@
 //! From a configuration to the parts of an instance.
 
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +9,11 @@ use handoff::{Lifetimes, Next};
 use intake::{Bounds, Entry, Recipients, Standing};
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
-use net::tls::{PemPair, TlsAcceptor};
+use net::tls::TlsAcceptor;
 use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
-use crate::certificate::Certificate;
-use crate::config::{
-    self, Config, InstanceConfig, MissingCertificate, Next as NextConfig, RouteMatch, Target, Tls,
-};
+use crate::config::{self, Config, InstanceConfig, Next as NextConfig, RouteMatch, Target};
 use crate::role::Composition;
 
 /// The longest command line between instances: MAIL with all that a handoff says.
@@ -280,41 +274,6 @@ pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entr
         local: composition.local,
         tls,
     }
-}
-
-/// Reads the certificate, or makes one where the configuration says so. Blocks.
-///
-/// # Errors
-/// In words for the operator.
-pub(crate) fn certificate(tls: &Tls, hostname: &str) -> Result<Certificate, String> {
-    if tls.missing == MissingCertificate::SelfSigned && !tls.certificate.exists() {
-        let made = PemPair::self_signed(hostname).map_err(|e| e.to_string())?;
-        write_secret(&tls.key, &made.key).map_err(|e| place(&tls.key, &e))?;
-        write_secret(&tls.certificate, &made.certificate)
-            .map_err(|e| place(&tls.certificate, &e))?;
-    }
-    Certificate::read(tls).map_err(|flaws| {
-        let texts: Vec<String> = flaws.into_iter().map(|flaw| flaw.text).collect();
-        texts.join("; ")
-    })
-}
-
-fn place(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
-}
-
-fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    io::Write::write_all(&mut file, text.as_bytes())
 }
 
 /// The routes of this instance, as intake asks them.

@@ -7,7 +7,7 @@ use mail::Timestamp;
 
 use super::Findings;
 use crate::certificate::{Certificate, Flaw, Part, concern};
-use crate::config::model::{InstanceConfig, MissingCertificate, Tls};
+use crate::config::model::{InstanceConfig, Tls};
 
 /// Permissions of others, of which a key must have none.
 const OTHERS: u32 = 0o007;
@@ -21,11 +21,8 @@ pub(super) fn check(findings: &mut Findings<'_>, now: Timestamp) {
 }
 
 fn certificate(findings: &mut Findings<'_>, on: &InstanceConfig, tls: &Tls, now: Timestamp) {
-    let both_missing = !tls.certificate.exists() && !tls.key.exists();
-    match tls.missing {
-        // They are made at start.
-        MissingCertificate::SelfSigned if both_missing => return,
-        MissingCertificate::Refuse | MissingCertificate::SelfSigned => {}
+    if tls.will_be_made() {
+        return;
     }
     match Certificate::read(tls) {
         // That it is late is no reason not to start: who does not verify takes mail all the same.

@@ -7,10 +7,10 @@ use net::{Clock, Entropy};
 use spool::{Options, RealDisk, Recovery, Spool};
 
 use super::own_part;
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::errors::with_causes;
 use crate::instance::bootstrap::Bootstrap;
-use crate::instance::compose;
 
 /// How long a new process waits for an earlier one to give up the spool.
 pub(super) const SPOOL_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub(super) fn try_to_begin(
 ) -> Result<Option<(Spool, Recovery)>, String> {
     let own = own_part(config, &bootstrap.name)?;
     if let Some(tls) = &own.tls {
-        compose::certificate(tls, &config.hostname)?;
+        Certificate::read_or_make(tls, &config.hostname)?;
     }
     match open_spool(bootstrap, Duration::ZERO) {
         Ok(opened) => Ok(Some(opened)),

@@ -13,6 +13,7 @@ use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Spool};
 
+use crate::certificate::Certificate;
 use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::instance::compose::{self, Answering};
 use crate::instance::doors::{Door, Sessions};
@@ -107,7 +108,7 @@ impl Instance {
         let certificate = own
             .tls
             .as_ref()
-            .map(|tls| compose::certificate(tls, &config.hostname));
+            .map(|tls| Certificate::read_or_make(tls, &config.hostname));
         let certificate = certificate.transpose()?;
         let tls = certificate.as_ref().map(|read| read.acceptor.clone());
         let intake = Intake {
