@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use mail::{MessageId, Timestamp};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Entry};
 
 /// How much is queued. Costs the same however much it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,19 @@ pub struct Brief {
     pub n_held: u32,
 }
 
+impl Brief {
+    const fn of(id: MessageId, entry: &Entry) -> Self {
+        Self {
+            id,
+            arrived: entry.arrived,
+            size_bytes: entry.size_bytes,
+            n_recipients: entry.n_open,
+            n_deferred: entry.n_deferred,
+            n_held: entry.n_held,
+        }
+    }
+}
+
 impl Delivery {
     /// How much is queued.
     #[must_use]
@@ -54,14 +67,14 @@ impl Delivery {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let state = self.state();
         let messages = state.messages.range((from, Bound::Unbounded));
-        let brief = |(&id, entry): (&MessageId, &crate::delivery::Entry)| Brief {
-            id,
-            arrived: entry.arrived,
-            size_bytes: entry.size_bytes,
-            n_recipients: entry.n_open,
-            n_deferred: entry.n_deferred,
-            n_held: entry.n_held,
-        };
-        messages.take(limit).map(brief).collect()
+        let briefs = messages.map(|(id, entry)| Brief::of(*id, entry));
+        briefs.take(limit).collect()
+    }
+
+    /// One of them; `None` when it is not queued.
+    pub(crate) fn brief(&self, id: MessageId) -> Option<Brief> {
+        let state = self.state();
+        let entry = state.messages.get(&id)?;
+        Some(Brief::of(id, entry))
     }
 }

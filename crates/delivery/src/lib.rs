@@ -24,4 +24,4 @@ pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use recovery::Recovered;
 pub use route::{Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
-pub use view::{QueueRow, RecipientRow};
+pub use view::{PageRow, QueueRow, RecipientRow};

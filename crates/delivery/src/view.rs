@@ -6,7 +6,17 @@ use std::sync::Arc;
 use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
 use spool::{Browser, ReadError, RecipientState, Stored};
 
+use crate::census::Brief;
 use crate::delivery::{Delivery, site_name};
+
+/// One queued message, as a page has it.
+#[derive(Clone, Debug)]
+pub enum PageRow {
+    /// It cannot be read: an alarm says why. This is what memory has of it.
+    Unreadable(Brief),
+    /// It was read.
+    Whole(QueueRow),
+}
 
 /// One queued message.
 #[derive(Clone, Debug)]
@@ -54,16 +64,15 @@ impl Delivery {
     }
 
     /// The next `limit` messages with ids after `after`, in the order of ids, but for those that
-    /// leave meanwhile, and those that cannot be read, which an alarm tells; and the last id that
-    /// was looked at, none at the end of the queue. Reads the spool, so it may block for as long as
-    /// the disk needs for that many.
+    /// leave meanwhile; and the last id that was looked at, none at the end of the queue. Reads the
+    /// spool, so it may block for as long as the disk needs for that many.
     #[must_use]
     pub fn page(
         &self,
         browser: &mut Browser,
         after: Option<MessageId>,
         limit: usize,
-    ) -> (Vec<QueueRow>, Option<MessageId>) {
+    ) -> (Vec<PageRow>, Option<MessageId>) {
         let ids: Vec<_> = {
             let state = self.state();
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -77,11 +86,11 @@ impl Delivery {
         };
         let last = ids.last().filter(|_| ids.len() == limit).copied();
         let rows = ids.into_iter().filter_map(|id| match browser.message(id) {
-            Ok(stored) => self.row_of(&stored),
+            Ok(stored) => self.row_of(&stored).map(PageRow::Whole),
             Err(ReadError::Unknown(_)) => None,
             Err(error) => {
                 self.note_unreadable(id, &error);
-                None
+                self.brief(id).map(PageRow::Unreadable)
             }
         });
         (rows.collect(), last)

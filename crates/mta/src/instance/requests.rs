@@ -14,6 +14,7 @@
 
 mod answer;
 mod frame;
+mod pages;
 mod serve;
 
 use std::future::Future;
@@ -35,6 +36,15 @@ pub(crate) const N_BRIEFS_AT_ONCE: usize = 16 * 1024;
 
 /// As many messages are shown by a dry run; it counts them all.
 pub(crate) const N_ROWS_SHOWN: u64 = 1000;
+
+/// One message in the queue, as a page has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PageRow {
+    /// It cannot be read.
+    Unreadable(Brief),
+    /// It was read.
+    Whole(QueueRow),
+}
 
 /// One message in the queue, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +168,7 @@ pub(crate) trait QueueView: Send + Sync + 'static {
     /// At most `limit` messages with ids above `after`, in the order of their ids; from memory.
     fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief>;
 
-    /// Whether a message is in the queue, and could not be read when that was tried last: it is
-    /// counted, and no page has it.
+    /// Whether a message is in the queue, and could not be read when that was tried last.
     fn is_unreadable(&self, id: MessageId) -> bool;
 
     /// For reading pages.
@@ -173,7 +182,7 @@ pub(crate) trait QueueView: Send + Sync + 'static {
         browser: &mut Self::Browser,
         after: Option<MessageId>,
         limit: usize,
-    ) -> (Vec<QueueRow>, Option<MessageId>);
+    ) -> (Vec<PageRow>, Option<MessageId>);
 
     /// Does `step` to one recipient, or to all that are not settled; gives how many it touched
     /// (those whose state it changed). A settled recipient is not touched. What is changed is

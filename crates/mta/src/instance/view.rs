@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::doors::Sessions;
 use super::requests::{
-    Brief, InstanceStatus, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
+    Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
 };
 use crate::certificate::concern;
 
@@ -67,17 +67,8 @@ impl QueueView for View {
     }
 
     fn briefs(&self, after: Option<MessageId>, limit: usize) -> Vec<Brief> {
-        let briefs = self.delivery.briefs(after, limit).into_iter();
-        briefs
-            .map(|brief| Brief {
-                id: brief.id,
-                arrived: brief.arrived,
-                size_bytes: brief.size_bytes,
-                n_recipients: brief.n_recipients,
-                n_deferred: brief.n_deferred,
-                n_held: brief.n_held,
-            })
-            .collect()
+        let briefs = self.delivery.briefs(after, limit);
+        briefs.into_iter().map(brief).collect()
     }
 
     fn is_unreadable(&self, id: MessageId) -> bool {
@@ -93,9 +84,13 @@ impl QueueView for View {
         browser: &mut Browser,
         after: Option<MessageId>,
         limit: usize,
-    ) -> (Vec<QueueRow>, Option<MessageId>) {
+    ) -> (Vec<PageRow>, Option<MessageId>) {
         let (rows, last) = self.delivery.page(browser, after, limit);
-        (rows.into_iter().map(row).collect(), last)
+        let rows = rows.into_iter().map(|from| match from {
+            delivery::PageRow::Unreadable(from) => PageRow::Unreadable(brief(from)),
+            delivery::PageRow::Whole(from) => PageRow::Whole(row(from)),
+        });
+        (rows.collect(), last)
     }
 
     async fn steer(
@@ -126,6 +121,17 @@ impl View {
             format!("{n} in the queue cannot be read, see `postern spool verify`: {ids}{more}")
                 .into()
         })
+    }
+}
+
+const fn brief(from: delivery::Brief) -> Brief {
+    Brief {
+        id: from.id,
+        arrived: from.arrived,
+        size_bytes: from.size_bytes,
+        n_recipients: from.n_recipients,
+        n_deferred: from.n_deferred,
+        n_held: from.n_held,
     }
 }
 

@@ -188,6 +188,20 @@ fn a_message_that_cannot_be_read_keeps_nobody_from_starting_and_can_be_given_up(
         "{status:?}"
     );
     assert_eq!(system.queued("output"), Some(2));
+    let list = system
+        .postern
+        .call(&["queue", "list", "instance=output"])
+        .ok();
+    assert!(
+        list.contains(&format!("  {filter}  CANNOT BE READ  2 recipients  ")),
+        "{list}"
+    );
+    let totals = |verb| {
+        let page = system.postern.call(&["queue", verb]).ok();
+        let total = page.lines().find(|line| line.starts_with("output "));
+        total.expect("a line of output").to_owned()
+    };
+    assert_eq!(totals("list"), totals("count"));
     system.postern.call(&["queue", "drop", &filter]).ok();
     assert_eq!(system.queued("output"), Some(1));
     held(&system, "third");

@@ -138,6 +138,12 @@ impl Totals {
             self.n_messages += 1;
             self.size_bytes += row["size"].as_u64().unwrap_or(0);
         }
+        if is_unreadable(row) {
+            let number = |key: &str| row[key].as_u64().unwrap_or(0);
+            self.n_recipients += number("n_recipients");
+            self.n_held += number("n_held");
+            self.n_deferred += number("n_deferred");
+        }
         for recipient in recipients(row) {
             self.n_recipients += 1;
             match recipient["state"].as_str() {
@@ -191,6 +197,11 @@ impl Totals {
             words::size(self.size_bytes)
         )
     }
+}
+
+/// Whether no more is known of a message than what memory has.
+fn is_unreadable(row: &Value) -> bool {
+    row["unreadable"] == json!(true)
 }
 
 fn recipients(row: &Value) -> impl Iterator<Item = &Value> {
@@ -252,6 +263,19 @@ pub(super) fn total_line(page: &mut Page, answer: &Answer, total: &Totals) {
 fn message_lines(page: &mut Page, instance: &str, row: &Value, detail: Detail) {
     let text = |key: &str| row[key].as_str().unwrap_or_default();
     let number = |key: &str| row[key].as_u64().unwrap_or_default();
+    if is_unreadable(row) {
+        let id = format!("{instance}/{}", row["id"]);
+        page.line(format!(
+            "  {id}  CANNOT BE READ  {}  {}",
+            words::count(number("n_recipients"), "recipient"),
+            words::size(number("size")),
+        ));
+        page.line(format!(
+            "      `postern spool verify` says what is damaged; `postern queue drop {id}` gives it \
+             up"
+        ));
+        return;
+    }
     page.line(format!(
         "  {instance}/{}  {}  from <{}>  {}  {} old",
         row["id"],

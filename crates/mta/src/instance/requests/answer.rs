@@ -59,6 +59,23 @@ impl Rows {
         full
     }
 
+    /// Adds a message that cannot be read; gives the frame that is full, where one is.
+    pub(super) fn push_unreadable(&mut self, brief: &Brief) -> Option<Value> {
+        let row = json!({
+            "id": brief.id.0,
+            "unreadable": true,
+            "size": brief.size_bytes,
+            "n_recipients": brief.n_recipients,
+            "n_deferred": brief.n_deferred,
+            "n_held": brief.n_held,
+            "recipients": [],
+        });
+        let mut full = Vec::new();
+        self.make_room(row.to_string().len() + 1, &mut full);
+        self.rows.push(row);
+        full.pop()
+    }
+
     /// The frame of the rows that are left; also without any, as a sign of life.
     pub(super) fn take(&mut self) -> Option<Value> {
         self.len = 0;

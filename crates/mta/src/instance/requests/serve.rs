@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{MessageId, Timestamp};
+use mail::MessageId;
 use net::Clock;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::answer::{self, Rows};
 use super::frame::{self, Channel, Request, Run, Verb};
-use super::{N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, PAGE_LEN, QueueRow, QueueView, Step};
+use super::pages::{Chosen, Pages, before_only};
+use super::{N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, QueueRow, QueueView, Step};
 use crate::control::filter::{Filter, Selection};
 
 /// How long a page is waited for in silence: less than control takes for no answer.
@@ -107,8 +108,11 @@ impl<V: QueueView> Asked<V> {
         let mut tally = answer::Tally::default();
         let mut pages = self.pages(filter, None);
         while let Some(page) = self.next_page(&mut pages).await? {
-            for (row, selection) in &page {
-                tally.add(row, selection, self.clock.timestamp());
+            for chosen in &page {
+                // One that cannot be read is chosen by what memory has, and counted there.
+                if let Chosen::Whole(row, selection) = chosen {
+                    tally.add(row, selection, self.clock.timestamp());
+                }
             }
             self.sign_of_life().await?;
         }
@@ -145,14 +149,20 @@ impl<V: QueueView> Asked<V> {
         let mut rows = Rows::new(self.id);
         let mut pages = self.pages(filter, after);
         'pages: while let Some(page) = self.next_page(&mut pages).await? {
-            for (row, selection) in &page {
+            for chosen in &page {
                 if n_listed == limit {
                     is_cut = true;
                     break 'pages;
                 }
                 n_listed += 1;
-                last = Some(row.id);
-                for frame in rows.push(row, selection, self.clock.timestamp()) {
+                last = Some(chosen.id());
+                let full = match chosen {
+                    Chosen::Unreadable(brief) => rows.push_unreadable(brief).into_iter().collect(),
+                    Chosen::Whole(row, selection) => {
+                        rows.push(row, selection, self.clock.timestamp())
+                    }
+                };
+                for frame in full {
                     self.channel.send(&frame).await?;
                 }
             }
@@ -178,7 +188,11 @@ impl<V: QueueView> Asked<V> {
         let mut pages = self.pages(filter, None);
         while let Some(page) = self.next_page(&mut pages).await? {
             let mut steps = JoinSet::new();
-            for (row, selection) in &page {
+            for chosen in &page {
+                // One that cannot be read is touched only by its number.
+                let Chosen::Whole(row, selection) = chosen else {
+                    continue;
+                };
                 if run == Run::Dry {
                     n_messages += 1;
                     n_recipients += n_chosen(row, selection);
@@ -248,20 +262,11 @@ impl<V: QueueView> Asked<V> {
     }
 
     fn pages<'a>(&self, filter: &'a Filter, after: Option<MessageId>) -> Pages<'a, V> {
-        Pages {
-            filter,
-            view: Arc::clone(&self.view),
-            browser: Some(self.view.browser()),
-            after: after.max(before_only(filter)),
-            is_over: false,
-        }
+        Pages::new(Arc::clone(&self.view), filter, after)
     }
 
     /// The next page. While a busy disk is waited for, control is told that this goes on.
-    async fn next_page(
-        &self,
-        pages: &mut Pages<'_, V>,
-    ) -> io::Result<Option<Vec<(QueueRow, Selection)>>> {
+    async fn next_page(&self, pages: &mut Pages<'_, V>) -> io::Result<Option<Vec<Chosen>>> {
         let mut reading = pin!(pages.next(self.clock.timestamp()));
         loop {
             tokio::select! {
@@ -307,54 +312,6 @@ fn n_chosen(row: &QueueRow, selection: &Selection) -> u64 {
         Selection::Message => row.recipients.len() as u64,
         Selection::None => 0,
         Selection::Recipients(chosen) => chosen.len() as u64,
-    }
-}
-
-/// The id before the one message that can be chosen.
-fn before_only(filter: &Filter) -> Option<MessageId> {
-    let before = filter.only()?.0.checked_sub(1)?;
-    Some(MessageId(before))
-}
-
-/// Walks the queue in the order of ids, a page at a time, through a filter.
-struct Pages<'a, V: QueueView> {
-    filter: &'a Filter,
-    view: Arc<V>,
-    /// Away while a page is read.
-    browser: Option<V::Browser>,
-    after: Option<MessageId>,
-    is_over: bool,
-}
-
-impl<V: QueueView> Pages<'_, V> {
-    /// What is chosen of the next page; `None` after the last. The thread of the instance does not
-    /// wait for the disk meanwhile.
-    async fn next(&mut self, now: Timestamp) -> Option<Vec<(QueueRow, Selection)>> {
-        if self.is_over {
-            return None;
-        }
-        let limit = if self.filter.only().is_some() {
-            1
-        } else {
-            PAGE_LEN
-        };
-        let (view, after) = (Arc::clone(&self.view), self.after);
-        let mut browser = self.browser.take()?;
-        let reading = tokio::task::spawn_blocking(move || {
-            let page = view.page(&mut browser, after, limit);
-            (page, browser)
-        });
-        let ((page, last), browser) = reading.await.ok()?;
-        self.browser = Some(browser);
-        self.is_over = last.is_none() || limit == 1;
-        self.after = last;
-        let chosen = page
-            .into_iter()
-            .filter_map(|row| match self.filter.select(&row, now) {
-                Selection::None => None,
-                selection => Some((row, selection)),
-            });
-        Some(chosen.collect())
     }
 }
 

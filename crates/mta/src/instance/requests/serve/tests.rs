@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use mail::{Disposition, Mailbox, Origin, Reply, ReplyCode, ReversePath, TraceId};
+use mail::{Disposition, Mailbox, Origin, Reply, ReplyCode, ReversePath, Timestamp, TraceId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::super::{Brief, FRAME_LEN_MAX, InstanceStatus, QueueCounts, RecipientRow};
+use super::super::{Brief, FRAME_LEN_MAX, InstanceStatus, PageRow, QueueCounts, RecipientRow};
 use super::*;
 
 const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
@@ -13,7 +13,7 @@ const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
 /// The disk is slow with this message.
 const SLOW: u64 = 3_000_000;
 
-/// This message is there, and in no page.
+/// This message is there, and cannot be read.
 const UNREADABLE: u64 = 4_000_000;
 
 /// A step, the message and the recipient that it was done to.
@@ -59,7 +59,7 @@ impl QueueView for List {
         (): &mut (),
         after: Option<MessageId>,
         limit: usize,
-    ) -> (Vec<QueueRow>, Option<MessageId>) {
+    ) -> (Vec<PageRow>, Option<MessageId>) {
         let later = |row: &&QueueRow| after.is_none_or(|after| row.id > after);
         let page: Vec<_> = self.rows.iter().filter(later).take(limit).collect();
         let last = page.last().filter(|_| page.len() == limit);
@@ -69,7 +69,11 @@ impl QueueView for List {
         }
         // Those without recipients have just left.
         let rows = page.into_iter().filter(|row| !row.recipients.is_empty());
-        (rows.cloned().collect(), last)
+        let rows = rows.map(|row| match row.id.0 {
+            UNREADABLE => PageRow::Unreadable(brief(row)),
+            _ => PageRow::Whole(row.clone()),
+        });
+        (rows.collect(), last)
     }
 
     async fn steer(
@@ -330,7 +334,32 @@ fn a_step_that_fails_is_told_and_the_others_are_done() {
 }
 
 #[test]
-fn a_message_that_no_page_shows_as_it_cannot_be_read_is_steered_by_its_id() {
+fn a_message_that_cannot_be_read_is_listed_where_memory_says_that_it_is_meant() {
+    let rows = vec![row(1, 1), row(UNREADABLE, 3), row(UNREADABLE + 1, 1)];
+    for (filter, is_listed) in [
+        (&[][..], true),
+        (&["state=deferred"], true),
+        (&["state=held"], false),
+        (&["size>1"], true),
+        (&["from=*"], false),
+        (&["to=*"], false),
+    ] {
+        let args = json!({"filter": filter});
+        let (frames, _) = ask(rows.clone(), &[&request(1, "queue.list", args)]);
+        let rows = frames.iter().filter_map(|frame| frame["rows"].as_array());
+        let mut rows = rows.flatten().filter(|row| row["id"] == UNREADABLE);
+        let found = rows.next();
+        assert_eq!(found.is_some(), is_listed, "{filter:?}");
+        assert!(found.is_none_or(|row| row["unreadable"] == true && row["n_recipients"] == 3));
+    }
+    // Neither does a step to all touch it.
+    let all = json!({"filter": [], "by": "uid 0"});
+    let (_, steered) = ask(rows, &[&request(1, "queue.drop", all)]);
+    assert_eq!(steered.len(), 2, "{steered:?}");
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_steered_by_its_id() {
     let one = json!({"filter": [format!("id={UNREADABLE}")], "by": "uid 0"});
     let rows = vec![row(1, 1)];
     let (frames, steered) = ask(rows.clone(), &[&request(1, "queue.drop", one)]);
