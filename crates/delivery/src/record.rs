@@ -11,7 +11,6 @@ use std::sync::Arc;
 use mail::event::What;
 use mail::reply::table;
 use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
-use queue::Stage;
 use spool::{
     CommitError, Content, Ending, Fresh, IndexSet, Message, Progress, RecipientState, Stored,
 };
@@ -196,7 +195,7 @@ impl Delivery {
 
     fn has_expired(&self, stored: &Stored, settings: &Settings, now: Timestamp) -> bool {
         let arrived = stored.message.provenance.arrived;
-        self.trusts_clock() && settings.lifetime.stage(arrived, now) == Stage::Expired
+        self.trusts_clock() && settings.lifetime.is_over(arrived, now)
     }
 
     /// Whether the clock on the wall has been steady, so that mail may expire by it.

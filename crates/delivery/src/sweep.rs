@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::MessageId;
-use queue::{Stage, Which};
+use queue::Which;
 
 use crate::delivery::Delivery;
 
@@ -49,7 +49,7 @@ impl Delivery {
         {
             n_looked_at += 1;
             reached = Some(*id);
-            if settings.lifetime.stage(entry.arrived, now) == Stage::Expired {
+            if settings.lifetime.is_over(entry.arrived, now) {
                 expired.push(*id);
             }
             if expired.len() == RETRIED_MAX {

@@ -7,42 +7,22 @@ use std::time::Duration;
 
 use mail::Timestamp;
 
-/// How long delivery is tried, and when the sender is told that it takes long.
+/// How long delivery is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// After this age nothing is tried again: what is left has failed. By custom 5 days.
     pub expire_after: Duration,
-    /// After this age the sender is told once, where it asked for that. By custom 4 hours.
-    pub warn_after: Duration,
-}
-
-/// Which stage of its life a message has reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Nothing is to be said.
-    Young,
-    /// A delay is to be notified, unless it was.
-    Late,
-    /// To be given up.
-    Expired,
 }
 
 impl Lifetime {
-    /// The stage at `now` of a message that entered the system at `arrived`.
+    /// Whether a message that entered the system at `arrived` is to be given up at `now`.
     ///
     /// To be asked after an attempt failed, not before one: whatever kept a message (a stopped
     /// machine, a clock that was wrong), it is tried once more before it is given up. While
     /// [`ClockWatch::is_trusted`](crate::ClockWatch::is_trusted) says no, it is not to be asked.
     #[must_use]
-    pub fn stage(&self, arrived: Timestamp, now: Timestamp) -> Stage {
-        let age = now.since(arrived);
-        if age >= self.expire_after {
-            Stage::Expired
-        } else if age >= self.warn_after {
-            Stage::Late
-        } else {
-            Stage::Young
-        }
+    pub fn is_over(&self, arrived: Timestamp, now: Timestamp) -> bool {
+        now.since(arrived) >= self.expire_after
     }
 
     /// The time of the next attempt: `delay` from `now`, but not after the expiry, so that the last
@@ -64,29 +44,21 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
     const CUSTOMARY: Lifetime = Lifetime {
         expire_after: Duration::from_secs(5 * 86_400),
-        warn_after: Duration::from_secs(4 * 3600),
     };
 
     #[test]
-    fn a_message_grows_late_and_expires() {
+    fn a_message_expires_at_its_age() {
         let arrived = Timestamp::from_unix_ms(1_000_000);
-        for (hours, expected) in [
-            (0, Stage::Young),
-            (3, Stage::Young),
-            (4, Stage::Late),
-            (119, Stage::Late),
-            (120, Stage::Expired),
-            (9999, Stage::Expired),
-        ] {
+        for (hours, expected) in [(0, false), (119, false), (120, true), (9999, true)] {
             let now = arrived.after(HOUR * hours);
-            assert_eq!(CUSTOMARY.stage(arrived, now), expected, "{hours} h");
+            assert_eq!(CUSTOMARY.is_over(arrived, now), expected, "{hours} h");
         }
     }
 
     #[test]
-    fn a_message_from_the_future_is_young() {
+    fn a_message_from_the_future_does_not_expire() {
         let now = Timestamp::from_unix_ms(1_000_000);
-        assert_eq!(CUSTOMARY.stage(now.after(HOUR * 1000), now), Stage::Young);
+        assert!(!CUSTOMARY.is_over(now.after(HOUR * 1000), now));
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod sim;
 mod site;
 
 pub use clock_jump::{ClockWatch, Jump};
-pub use expiry::{Lifetime, Stage};
+pub use expiry::Lifetime;
 pub use job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
 pub use retry::Backoff;
 pub use schedule::{Queue, Settings};

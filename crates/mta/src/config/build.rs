@@ -259,7 +259,6 @@ fn queue(section: &Section<'_>) -> QueueSettings {
     QueueSettings {
         retry: retry(section),
         retry_max: section.duration("retry_max"),
-        delay_warning: section.duration("delay_warning"),
         expiry: section.duration("expiry"),
         messages: section.count("messages"),
         concurrency: section.count("concurrency"),

@@ -293,8 +293,6 @@ pub(crate) struct QueueSettings {
     pub(crate) retry: Vec<Duration>,
     /// The longest pause.
     pub(crate) retry_max: Duration,
-    /// The age at which the sender is told that the message is late.
-    pub(crate) delay_warning: Duration,
     /// The age at which it is given up.
     pub(crate) expiry: Duration,
     /// Messages from outside are taken while fewer wait, and those of our own likewise.

@@ -556,11 +556,8 @@ static QUEUE: &[Setting] = &[
     },
     Setting {
         key: "delay_warning",
-        kind: Kind::Duration {
-            min: 60,
-            max: 30 * DAY,
-        },
-        default: Preset::Always("4h"),
+        kind: Kind::Later("leave it out; `postern queue older=4h` shows what is late"),
+        default: Preset::Nothing("nobody is told before `expiry`"),
         meaning: "The age at which the sender is told once that the message is late.",
     },
     Setting {

@@ -259,11 +259,10 @@ fn relay(config: &Config, own: &InstanceConfig, clock: Clock, to: &config::HostP
     Transport::Relay(Relay::new(settings, clock))
 }
 
-/// When a message is late, and when it is given up.
+/// When a message is given up.
 pub(crate) const fn lifetime(own: &InstanceConfig) -> Lifetime {
     Lifetime {
         expire_after: own.queue.expiry,
-        warn_after: own.queue.delay_warning,
     }
 }
 

@@ -52,7 +52,6 @@ impl Plan {
             backoff: self.backoff,
             lifetime: Lifetime {
                 expire_after: self.expire_after,
-                warn_after: self.expire_after,
             },
         }
     }

@@ -71,12 +71,9 @@ fn itself(findings: &mut Findings<'_>, on: &InstanceConfig) {
                     refused before the own spool is used";
         findings.error(on, &["handoff", "patience"], text.to_owned());
     }
-    if on.queue.delay_warning >= on.queue.expiry {
-        let text = "`delay_warning` is not below `expiry`: no sender is ever warned";
-        findings.warning(on, &["queue", "delay_warning"], text.to_owned());
-    }
     if on.queue.concurrency_per_site > on.queue.concurrency {
-        let text = "`concurrency_per_site` is above `concurrency`: one site can take all attempts";
+        let text = "`concurrency_per_site` is above `concurrency`, of which one site never has \
+                    more than half";
         findings.warning(on, &["queue", "concurrency_per_site"], text.to_owned());
     }
 }

@@ -243,6 +243,13 @@ fn what_is_known_but_not_built_says_what_can_be_used_today() {
           limits, routes and line endings are enforced already"
         ]
     );
+    assert_eq!(
+        in_output("queue = { delay_warning = \"4h\" }"),
+        [
+            "4:11: `delay_warning` in [instance.output.queue] is known but not built yet; today: \
+          leave it out; `postern queue older=4h` shows what is late"
+        ]
+    );
 }
 
 #[test]
