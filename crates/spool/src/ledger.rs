@@ -120,6 +120,20 @@ impl Ledger {
         self.live.insert(id, new);
     }
 
+    /// A record of this message was written to `segment` as well, and the sync of that failed:
+    /// nobody knows whether it is there, so its end has to outlive that segment.
+    pub(crate) fn copy_in_doubt(&mut self, id: MessageId, segment: u32) {
+        let Some(account) = self.segments.get_mut(&segment) else {
+            return;
+        };
+        account.copies.push(id);
+        if let Some(live) = self.live.get_mut(&id) {
+            live.remember_older(segment);
+        } else if let Some(tomb) = self.tombs.get_mut(&id) {
+            insert(&mut tomb.holders, segment);
+        }
+    }
+
     /// A state record is durable.
     pub(crate) fn state(&mut self, id: MessageId, segment: u32, state: Box<[u8]>) {
         if let Some(mut live) = self.live.remove(&id) {

@@ -3,6 +3,7 @@
 mod behaviour;
 mod crash;
 mod damage;
+mod failing;
 pub(crate) mod fixture;
 mod flips;
 mod full;

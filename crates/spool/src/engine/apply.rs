@@ -23,7 +23,8 @@ struct Resolved {
 }
 
 impl Engine {
-    pub(super) fn apply(&mut self, written: Written) {
+    /// `in_doubt` is a segment to which the same records were written, and whose sync failed.
+    pub(super) fn apply(&mut self, written: Written, in_doubt: Option<u32>) {
         self.summarise(&written);
         // One that is small by chance does not end a load.
         let n_messages = written.batch.n_messages();
@@ -37,7 +38,11 @@ impl Engine {
         state.stats.n_records += written.records.len() as u64;
         for (draft, (offset, _)) in written.batch.into_drafts().zip(written.records) {
             let place = Place { segment, offset };
+            let header = draft.header;
             apply_draft(&mut state, draft, place, &mut resolved);
+            if let Some(other) = in_doubt.filter(|_| header.has_message()) {
+                state.ledger.copy_in_doubt(header.id, other);
+            }
         }
         drop(state);
         let accepted = resolved.accepted.into_iter();

@@ -106,19 +106,19 @@ impl Batch {
 impl Engine {
     /// Makes a batch durable, in the active segment or, if that fails, in another.
     pub(super) fn commit(&mut self, batch: Batch) {
-        let error = match self.write(batch) {
-            Ok(written) => return self.apply(written),
-            Err((batch, error)) => (batch, error),
+        let batch = match self.write(batch) {
+            Ok(written) => return self.apply(written, None),
+            Err((batch, _)) => batch,
         };
         // What the failed sync left behind is unknown, so the segment is never written again,
         // and these records are not acknowledged before they are durable elsewhere.
-        let (batch, _) = error;
+        let failed = self.active.number;
         self.abandon_active();
         if let Err(error) = self.roll() {
             return self.fail(batch, &error);
         }
         match self.write(batch) {
-            Ok(written) => self.apply(written),
+            Ok(written) => self.apply(written, Some(failed)),
             Err((batch, error)) => {
                 self.abandon_active();
                 self.fail(batch, &error);

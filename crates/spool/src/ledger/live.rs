@@ -89,6 +89,11 @@ impl Live {
         self.state = state;
     }
 
+    /// Another segment may have a copy of it.
+    pub(super) fn remember_older(&mut self, segment: u32) {
+        insert(&mut self.seldom.get_or_insert_default().older, segment);
+    }
+
     /// A segment with an older copy is gone.
     pub(super) fn forget_older(&mut self, segment: u32) {
         if let Some(seldom) = &mut self.seldom {

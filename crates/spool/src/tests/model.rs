@@ -208,6 +208,13 @@ impl Trial {
         accepted.map(|(&n, _)| content_len(n) as u64).sum()
     }
 
+    /// How many segments a sync failed of are still there.
+    pub(crate) fn n_failed_segments(&self) -> usize {
+        let state = self.spool.shared().lock();
+        let segments = state.ledger.segments.values();
+        segments.filter(|segment| segment.failed).count()
+    }
+
     /// By how many octets segments exceed their bound.
     pub(crate) fn over_bound(&self) -> u64 {
         let usage = self.spool.usage();
