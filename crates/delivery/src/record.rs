@@ -383,8 +383,34 @@ impl Changes {
     }
 }
 
+/// The keys under which the next instance may have stored something that it says nothing of: it
+/// took none of their recipients, and of some it knows no more than that it could not do it now.
+fn in_doubt(tried: &[Tried]) -> BTreeSet<HandoffKey> {
+    let pending = table::HANDOFF_PENDING.reply();
+    let is_told = |outcome: &Outcome| match outcome {
+        Outcome::Delivered(_) => true,
+        other => *other.reply() == pending,
+    };
+    let keys_of = |wanted: &dyn Fn(&Outcome) -> bool| -> BTreeSet<HandoffKey> {
+        let those = tried.iter().filter(|tried| wanted(&tried.outcome));
+        those.filter_map(|tried| tried.handoff).collect()
+    };
+    let told = keys_of(&is_told);
+    let mut doubted = keys_of(&|outcome| matches!(outcome, Outcome::Deferred(_)));
+    doubted.retain(|key| !told.contains(key));
+    doubted
+}
+
 /// What each outcome means for its recipient.
 fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
+    // Who is refused beside others in doubt is tried with them once more: without it, they would be
+    // another set than the next instance has under their key.
+    let doubted = if expired {
+        BTreeSet::new()
+    } else {
+        in_doubt(tried)
+    };
+    let is_doubted = |tried: &Tried| tried.handoff.is_some_and(|key| doubted.contains(&key));
     let mut changes = Changes {
         states: Vec::with_capacity(tried.len()),
         failed: Vec::new(),
@@ -401,6 +427,7 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
             Outcome::Deferred(_) if expired => (Disposition::Failed, expiry_reply(&reply)),
             Outcome::Deferred(_) => (Disposition::Pending, reply),
             Outcome::Delivered(_) => (Disposition::Delivered, reply),
+            Outcome::Failed(_) if is_doubted(t) => (Disposition::Pending, reply),
             Outcome::Failed(_) => (Disposition::Failed, reply),
             Outcome::Held(_) => (Disposition::Held, reply),
         };

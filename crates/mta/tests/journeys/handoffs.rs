@@ -15,7 +15,7 @@ use intake::{
 };
 use mail::event::{Sink, What};
 use mail::reply::table;
-use mail::{Mailbox, MessageId, Origin, Security};
+use mail::{Mailbox, MessageId, Origin, Reply, Security};
 use net::{Clock, Connection, Entropy, Stream};
 use policy::Checks;
 use smtp::server::{self, BareNewlines, Dialect, Extensions, Limits, Offer, Session, Starttls};
@@ -42,6 +42,9 @@ struct Output {
     stored: Arc<Stored>,
     /// Whether connections break when a message is accepted, before anybody hears of it.
     cuts: Arc<AtomicBool>,
+    /// Whether it is said then that the message could not be stored, as by a process whose commit
+    /// failed and that finds the record when it starts again.
+    denies: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
 }
 
@@ -113,6 +116,7 @@ impl Output {
             intake: Arc::new(intake),
             stored,
             cuts: Arc::default(),
+            denies: Arc::default(),
             stop,
         }
     }
@@ -172,11 +176,13 @@ impl Output {
         let receiver = EdgeReceiver::new(end).unwrap();
         let intake = Arc::clone(&self.intake);
         let stopping = self.stop.subscribe();
-        let cuts = Arc::clone(&self.cuts);
+        let (cuts, denies) = (Arc::clone(&self.cuts), Arc::clone(&self.denies));
         tokio::spawn(async move {
             while let Ok(Some(stream)) = receiver.accept().await {
                 let stream = if cuts.load(Ordering::SeqCst) {
-                    cut_at_acceptance(stream)
+                    cut_at_acceptance(stream, None)
+                } else if denies.load(Ordering::SeqCst) {
+                    cut_at_acceptance(stream, Some(table::STORAGE_FAILED.reply()))
                 } else {
                     stream
                 };
@@ -196,8 +202,9 @@ impl Output {
     }
 }
 
-/// What is said over the stream goes through, until a message is accepted: then it breaks.
-fn cut_at_acceptance(mut outer: Stream) -> Stream {
+/// What is said over the stream goes through, until a message is accepted: then it breaks, when
+/// this was said instead.
+fn cut_at_acceptance(mut outer: Stream, instead: Option<Reply>) -> Stream {
     let (mut inner, served) = UnixStream::pair().unwrap();
     tokio::spawn(async move {
         let (mut question, mut answer) = (vec![0; 4096], vec![0; 4096]);
@@ -211,12 +218,27 @@ fn cut_at_acceptance(mut outer: Stream) -> Stream {
                     Ok(n) if n > 0 && !says_accepted(&answer[..n]) => {
                         outer.write_all(&answer[..n]).await.unwrap();
                     }
+                    Ok(n) if n > 0 && instead.is_some() => {
+                        let denied = deny(&answer[..n], instead.as_ref());
+                        outer.write_all(denied.as_bytes()).await.unwrap();
+                        return;
+                    }
                     _ => return,
                 },
             }
         }
     });
     Stream::Unix(served)
+}
+
+/// The same answers, with another in the place of those that accept a message.
+fn deny(answers: &[u8], instead: Option<&Reply>) -> String {
+    let answers = String::from_utf8_lossy(answers);
+    let lines = answers.split_inclusive('\n').map(|line| match instead {
+        Some(reply) if says_accepted(line.as_bytes()) => format!("{reply}\r\n"),
+        Some(_) | None => line.to_owned(),
+    });
+    lines.collect()
 }
 
 fn says_accepted(answer: &[u8]) -> bool {
@@ -391,6 +413,23 @@ async fn a_recipient_that_the_next_instance_refuses_is_notified_about_and_the_ot
         panic!("one message")
     };
     assert_eq!(message.envelope.recipients.len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_refused_beside_others_whose_storing_is_in_doubt_waits_until_that_is_known() {
+    let (front, next, end) = front(SimulatedDisk::new());
+    let output = Output::new();
+    output.denies.store(true, Ordering::SeqCst);
+    output.serve(end);
+    keep(&front, &next, &["nobody@y.org", "a@y.org"]).await;
+    front.noted.until(2, deferred).await;
+    assert_eq!(output.recipients(), [["a"]], "it is there all the same");
+    assert_eq!(front.noted.count(notified), 0);
+    output.denies.store(false, Ordering::SeqCst);
+    front.noted.until(1, notified).await;
+    assert_eq!(front.noted.count(failed), 1);
+    assert_eq!(output.recipients(), [["a"]], "and not stored again");
+    settled(&next).await;
 }
 
 #[tokio::test]
