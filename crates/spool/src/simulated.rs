@@ -50,6 +50,8 @@ pub enum Fault {
     FailReadAt(u64),
     /// From this operation on, files cannot grow.
     FullFrom(u64),
+    /// Opening a file whose name begins so panics, as a mistake in the program would.
+    PanicOnOpening(&'static str),
     /// The power is cut after this operation.
     PowerOffAfter(u64),
 }
@@ -87,6 +89,7 @@ struct World {
     changes: Vec<Change>,
     n_operations: u64,
     n_reads: u64,
+    n_octets_read: u64,
     n_octets_written: u64,
     fault: Option<Fault>,
     forgotten: Option<Forgotten>,
@@ -167,6 +170,12 @@ impl SimulatedDisk {
     #[must_use]
     pub fn n_reads(&self) -> u64 {
         self.lock_world().n_reads
+    }
+
+    /// How many octets were read from files.
+    #[must_use]
+    pub fn n_octets_read(&self) -> u64 {
+        self.lock_world().n_octets_read
     }
 
     /// What is found when the power is back.
@@ -254,7 +263,11 @@ impl World {
             Some(Fault::FailFrom(from)) => n >= from,
             Some(Fault::PowerOffAfter(last)) => n > last,
             Some(
-                Fault::FailLateAt(_) | Fault::FailReadAt(_) | Fault::FullFrom(_) | Fault::None,
+                Fault::FailLateAt(_)
+                | Fault::FailReadAt(_)
+                | Fault::FullFrom(_)
+                | Fault::None
+                | Fault::PanicOnOpening(_),
             )
             | None => false,
         };
@@ -404,7 +417,11 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.lock_world().node(name)?;
+        let world = self.lock_world();
+        let node = world.node(name)?;
+        let panics = matches!(world.fault, Some(Fault::PanicOnOpening(of)) if name.starts_with(of));
+        drop(world);
+        assert!(!panics, "simulated panic");
         let disk = self.clone();
         Ok(Arc::new(SimulatedFile { disk, node }))
     }
@@ -492,6 +509,7 @@ impl DiskFile for SimulatedFile {
         let rest = written.get(small(offset)..).unwrap_or_default();
         let n = rest.len().min(buffer.len());
         buffer[..n].copy_from_slice(&rest[..n]);
+        world.n_octets_read += n as u64;
         Ok(n)
     }
 

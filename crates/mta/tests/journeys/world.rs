@@ -14,7 +14,7 @@ use net::{Clock, Entropy};
 use queue::{Backoff, Lifetime};
 use smtp::client;
 use spool::simulated::SimulatedDisk;
-use spool::{Content, Disk, Fresh, Message, Options, Recovery, Spool, Stored};
+use spool::{Content, Fresh, Message, Options, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 /// No step of a test takes longer, or it fails.
@@ -137,15 +137,11 @@ pub(crate) fn possible_duplicate(what: &What) -> bool {
 
 /// A spool on this disk, and what it held.
 pub(crate) fn open(disk: &SimulatedDisk) -> (Spool, Recovery) {
-    open_on(Arc::new(disk.clone()))
-}
-
-pub(crate) fn open_on(disk: Arc<dyn Disk>) -> (Spool, Recovery) {
     let mut options = Options::new([7; 32]);
     // A simulated disk is memory, and each instance has one.
     options.segment_len = 256 * 1024;
     options.outcome_delay = Duration::ZERO;
-    Spool::open(disk, options).unwrap()
+    Spool::open(Arc::new(disk.clone()), options).unwrap()
 }
 
 impl Instance {
@@ -160,17 +156,7 @@ impl Instance {
         plan: &Plan,
         routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
     ) -> Self {
-        let opened = open(&disk);
-        Self::of(opened, disk, plan, routes)
-    }
-
-    /// With a spool that is open already, on this disk or on one that behaves worse.
-    pub(crate) fn of(
-        (spool, recovery): (Spool, Recovery),
-        disk: SimulatedDisk,
-        plan: &Plan,
-        routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
-    ) -> Self {
+        let (spool, recovery) = open(&disk);
         let clock = Clock::start();
         let noted = Arc::new(Noted::default());
         let settings = plan.settings(routes(&spool, &recovery));
