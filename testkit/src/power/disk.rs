@@ -259,6 +259,44 @@ impl Disk {
         let node = self.find(path).or_else(|| self.removed.get(path).copied());
         node.unwrap_or_else(|| panic!("not made in this recording: {path}"))
     }
+
+    /// What is written to the file `name` below the root, durable or not; `None` where there is no
+    /// such file.
+    pub fn written(&self, name: &str) -> Option<Vec<u8>> {
+        let node = self.find(&format!("{}/{name}", self.root))?;
+        match &self.nodes[node] {
+            Node::Directory { .. } => None,
+            Node::File {
+                durable, writes, ..
+            } => Some(written(durable, writes).to_vec()),
+        }
+    }
+
+    /// How many octets that are not zeros are written and not durable, in files whose path below
+    /// the root `is_meant` wants.
+    pub fn n_not_durable(&self, is_meant: impl Fn(&str) -> bool) -> u64 {
+        let mut n = 0;
+        let mut left = vec![(ROOT, String::new())];
+        while let Some((node, path)) = left.pop() {
+            match &self.nodes[node] {
+                Node::Directory { names, .. } => {
+                    let below = names.iter();
+                    left.extend(below.map(|(name, node)| (*node, format!("{path}/{name}"))));
+                }
+                Node::File { writes, .. } if is_meant(&path) => {
+                    n += writes
+                        .iter()
+                        .map(|write| write.what.n_octets())
+                        .sum::<u64>();
+                }
+                Node::File { .. } => {}
+            }
+        }
+        n
+    }
+
+    /// Where what is written differs from the directory that was recorded, once all is quiet:
+    /// files and directories below it, and what the files hold.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -269,6 +307,16 @@ impl Disk {
     fn node_difference(&self, node: usize, path: &str) -> io::Result<Option<String>> {
         match &self.nodes[node] {
             Node::Directory { names, .. } => {
+                // Beside the state lies what others made; sockets are made by no call that is
+                // recorded.
+                for entry in fs::read_dir(path)?.filter(|_| node != ROOT) {
+                    let entry = entry?;
+                    let (kind, name) = (entry.file_type()?, entry.file_name());
+                    let is_known = name.to_str().is_some_and(|name| names.contains_key(name));
+                    if !is_known && (kind.is_file() || kind.is_dir()) {
+                        return Ok(Some(entry.path().display().to_string()));
+                    }
+                }
                 for (name, node) in names {
                     let found = self.node_difference(*node, &format!("{path}/{name}"))?;
                     if found.is_some() {
@@ -280,10 +328,7 @@ impl Disk {
             Node::File {
                 durable, writes, ..
             } => {
-                let mut octets = durable.clone();
-                writes
-                    .iter()
-                    .for_each(|write| write.what.apply(&mut octets));
+                let octets = written(durable, writes);
                 Ok((!octets.equal(&fs::read(path)?)).then(|| path.to_owned()))
             }
         }
@@ -309,6 +354,15 @@ impl Node {
     const fn is_empty(&self) -> bool {
         matches!(self, Self::File { len: 0, .. })
     }
+}
+
+/// A file with all that was written to it.
+fn written(durable: &Octets, writes: &[Write]) -> Octets {
+    let mut octets = durable.clone();
+    writes
+        .iter()
+        .for_each(|write| write.what.apply(&mut octets));
+    octets
 }
 
 fn put(names: &mut BTreeMap<String, usize>, name: &str, to: Option<usize>) {

@@ -138,6 +138,24 @@ impl Octets {
         Ok(())
     }
 
+    /// How many there are.
+    pub(super) const fn n_octets(&self) -> u64 {
+        self.len
+    }
+
+    /// All of them.
+    pub(super) fn to_vec(&self) -> Vec<u8> {
+        let mut all = vec![0; usize::try_from(self.len).expect("it fits into memory")];
+        for (number, block) in &self.blocks {
+            let number = usize::try_from(*number).expect("it fits into memory");
+            let chunk = all.chunks_mut(BLOCK).nth(number);
+            if let Some(chunk) = chunk {
+                chunk.copy_from_slice(&block.octets[..chunk.len()]);
+            }
+        }
+        all
+    }
+
     /// Two files with the same are the same.
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -189,6 +207,7 @@ mod tests {
                 plain[offset..offset + n].fill(octet * (octet % 2));
             }
             assert!(octets.equal(&plain));
+            assert_eq!(octets.to_vec(), plain);
             let mut again = Octets::default();
             again.write(0, &plain);
             assert_eq!(octets.digest(), again.digest());

@@ -74,9 +74,45 @@ impl Recorder {
     /// there.
     #[track_caller]
     pub fn finish(&self, tracer: u32, state: &Path) -> Recording {
+        self.finish_from(tracer, state, |root| Moment {
+            number: 0,
+            disk: Disk::new(root),
+            said: String::new(),
+            heard: String::new(),
+        })
+    }
+
+    /// As [`Self::finish`], where what `cut` left at `moment` was there at the start. What clients
+    /// had been told by then is part of what they were told; what other hosts had said is not.
+    ///
+    /// # Panics
+    /// As [`Self::finish`].
+    #[track_caller]
+    pub fn finish_after(
+        &self,
+        tracer: u32,
+        state: &Path,
+        moment: &Moment,
+        cut: PowerCut,
+    ) -> Recording {
+        self.finish_from(tracer, state, |root| Moment {
+            number: 0,
+            disk: moment.disk.after(cut, root),
+            said: moment.said.clone(),
+            heard: String::new(),
+        })
+    }
+
+    #[track_caller]
+    fn finish_from(
+        &self,
+        tracer: u32,
+        state: &Path,
+        start: impl FnOnce(&str) -> Moment,
+    ) -> Recording {
         wait::until_true("strace writes its last line", || !is_alive(tracer));
         let root = state.parent().expect("a directory of ours is in another");
-        let root = root.display().to_string();
+        let start = start(&root.display().to_string());
         let state = state.display().to_string();
         let file = File::open(&self.trace).expect("strace wrote a file");
         let (calls, all) = call::read(BufReader::new(file)).expect("the recording can be read");
@@ -84,7 +120,7 @@ impl Recorder {
         let recording = Recording {
             operations: operations.collect(),
             edges: all,
-            root,
+            start,
         };
         let end = recording.play(&mut |_| {});
         let difference = end.disk.difference().expect("what was recorded is there");
@@ -96,7 +132,8 @@ impl Recorder {
 /// What a system did.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    root: String,
+    /// What was there.
+    start: Moment,
     operations: Vec<Option<Operation>>,
     edges: Vec<Edge>,
 }
@@ -142,15 +179,6 @@ impl Moment {
     pub const fn version(&self, cut: PowerCut) -> (usize, usize) {
         self.disk.version(cut)
     }
-
-    fn at_start(recording: &Recording) -> Self {
-        Self {
-            number: 0,
-            disk: Disk::new(&recording.root),
-            said: String::new(),
-            heard: String::new(),
-        }
-    }
 }
 
 impl Recording {
@@ -176,7 +204,7 @@ impl Recording {
 
     /// As [`Self::visit`]; the last moment.
     fn play(&self, look: &mut dyn FnMut(&Moment)) -> Moment {
-        let mut moment = Moment::at_start(self);
+        let mut moment = self.start.clone();
         let mut entered = vec![0; self.operations.len()];
         for (number, edge) in self.edges.iter().enumerate() {
             let (Edge::Entered(index) | Edge::Returned(index)) = *edge;

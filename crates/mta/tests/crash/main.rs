@@ -17,8 +17,10 @@
     reason = "seeds and counts, for whoever looks at a run"
 )]
 
+mod again;
 mod beside;
 mod calls;
+mod cuts;
 mod fronts;
 mod kills;
 mod mailboxes;

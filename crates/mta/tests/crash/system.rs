@@ -142,6 +142,8 @@ pub(crate) struct System {
     pub(crate) remote: Remote,
     /// What had arrived at another host before the system was started from what a power cut left.
     before: Vec<Arrival>,
+    /// What its log had announced by then, which a power cut may take away with the log.
+    announced_before: BTreeSet<String>,
     ports: [u16; 2],
     /// The configuration that it was started with.
     pub(crate) config: String,
@@ -183,20 +185,11 @@ impl System {
         system
     }
 
-    /// One that runs under a recorder, and whose tracer that is.
+    /// One that does not run yet, on what a power cut left, with what clients and another host knew
+    /// then. Who asks has the turn; several may run at a time. They lie in
+    /// `POSTERN_CRASH_IMAGES_IN`, which may be memory: the disk is a model here.
     #[track_caller]
-    pub(crate) fn start_recorded(_: &Turn, recorder: &Recorder) -> (Self, u32) {
-        let mut system = Self::prepare();
-        system.postern.start_under(&recorder.words());
-        let tracer = Recorder::tracer_of(system.postern.supervisor());
-        (system, tracer)
-    }
-
-    /// One that starts from what a power cut left, with what clients and another host knew then.
-    /// Who asks has the turn; several may run at a time. They lie in `POSTERN_CRASH_IMAGES_IN`,
-    /// which may be memory: the disk is a model here.
-    #[track_caller]
-    pub(crate) fn start_after(
+    pub(crate) fn after(
         moment: &Moment,
         cut: PowerCut,
         oracle: Oracle,
@@ -206,10 +199,19 @@ impl System {
         let mut system = Self::below(&folder.map_or_else(std::env::temp_dir, PathBuf::from));
         system.oracle = Arc::new(oracle);
         system.before = before;
+        let log = moment.disk.written("state/log/postern.log");
+        let log = log.unwrap_or_default();
+        system.announced_before = announced_in(&String::from_utf8_lossy(&log));
         let laid_out = moment.disk.lay_out(cut, system.postern.scratch().path());
         laid_out.expect("the scratch directory can be written");
-        system.postern.start();
         system
+    }
+
+    /// Starts it under a recorder; whose tracer that is.
+    #[track_caller]
+    pub(crate) fn start_recorded(&mut self, recorder: &Recorder) -> u32 {
+        self.postern.start_under(&recorder.words());
+        Recorder::tracer_of(self.postern.supervisor())
     }
 
     /// One that does not run yet.
@@ -229,6 +231,7 @@ impl System {
             oracle: Arc::default(),
             remote,
             before: Vec::new(),
+            announced_before: BTreeSet::new(),
             ports,
             config,
             _turn: None,
@@ -336,16 +339,19 @@ impl System {
         arrivals
     }
 
-    /// The trace ids of which the log says that a delivery may have been made twice.
+    /// The trace ids of which the log says, or said, that a delivery may have been made twice.
     fn announced(&self) -> BTreeSet<String> {
-        let log = self.postern.log();
-        let announcements = log
-            .lines()
-            .filter(|line| line.contains(" possible-duplicate "));
-        announcements
-            .filter_map(|line| line.split(' ').nth(2).map(str::to_owned))
-            .collect()
+        &self.announced_before | &announced_in(&self.postern.log())
     }
+}
+
+fn announced_in(log: &str) -> BTreeSet<String> {
+    let announcements = log
+        .lines()
+        .filter(|line| line.contains(" possible-duplicate "));
+    announcements
+        .filter_map(|line| line.split(' ').nth(2).map(str::to_owned))
+        .collect()
 }
 
 /// What another host was sent.
@@ -383,4 +389,12 @@ pub(crate) fn is_full() -> bool {
 pub(crate) fn kills_wanted() -> Option<usize> {
     let wanted = std::env::var("POSTERN_CRASH_KILLS").ok();
     wanted.map(|text| text.parse().expect("a number of kills"))
+}
+
+/// How many images of power cuts are to be looked at: `POSTERN_CRASH_IMAGES`, or all that differ
+/// (`None`) where everything is to be tried, or `few`.
+pub(crate) fn images_wanted(few: usize) -> Option<usize> {
+    let wanted = std::env::var("POSTERN_CRASH_IMAGES").ok();
+    let wanted = wanted.map(|text| text.parse().expect("a number of images"));
+    wanted.or_else(|| (!is_full()).then_some(few))
 }

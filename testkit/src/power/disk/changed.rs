@@ -17,6 +17,18 @@ impl Changed {
         }
     }
 
+    /// How many octets that are not all zeros are written.
+    pub(super) fn n_octets(&self) -> u64 {
+        match self {
+            Self::Length(_) => 0,
+            Self::Octets(_, data) => data
+                .iter()
+                .filter_map(Data::octets)
+                .map(|o| o.len() as u64)
+                .sum(),
+        }
+    }
+
     pub(super) fn apply(&self, to: &mut Octets) {
         self.apply_blocks(to, u64::MAX, |_| true);
     }

@@ -86,6 +86,32 @@ impl Disk {
         hasher.finish()
     }
 
+    /// The disk that is found when the power is back, all of it durable, with `root` for its root.
+    pub(in super::super) fn after(&self, cut: PowerCut, root: &str) -> Self {
+        let mut disk = Self::new(root);
+        let found = self.find_after(cut, Path::new(root), &mut |path, found| {
+            let path = path.to_str().expect("a path of ours is text");
+            let node = match found {
+                Found::Directory if path == root => return Ok(()),
+                Found::Directory => Node::directory(),
+                Found::File(octets) => Node::File {
+                    len: octets.n_octets(),
+                    durable: octets.clone(),
+                    writes: Vec::new(),
+                },
+            };
+            let (directory, name, to) = disk.part(path, Some(disk.nodes.len()));
+            disk.nodes.push(node);
+            if let Node::Directory { names, durable } = &mut disk.nodes[directory] {
+                put(names, &name, to);
+                put(durable, &name, to);
+            }
+            Ok(())
+        });
+        found.expect("nothing is done that can fail");
+        disk
+    }
+
     /// Shows all that is found when the power is back, each directory before what is in it.
     fn find_after(&self, cut: PowerCut, target: &Path, see: &mut See<'_>) -> io::Result<()> {
         let random = Random::new(match cut {

@@ -198,3 +198,90 @@ fn the_last_write_is_torn_at_a_block_and_others_in_any_blocks() {
     }
     assert_eq!(seen.len(), 16, "each subset of four blocks");
 }
+
+#[test]
+fn what_is_found_is_the_durable_begin_of_what_comes_then() {
+    let operations = [
+        directory("/r/d"),
+        create("/r/d/a"),
+        write("/r/d/a", 0, &[b'1'; 1500]),
+        sync("/r/d/a"),
+        sync("/r/d"),
+        sync("/r"),
+        write("/r/d/a", 1000, &[b'2'; 1000]),
+        create("/r/d/b"),
+        rename("/r/d/b", "/r/c"),
+    ];
+    let disk = after(&operations);
+    let cuts = [
+        PowerCut::Kept,
+        PowerCut::LastTorn(512),
+        PowerCut::Lost,
+        PowerCut::NamesKept,
+        PowerCut::NamesLost,
+        TORN,
+    ];
+    for first in cuts {
+        let mut next = disk.after(first, "/elsewhere");
+        let is = found(&disk, first);
+        for second in cuts {
+            assert_eq!(found(&next, second), is, "{second:?} after {first:?}");
+        }
+        let append = Operation::Write {
+            path: "/elsewhere/d/a".to_owned(),
+            offset: None,
+            data: vec![Data::Octets(b"3".to_vec())],
+            is_durable: false,
+        };
+        next.enter(0, &append);
+        let longer = [&is["/d/a"][..], b"3"].concat();
+        assert_eq!(next.written("d/a"), Some(longer.clone()));
+        assert_eq!(found(&next, PowerCut::Lost), is);
+        assert_eq!(found(&next, PowerCut::Kept)["/d/a"], longer);
+    }
+}
+
+#[test]
+fn what_is_not_durable_is_counted_without_zeros_and_until_it_is() {
+    let mut operations = vec![
+        create("/r/a"),
+        create("/r/b"),
+        write("/r/a", 0, b"one"),
+        write("/r/b", 0, b"four"),
+        Operation::Write {
+            path: "/r/a".to_owned(),
+            offset: Some(3),
+            data: vec![Data::Zeros(4096)],
+            is_durable: false,
+        },
+    ];
+    let n = |operations: &[Operation], what: &str| {
+        after(operations).n_not_durable(|path| path.starts_with(what))
+    };
+    assert_eq!(n(&operations, "/"), 7);
+    assert_eq!(n(&operations, "/a"), 3);
+    operations.push(sync("/r/a"));
+    assert_eq!(n(&operations, "/"), 4);
+}
+
+#[test]
+fn what_lies_elsewhere_than_the_model_has_it_is_a_difference() {
+    let scratch = Scratch::new();
+    let root = scratch.path().display().to_string();
+    let mut disk = Disk::new(&root);
+    let file = format!("{root}/d/a");
+    let operations = [directory(&format!("{root}/d")), create(&file)];
+    let operations = operations.into_iter().chain([write(&file, 0, b"one")]);
+    for (number, operation) in operations.enumerate() {
+        disk.enter(number, &operation);
+    }
+    disk.lay_out(PowerCut::Kept, scratch.path()).unwrap();
+    // Beside what is recorded others may have files.
+    scratch.file("theirs", "");
+    assert_eq!(disk.difference().unwrap(), None);
+    scratch.file("d/more", "");
+    assert_eq!(disk.difference().unwrap(), Some(format!("{root}/d/more")));
+    fs::remove_file(scratch.path().join("d/more")).unwrap();
+    scratch.file("d/a", "two");
+    assert_eq!(disk.difference().unwrap(), Some(file));
+}
