@@ -35,7 +35,7 @@ use clap::error::ErrorKind;
 use arguments::{Arguments, QueueArguments, QueueVerb, SystemArguments, Verb};
 use exit::{Exit, Failure};
 use output::complain;
-use system::Place;
+use system::System;
 
 /// Runs the command that `arguments` (without the program's name) ask for.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -84,21 +84,21 @@ fn finish(result: Result<Exit, Failure>) -> ExitCode {
 
 fn carry_out(arguments: &SystemArguments, verb: Verb) -> Result<Exit, Failure> {
     let source = system::source(arguments);
-    let place = || Place::find(&source);
+    let at = || System::find(&source);
     match verb {
         Verb::Check => check::run(arguments, &source),
-        Verb::Mailq(list) => queue::run(arguments, &place()?, QueueVerb::List(list)),
+        Verb::Mailq(list) => queue::run(arguments, &at()?, QueueVerb::List(list)),
         Verb::Queue(QueueArguments { verb, list }) => {
-            queue::run(arguments, &place()?, verb.unwrap_or(QueueVerb::List(list)))
+            queue::run(arguments, &at()?, verb.unwrap_or(QueueVerb::List(list)))
         }
-        Verb::Reload => lifecycle::reload(arguments, &place()?),
+        Verb::Reload => lifecycle::reload(arguments, &at()?),
         Verb::Run(run) if run.detached => lifecycle::run_detached(source),
         Verb::Run(_) => lifecycle::run(source),
         Verb::Send(send) => send::run(arguments, &source, &send),
         Verb::Sendmail(sendmail) => sendmail::run(arguments, sendmail.arguments),
         Verb::Spool(spool) => spool::run(arguments, &source, &spool.verb),
         Verb::Start => lifecycle::start(&source),
-        Verb::Status => status::run(arguments, &place()?),
+        Verb::Status => status::run(arguments, &at()?),
         Verb::Stop => lifecycle::stop(&source),
         Verb::Trace(what) => {
             let log = system::config(&source)?.log.file.ok_or_else(|| {

@@ -20,7 +20,6 @@ mod check;
 mod difference;
 mod graph;
 mod model;
-mod nearest;
 mod part;
 mod problem;
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod control;
 mod errors;
 mod instance;
 mod leash;
+mod nearest;
 mod observe;
 mod role;
 mod supervisor;

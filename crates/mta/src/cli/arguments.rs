@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand};
     version,
     about,
     max_term_width = 100,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    arg_required_else_help = true
 )]
 #[command(
     after_help = "Exit status: 0 done; 1 error; 2 wrong arguments; 3 partial: an instance \
@@ -137,6 +138,7 @@ pub(crate) struct ListArguments {
     pub(crate) filter: FilterArguments,
     /// At most this many messages of each instance
     #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: u64,
 }
 

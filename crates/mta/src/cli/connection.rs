@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use super::system::Place;
+use super::system::System;
 
 /// How long control may be silent.
 pub(crate) const SILENCE_TIME: Duration = Duration::from_secs(5);
@@ -28,15 +28,9 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// When nothing runs there, control does not answer, or it refuses.
-pub(crate) fn ask(place: &Place, request: &Value, silence: Duration) -> Result<Answer, Failure> {
-    let socket = place.state.join("control.sock");
-    let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            let text = "only root and the user that runs the system may ask";
-            Failure::error(format!("{text}: {error}"))
-        }
-        _ => place.away("control", &error),
-    })?;
+pub(crate) fn ask(at: &System, request: &Value, silence: Duration) -> Result<Answer, Failure> {
+    let socket = at.state.join("control.sock");
+    let stream = UnixStream::connect(socket).map_err(|error| at.away("control", &error))?;
     let lost = |error: io::Error| {
         let text = if matches!(
             error.kind(),

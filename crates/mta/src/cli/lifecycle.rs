@@ -22,7 +22,7 @@ use super::arguments::SystemArguments;
 use super::connection::{self, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{complain, print_json, print_line, print_text};
-use super::system::{self, Place};
+use super::system::{self, System};
 use super::welcome::Welcome;
 use crate::leash::Weight;
 use crate::supervisor::{self, Progress, Source};
@@ -212,14 +212,14 @@ fn read_until_ready(mut output: impl Read + AsFd, until: Instant) -> io::Result<
 /// When nothing runs, or something is left when the time is over.
 pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
     let config = system::config(source)?;
-    let place = Place::of(source, &config);
+    let at = System::of(source, &config);
     let state = &config.state;
     let look = |error: io::Error| Failure::error(format!("{}: {error}", state.display()));
     let Some(pid) = supervisor::running(state).map_err(look)? else {
-        return Err(place.not_running());
+        return Err(at.not_running());
     };
     let request = json!({"verb": "stop", "args": {}});
-    let limit = match connection::ask(&place, &request, SILENCE_TIME) {
+    let limit = match connection::ask(&at, &request, SILENCE_TIME) {
         Ok(answer) => {
             let limit_ms = answer.end["ok"]["limit_ms"].as_u64();
             limit_ms.map_or(config.stop_timeout, Duration::from_millis)
@@ -231,7 +231,9 @@ pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
                     "{}; telling the supervisor by signal",
                     failure.text
                 ));
-                terminate(state, pid).map_err(look)?;
+                terminate(state, pid).map_err(|error| {
+                    Failure::error(format!("process {pid} cannot be told to stop: {error}"))
+                })?;
             }
             config.stop_timeout
         }
@@ -266,8 +268,8 @@ fn terminate(state: &Path, pid: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// What is wrong with it; then nothing has changed.
-pub(crate) fn reload(arguments: &SystemArguments, place: &Place) -> Result<Exit, Failure> {
-    let answer = connection::ask(place, &json!({"verb": "reload", "args": {}}), RELOAD_TIME)?;
+pub(crate) fn reload(arguments: &SystemArguments, at: &System) -> Result<Exit, Failure> {
+    let answer = connection::ask(at, &json!({"verb": "reload", "args": {}}), RELOAD_TIME)?;
     let ok = &answer.end["ok"];
     if arguments.json {
         print_json(ok);

@@ -3,15 +3,17 @@
 mod long;
 mod page;
 
+use clap::Subcommand as _;
 use serde_json::{Value, json};
 
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
 use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json, print_raw};
-use super::system::Place;
-use crate::control::filter::Filter;
-use page::{Detail, counts_page, list_page, merged, steps_page};
+use super::system::System;
+use crate::control::filter::{Filter, FilterError};
+use crate::nearest::nearest;
+use page::{Detail, counts_page, instances, list_page, merged, steps_page};
 
 /// As many messages are shown whole.
 const SHOW_LIMIT: u64 = 50;
@@ -20,29 +22,26 @@ const SHOW_LIMIT: u64 = 50;
 ///
 /// # Errors
 /// When the filter is wrong, nobody answers, or control refuses.
-pub(crate) fn run(
-    system: &SystemArguments,
-    place: &Place,
-    verb: QueueVerb,
-) -> Result<Exit, Failure> {
+pub(crate) fn run(system: &SystemArguments, at: &System, verb: QueueVerb) -> Result<Exit, Failure> {
     match verb {
         QueueVerb::Count(filter) => {
-            let answer = ask(system, place, "queue.count", &filter, json!({}))?;
+            let answer = ask(system, at, "queue.count", &filter, json!({}))?;
             Ok(show(system, &answer, counts_page))
         }
-        QueueVerb::Drop(step) => steer(system, place, "queue.drop", &step),
-        QueueVerb::Hold(step) => steer(system, place, "queue.hold", &step),
-        QueueVerb::List(wanted) => list(system, place, &wanted),
-        QueueVerb::Release(step) => steer(system, place, "queue.release", &step),
-        QueueVerb::Retry(step) => steer(system, place, "queue.retry", &step),
+        QueueVerb::Drop(step) => steer(system, at, "queue.drop", &step),
+        QueueVerb::Hold(step) => steer(system, at, "queue.hold", &step),
+        QueueVerb::List(wanted) => list(system, at, &wanted),
+        QueueVerb::Release(step) => steer(system, at, "queue.release", &step),
+        QueueVerb::Retry(step) => steer(system, at, "queue.retry", &step),
         QueueVerb::Show(filter) => {
             let answer = ask(
                 system,
-                place,
+                at,
                 "queue.show",
                 &filter,
                 json!({"limit": SHOW_LIMIT}),
             )?;
+            not_there(system, at, &filter, &answer)?;
             Ok(show(system, &answer, |answer| {
                 list_page(answer, Detail::Show)
             }))
@@ -50,9 +49,9 @@ pub(crate) fn run(
     }
 }
 
-fn list(system: &SystemArguments, place: &Place, wanted: &ListArguments) -> Result<Exit, Failure> {
+fn list(system: &SystemArguments, at: &System, wanted: &ListArguments) -> Result<Exit, Failure> {
     let ListArguments { filter, limit } = wanted;
-    let ask_all = |verb: &str, args| ask(system, place, verb, filter, args);
+    let ask_all = |verb: &str, args| ask(system, at, verb, filter, args);
     let first = ask_all("queue.list", json!({"limit": long::PAGE_LEN.min(*limit)}))?;
     if !long::is_long(&first, *limit) {
         return Ok(show(system, &first, |answer| {
@@ -64,7 +63,7 @@ fn list(system: &SystemArguments, place: &Place, wanted: &ListArguments) -> Resu
             filter: filter.filter.clone(),
         };
         filter.filter.push(format!("instance={name}"));
-        ask(system, place, verb, &filter, args)
+        ask(system, at, verb, &filter, args)
     };
     if system.json {
         long::print_json(&first, *limit, &ask_one, &mut print_raw)
@@ -75,7 +74,7 @@ fn list(system: &SystemArguments, place: &Place, wanted: &ListArguments) -> Resu
 
 fn steer(
     system: &SystemArguments,
-    place: &Place,
+    at: &System,
     verb: &str,
     step: &StepArguments,
 ) -> Result<Exit, Failure> {
@@ -84,11 +83,12 @@ fn steer(
     }
     let answer = ask(
         system,
-        place,
+        at,
         verb,
         &step.filter,
         json!({"dry_run": step.dry_run}),
     )?;
+    not_there(system, at, &step.filter, &answer)?;
     let exit = show(system, &answer, |answer| steps_page(answer, verb));
     let has_errors = answer
         .lines
@@ -99,7 +99,7 @@ fn steer(
 
 fn ask(
     system: &SystemArguments,
-    place: &Place,
+    at: &System,
     verb: &str,
     filter: &FilterArguments,
     mut args: Value,
@@ -111,9 +111,54 @@ fn ask(
             .iter()
             .map(|name| format!("instance={name}")),
     );
-    Filter::parse(&words).map_err(|error| Failure::usage(error.to_string()))?;
+    Filter::parse(&words).map_err(|error| wrong(&error))?;
     args["filter"] = json!(words);
-    connection::ask(place, &json!({"verb": verb, "args": args}), SILENCE_TIME)
+    connection::ask(at, &json!({"verb": verb, "args": args}), SILENCE_TIME)
+}
+
+/// What is wrong with a filter, which may have been meant to be a verb.
+fn wrong(error: &FilterError) -> Failure {
+    let FilterError::NoTerm(word) = error else {
+        return Failure::usage(error.to_string());
+    };
+    let verbs = QueueVerb::augment_subcommands(clap::Command::new("queue"));
+    let verbs = verbs.get_subcommands().map(clap::Command::get_name);
+    let hint = nearest(word, verbs).map(|verb| format!("; did you mean `queue {verb}`?"));
+    Failure::usage(format!("{error}{}", hint.unwrap_or_default()))
+}
+
+/// Where `answer` is about one message that was named, and has none: that it is not there.
+fn not_there(
+    system: &SystemArguments,
+    at: &System,
+    filter: &FilterArguments,
+    answer: &Answer,
+) -> Result<(), Failure> {
+    let [name] = &filter.filter[..] else {
+        return Ok(());
+    };
+    let is_empty = |answer: &Answer| {
+        let number = |ok: &Value| ok["messages"].as_u64().unwrap_or_default();
+        instances(answer)
+            .iter()
+            .all(|instance| instance.ok().map_or(0, number) == 0)
+    };
+    if name.contains(['=', '<', '>']) || !is_empty(answer) {
+        return Ok(());
+    }
+    // A step touches nothing, too, where there was nothing to do.
+    let count = ask(system, at, "queue.count", filter, json!({}))?;
+    if !is_empty(&count) || exit_of(&count) != Exit::Done {
+        return Ok(());
+    }
+    let (command, what) = match name.rsplit_once('/') {
+        Some(_) => (format!("spool dump --id {name}"), "is left of its records"),
+        None => (format!("trace {name}"), "became of it"),
+    };
+    let command = at.command(&command);
+    Err(Failure::error(format!(
+        "no message {name} is queued; {command} shows what {what}"
+    )))
 }
 
 fn show(system: &SystemArguments, answer: &Answer, page: impl Fn(&Answer) -> Page) -> Exit {

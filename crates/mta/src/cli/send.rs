@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::letter::{self, Draft, Ending};
 use super::output::{complain, print_json, print_line};
 use super::submission::{Door, Letter, SubmitError, Submitted, submit};
-use super::system::{self, Place};
+use super::system::{self, System};
 use crate::supervisor::Source;
 
 /// The longest message that is read, in octets: it is held in memory.
@@ -36,8 +36,14 @@ pub(crate) fn run(
         "" | "<>" => ReversePath::Null,
         _ => ReversePath::Mailbox(address(&send.from).map_err(Failure::usage)?),
     };
-    let cannot_read = |error| Failure::error(format!("cannot read the message: {error}"));
-    let input = read_input(send.file.as_deref()).map_err(cannot_read)?;
+    let input = read_input(send.file.as_deref()).map_err(|error| {
+        let from = send
+            .file
+            .as_deref()
+            .map(|file| format!(" from {}", file.display()));
+        let from = from.unwrap_or_default();
+        Failure::error(format!("cannot read the message{from}: {error}"))
+    })?;
     let mut draft = Draft::read(&input, Ending::AtEnd);
     if let Some(subject) = &send.subject {
         draft.add_missing("Subject", &letter::text(subject));
@@ -45,7 +51,7 @@ pub(crate) fn run(
     let to: Vec<&str> = recipients.iter().map(Mailbox::as_str).collect();
     draft.add_missing("To", &to.join(", "));
     let content = finish(draft, &sender, None, &config.hostname);
-    let failure = |error: SubmitError| error.failure(&Place::of(source, &config));
+    let failure = |error: SubmitError| error.failure(&System::of(source, &config));
     let door = Door::of(&config, arguments.instance.as_deref()).map_err(failure)?;
     let letter = Letter {
         sender,

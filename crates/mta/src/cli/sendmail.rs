@@ -19,7 +19,7 @@ use super::exit::{Exit, Failure};
 use super::letter::{Draft, Ending};
 use super::output::print_line;
 use super::submission::{Door, Letter, SubmitError, Submitted, submit};
-use super::system::Place;
+use super::system::System;
 use super::{queue, send, system};
 
 /// Of sysexits.h.
@@ -77,12 +77,12 @@ pub(crate) fn run(arguments: &SystemArguments, words: Vec<OsString>) -> Result<E
             Ok(Exit::Done)
         }
         Mode::PrintQueue => {
-            let place = Place::find(&system::source(&arguments))?;
+            let at = System::find(&system::source(&arguments))?;
             let list = ListArguments {
                 filter: FilterArguments { filter: Vec::new() },
                 limit: 1000,
             };
-            queue::run(&arguments, &place, QueueVerb::List(list))
+            queue::run(&arguments, &at, QueueVerb::List(list))
         }
     }
 }
@@ -101,7 +101,13 @@ fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failur
     let recipients = recipients(&options, &draft, &config.hostname)
         .map_err(|text| failure(sysexits::DATAERR, text))?;
     if recipients.is_empty() {
-        return Err(failure(sysexits::USAGE, "no recipients".to_owned()));
+        let text = match options.recipients_from {
+            RecipientsFrom::Arguments => {
+                "no recipients: name them, or let -t take them from the header"
+            }
+            RecipientsFrom::Header => "no recipients: there are none in To, Cc and Bcc",
+        };
+        return Err(failure(sysexits::USAGE, text.to_owned()));
     }
     let sender = sender(&options, &config.hostname).map_err(|t| failure(sysexits::USAGE, t))?;
     let content = send::finish(
@@ -122,9 +128,11 @@ fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failur
             send::complain_about_refused(&letter, &submitted);
             Ok(exit_of(&submitted))
         }
-        Err(error @ SubmitError::NoDoor) => Err(failure(sysexits::CONFIG, error.to_string())),
+        Err(error @ (SubmitError::NoDoor | SubmitError::Unknown(_))) => {
+            Err(failure(sysexits::CONFIG, error.to_string()))
+        }
         Err(error @ (SubmitError::Away(..) | SubmitError::Lost(..))) => {
-            let Failure { text, .. } = error.failure(&Place::of(&source, &config));
+            let Failure { text, .. } = error.failure(&System::of(&source, &config));
             let text = format!("nothing was accepted: {text}");
             Err(failure(sysexits::TEMPFAIL, text))
         }

@@ -9,7 +9,7 @@ mod view;
 
 use super::arguments::{QuarantineVerb, SpoolVerb, SystemArguments};
 use super::exit::{Exit, Failure};
-use super::system;
+use super::system::{self, System};
 use crate::supervisor::Source;
 use places::Place;
 
@@ -24,11 +24,12 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let config = system::config(source)?;
     let places = Place::all(arguments, &config)?;
+    let system = System::of(source, &config);
     match verb {
         SpoolVerb::Dump(what) => dump::run(arguments, &places, what),
         SpoolVerb::Quarantine(quarantine) => match &quarantine.verb {
             QuarantineVerb::List => quarantine::list(arguments, &places),
-            QuarantineVerb::Recover(what) => recover::run(arguments, &places, what),
+            QuarantineVerb::Recover(what) => recover::run(arguments, &system, &places, what),
             QuarantineVerb::Show { name } => quarantine::show(arguments, &places, name),
         },
         SpoolVerb::Verify => verify::run(arguments, &places),

@@ -9,16 +9,16 @@ use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json};
 use super::queue::exit_of;
-use super::system::Place;
+use super::system::System;
 use super::words;
 
 /// Shows a system.
 ///
 /// # Errors
 /// When nothing runs there or control does not answer.
-pub(crate) fn run(system: &SystemArguments, place: &Place) -> Result<Exit, Failure> {
+pub(crate) fn run(system: &SystemArguments, at: &System) -> Result<Exit, Failure> {
     let request = json!({"verb": "status", "args": {"instance": system.instance}});
-    let answer = connection::ask(place, &request, SILENCE_TIME)?;
+    let answer = connection::ask(at, &request, SILENCE_TIME)?;
     if system.json {
         let mut whole = answer.end.clone();
         whole["instances"] = json!(answer.lines);

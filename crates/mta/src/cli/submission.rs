@@ -18,7 +18,7 @@ use smtp::client::{
 };
 
 use super::exit::Failure;
-use super::system::Place;
+use super::system::System;
 use crate::config::{Config, ListenAddress, ListenSecurity, Role};
 use crate::observe::neutral;
 
@@ -63,17 +63,20 @@ pub(crate) enum SubmitError {
     /// The connection broke.
     #[error("the connection to submission at {0} ended: {1}")]
     Lost(String, #[source] io::Error),
+    /// No submission instance has the name that was given.
+    #[error("there is no submission instance `{0}`")]
+    Unknown(String),
     /// No submission instance listens where this program can reach it.
     #[error("no submission instance of this configuration listens on this machine without TLS")]
     NoDoor,
 }
 
 impl SubmitError {
-    /// In words for who waits for the system at `place`.
-    pub(crate) fn failure(&self, place: &Place) -> Failure {
+    /// In words for who waits for that system.
+    pub(crate) fn failure(&self, at: &System) -> Failure {
         match self {
-            Self::Away(door, error) => place.away(&format!("submission at {door}"), error),
-            Self::Lost(..) | Self::NoDoor => Failure::error(self.to_string()),
+            Self::Away(door, error) => at.away(&format!("submission at {door}"), error),
+            Self::Lost(..) | Self::NoDoor | Self::Unknown(_) => Failure::error(self.to_string()),
         }
     }
 }
@@ -88,6 +91,9 @@ impl Door {
         let submission = config.instances.iter().filter(|instance| {
             instance.role == Role::Submission && name.is_none_or(|n| n == instance.name.as_str())
         });
+        if let (Some(name), None) = (name, submission.clone().next()) {
+            return Err(SubmitError::Unknown(name.to_owned()));
+        }
         let plain = submission
             .flat_map(|instance| &instance.listen)
             .filter(|listen| listen.security == ListenSecurity::Plain);

@@ -61,17 +61,17 @@ pub(crate) fn config(source: &Source) -> Result<Config, Failure> {
 
 /// A system that a command speaks to.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct System {
     /// Its state directory, absolute.
     pub(crate) state: PathBuf,
     /// The arguments that name it, as they are typed after `postern`.
     pub(crate) typed: String,
 }
 
-impl Place {
+impl System {
     /// Where the system of that configuration is.
     pub(crate) fn of(source: &Source, config: &Config) -> Self {
-        Self::at(source, config.state.clone())
+        Self::new(source, config.state.clone())
     }
 
     /// Finds it; reads the configuration only where it must.
@@ -84,10 +84,10 @@ impl Place {
                 .map_err(|error| Failure::error(format!("{}: {error}", state.display())))?,
             None => config(source)?.state,
         };
-        Ok(Self::at(source, state))
+        Ok(Self::new(source, state))
     }
 
-    fn at(source: &Source, state: PathBuf) -> Self {
+    fn new(source: &Source, state: PathBuf) -> Self {
         let typed = typed(source, &state);
         Self { state, typed }
     }
@@ -114,8 +114,10 @@ impl Place {
                 Failure { exit, text }
             }
             Ok(Some(pid)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let text = format!("{whom}: {error}; the system runs as process {pid}");
-                Failure::error(text)
+                Failure::error(format!(
+                    "running as process {pid}, but this user may not speak to {whom}: ask as \
+                     root or as the user that runs it"
+                ))
             }
             Ok(Some(pid)) => {
                 let status = self.command("status");

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 
 use mail::InstanceName;
 
-use super::system::{self, Place};
+use super::system::{self, System};
 use crate::config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use crate::supervisor::Source;
 
 /// Collects what is to be said.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    place: Place,
+    at: System,
     /// Which configuration it is.
     configuration: String,
     /// A mailbox of this system, for what is to be tried.
@@ -34,7 +34,7 @@ impl Welcome {
                 .find(move |instance| instance.role == role)
         };
         Self {
-            place: Place::of(source, config),
+            at: System::of(source, config),
             configuration: system::named(source),
             local: config
                 .instances
@@ -64,7 +64,7 @@ impl Welcome {
             text,
             "\n  configuration: {}\n  state and log in {}\n\n",
             self.configuration,
-            self.place.state.display()
+            self.at.state.display()
         );
         text.push_str("Things to try, in another terminal:\n\n");
         for command in self.commands() {
@@ -79,14 +79,14 @@ impl Welcome {
         format!(
             "running as process {pid}\nconfiguration: {}\nstate and log in {}\n",
             self.configuration,
-            self.place.state.display()
+            self.at.state.display()
         )
     }
 
     fn commands(&self) -> Vec<String> {
         let postern = std::env::current_exe()
             .map_or_else(|_| "postern".to_owned(), |path| system::quoted(&path));
-        let with = |verb: &str| format!("{postern}{} {verb}", self.place.typed);
+        let with = |verb: &str| format!("{postern}{} {verb}", self.at.typed);
         let local = self.local.as_deref().unwrap_or("postmaster");
         let elsewhere = if self.holds {
             " --to somebody@example.com"

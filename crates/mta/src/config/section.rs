@@ -16,10 +16,10 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::model::Role;
-use super::nearest::quoted;
 use super::problem::{Position, Problem, Text};
 use super::settings::{Kind, Preset, Setting};
 use super::tree::{Node, Table, Value};
+use crate::nearest::quoted;
 
 /// What all sections of one text share.
 pub(super) struct Notes<'a> {

@@ -83,6 +83,106 @@ fn what_needs_a_system_that_does_not_run_says_how_it_is_started() {
 }
 
 #[test]
+fn a_slip_of_the_finger_is_told_what_was_meant() {
+    let mut system = System::embedded();
+    let gone = "01KATQ2CD0000000000000000A";
+    for (arguments, status, words) in [
+        (&["queue", "rety"][..], 2, "did you mean `queue retry`?"),
+        (&["queue", "lst"], 2, "did you mean `queue list`?"),
+        (&["statsu"], 2, "'status'"),
+        (
+            &["queue", "show", "output/99"],
+            1,
+            " spool dump --id output/99` shows what",
+        ),
+        (
+            &["queue", "drop", "output/99"],
+            1,
+            "no message output/99 is queued; ",
+        ),
+        (
+            &["queue", "release", gone],
+            1,
+            &format!(" trace {gone}` shows what"),
+        ),
+        (
+            &["queue", "show", "nope/5"],
+            1,
+            "there are submission, input, output",
+        ),
+        (&["queue", "--limit", "0"], 2, "0 is not in 1.."),
+    ] {
+        let text = system.postern.call(arguments).fails(status);
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+    let send = |more: &[&str]| {
+        let usual = [
+            "send",
+            "--from",
+            "a@example.test",
+            "--to",
+            "alice@example.test",
+        ];
+        system.postern.call_with(&[&usual, more].concat(), "x")
+    };
+    let text = send(&["/no/such/file"]).fails(1);
+    assert!(
+        text.contains("cannot read the message from /no/such/file: "),
+        "{text}"
+    );
+    let text = send(&["--instance", "input"]).fails(1);
+    assert!(text.contains("no submission instance `input`"), "{text}");
+
+    // A message that is there has nothing to do for a step: that is no mistake.
+    send(&["--to", "x@far.example"]).ok();
+    testkit::wait::until_true("it is held", || system.queued("output") == Some(1));
+    system.logged(&["output", "held"]);
+    let page = system.postern.call(&["queue", "hold", "output/1"]).ok();
+    assert!(page.contains("held: 0 recipients of 0 messages"), "{page}");
+    system.postern.stop();
+    let text = system.postern.call(&["stop"]).fails(4);
+    assert!(
+        text.contains("not running in ") && !text.contains("start"),
+        "{text}"
+    );
+}
+
+/// Root may do everything, so the system is somebody else's, and a third user asks.
+#[test]
+fn who_may_not_ask_is_told_who_may() {
+    let system = System::embedded();
+    if !rustix::process::geteuid().is_root() {
+        testkit::peer::skip("only root can be somebody else");
+        return;
+    }
+    let program = system.postern.scratch().path().join("postern");
+    std::fs::copy(env!("CARGO_BIN_EXE_postern"), &program).expect("it can be copied");
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        command
+            .arg("--config")
+            .arg(system.postern.config())
+            .args(arguments);
+        testkit::run::run(&mut command, "x", testkit::wait::LIMIT)
+    };
+    for verb in ["status", "queue", "reload", "stop"] {
+        let ran = as_nobody(&[verb]);
+        assert_eq!(ran.status, Some(1), "{ran:?}");
+        let who = "ask as root or as the user that runs it";
+        assert!(ran.err.contains(who), "{ran:?}");
+    }
+    as_nobody(&[
+        "send",
+        "--from",
+        "a@example.test",
+        "--to",
+        "bob@example.test",
+    ])
+    .ok();
+}
+
+#[test]
 fn status_shows_each_process_with_pid_uptime_connections_queue_and_rates() {
     let system = System::embedded();
     let _idle = system.at_input();

@@ -16,7 +16,7 @@ use spool::inspect::{ContentPlace, ContentState, CopyOf, Lay, Salvage, Salvaged}
 use super::super::arguments::{RecoverArguments, SystemArguments};
 use super::super::exit::{Exit, Failure};
 use super::super::output::{Page, print_json};
-use super::super::system::quoted;
+use super::super::system::{System, quoted};
 use super::super::words;
 use super::dump::state_text;
 use super::places::Place;
@@ -39,6 +39,7 @@ struct Written {
 /// When there is no such file, or the folder cannot be written.
 pub(super) fn run(
     arguments: &SystemArguments,
+    system: &System,
     places: &[Place],
     what: &RecoverArguments,
 ) -> Result<Exit, Failure> {
@@ -78,7 +79,7 @@ pub(super) fn run(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    report(arguments, &wanted, &written, end);
+    report(arguments, system, &wanted, &written, end);
     let is_whole = |written: &Written| {
         let envelope = written.salvaged.record.is_some();
         envelope && written.state == ContentState::Whole
@@ -129,12 +130,18 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn report(arguments: &SystemArguments, wanted: &Wanted<'_>, written: &[Written], end: Salvage) {
+fn report(
+    arguments: &SystemArguments,
+    system: &System,
+    wanted: &Wanted<'_>,
+    written: &[Written],
+    end: Salvage,
+) {
     if arguments.json {
         let rows = written.iter().map(|written| {
             let mut value = salvaged_value(&written.salvaged, written.standing);
             value["file"] = json!(written.file.display().to_string());
-            value["send"] = json!(command(written));
+            value["send"] = json!(command(system, written));
             value
         });
         print_json(&json!({
@@ -167,7 +174,7 @@ fn report(arguments: &SystemArguments, wanted: &Wanted<'_>, written: &[Written],
         if !written.salvaged.is_vouched {
             page.line("  nobody vouches for it: a sender could have made it up. Read it first.");
         }
-        match command(written) {
+        match command(system, written) {
             Some(command) => page.line(format!("  to send it again: {command}")),
             None => page.line("  its content or its envelope is lost; see the .json beside it"),
         }
@@ -185,7 +192,7 @@ fn report(arguments: &SystemArguments, wanted: &Wanted<'_>, written: &[Written],
 }
 
 /// What would send it again.
-fn command(written: &Written) -> Option<String> {
+fn command(system: &System, written: &Written) -> Option<String> {
     let record = written.salvaged.record.as_ref()?;
     let message = record.message.as_ref()?;
     if written.state != ContentState::Whole {
@@ -203,7 +210,10 @@ fn command(written: &Written) -> Option<String> {
     };
     let from = quoted(Path::new(message.envelope.sender.as_str()));
     let file = quoted(&written.file);
-    Some(format!("postern send --from {from}{shown} {file}{more}"))
+    let typed = &system.typed;
+    Some(format!(
+        "postern{typed} send --from {from}{shown} {file}{more}"
+    ))
 }
 
 /// The recipients for whom something was left to do when the record was written.

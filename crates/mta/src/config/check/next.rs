@@ -4,7 +4,7 @@ use mail::InstanceName;
 
 use super::Findings;
 use crate::config::model::{InstanceConfig, Next, Role};
-use crate::config::nearest::{nearest, quoted};
+use crate::nearest::{nearest, quoted};
 
 /// The ports of mail servers of the world: 25 of RFC 5321, 465 and 587 of RFC 8314.
 const MAIL_PORTS: [u16; 3] = [25, 465, 587];

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Section;
 use crate::config::model::Role;
-use crate::config::nearest::{nearest, quoted};
 use crate::config::settings::{Kind, Preset, Setting};
 use crate::config::tree::{Node, Value};
 use crate::config::value::{self, Wrong, show_duration, show_size};
+use crate::nearest::{nearest, quoted};
 
 impl Section<'_> {
     /// The value in the form that `parse` reads, or the default; `None` where there is neither.
