@@ -137,7 +137,11 @@ fn a_slip_of_the_finger_is_told_what_was_meant() {
     send(&["--to", "x@far.example"]).ok();
     testkit::wait::until_true("it is held", || system.queued("output") == Some(1));
     system.logged(&["output", "held"]);
-    let page = system.postern.call(&["queue", "hold", "output/1"]).ok();
+    // While the attempt that held it ends, a step is put off with an error.
+    let page = testkit::wait::until("a step is taken", || {
+        let ran = system.postern.call(&["queue", "hold", "output/1"]);
+        (!ran.out.contains("is under way")).then(|| ran.ok())
+    });
     assert!(page.contains("held: 0 recipients of 0 messages"), "{page}");
     system.postern.stop();
     let text = system.postern.call(&["stop"]).fails(4);
