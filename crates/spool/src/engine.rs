@@ -14,6 +14,7 @@
 
 mod apply;
 mod batch;
+mod census;
 mod compose;
 mod moving;
 mod reserve;
@@ -27,6 +28,7 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use batch::Batch;
+use census::Census;
 use reserve::Pace;
 pub(crate) use retiring::{summary_name, write_summary};
 use segments::Preparing;
@@ -34,6 +36,7 @@ pub(crate) use segments::{commit_header, segment_name};
 
 use crate::CommitError;
 use crate::format::summary::SummaryWriter;
+use crate::format::superblock::Superblock;
 use crate::limits::{BATCH_RECORDS_MAX, GATHERING_DELAY, GATHERING_MESSAGES_MIN};
 use crate::shared::{Draft, Phase, Shared};
 
@@ -52,6 +55,7 @@ pub(crate) struct Engine {
     generation: u64,
     /// Number of the next segment that is made.
     number: u32,
+    census: Census,
     preparing: Option<Preparing>,
     pace: Pace,
     /// There was no room for a record of our own, and no segment became free since.
@@ -82,6 +86,7 @@ struct Active {
 pub(crate) struct Start {
     pub(crate) shared: Arc<Shared>,
     pub(crate) lock: Box<dyn Any + Send + Sync>,
+    pub(crate) superblock: Superblock,
     pub(crate) free: VecDeque<u32>,
     pub(crate) sequence: u64,
     pub(crate) generation: u64,
@@ -108,6 +113,7 @@ impl Engine {
             n_recent_messages: 0,
             generation: start.generation,
             number: start.number,
+            census: Census::new(start.superblock),
             preparing: None,
             pace: Pace::default(),
             own_is_stuck: false,

@@ -104,6 +104,11 @@ pub enum Note {
         /// The copy in the quarantine directory; `None` when it could not be made.
         quarantine: Option<String>,
     },
+    /// Segments that were there are gone as whole files, and with them whatever they held.
+    SegmentsMissing {
+        /// How many.
+        n: u32,
+    },
     /// A content file that no record names was removed: its message was never acknowledged.
     StrayContent {
         /// The file.
@@ -128,7 +133,7 @@ impl Note {
             Self::ContentSetAside { quarantine, .. }
             | Self::Damage { quarantine, .. }
             | Self::Torn { quarantine, .. } => quarantine.as_deref()?,
-            Self::StrayContent { .. } => return None,
+            Self::SegmentsMissing { .. } | Self::StrayContent { .. } => return None,
         };
         path.strip_prefix(quarantine::DIR)?.strip_prefix('/')
     }
@@ -159,6 +164,11 @@ impl fmt::Display for Note {
                 )?;
                 copied(f, quarantine)
             }
+            Self::SegmentsMissing { n } => write!(
+                f,
+                "{n} of its segment files were removed: the acknowledged messages in them are \
+                 lost, unless a backup has them"
+            ),
             Self::StrayContent { file } => {
                 write!(
                     f,

@@ -72,6 +72,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
     };
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);
+    recovery.note_missing(&names, base.n_segments);
     recovery.read_segments(&names)?;
     let (engine, notes) = recovery.finish(base, (&names, superblocks.order()), options, lock)?;
     Ok(Recovered {
@@ -102,6 +103,14 @@ impl Recovery {
                 // What cannot be removed is in nobody's way.
                 let _ = self.disk.remove(name);
             }
+        }
+    }
+
+    /// Segments that were removed as a whole: nothing else tells of what they held.
+    fn note_missing(&mut self, names: &[String], n_segments: u32) {
+        let n = files::n_missing(names, n_segments);
+        if n > 0 {
+            self.notes.push(Note::SegmentsMissing { n });
         }
     }
 
@@ -268,6 +277,7 @@ impl Recovery {
         let start = Start {
             shared,
             lock,
+            superblock,
             free,
             sequence: self.sequence.max(1),
             generation: self.generation.max(1),
@@ -288,6 +298,7 @@ impl Recovery {
             return Err(OpenError::io("write", "segments", full));
         }
         engine.settle(&self.open_ends);
+        engine.begin_census();
         Ok((engine, self.notes))
     }
 
@@ -378,7 +389,8 @@ impl Recovery {
     }
 
     fn has_damage(&self) -> bool {
-        let is_damage = |note: &Note| matches!(note, Note::Damage { .. });
+        let is_damage =
+            |note: &Note| matches!(note, Note::Damage { .. } | Note::SegmentsMissing { .. });
         self.notes.iter().any(is_damage)
     }
 }

@@ -9,6 +9,7 @@ mod flips;
 mod full;
 mod golden;
 mod inspect;
+mod missing;
 pub(crate) mod model;
 mod planted;
 mod real;

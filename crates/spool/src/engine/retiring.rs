@@ -153,7 +153,8 @@ impl Engine {
         let _ = self.shared.disk.remove(&summary_name(number));
     }
 
-    fn delete(&self, number: u32) -> io::Result<()> {
+    fn delete(&mut self, number: u32) -> io::Result<()> {
+        self.one_segment_less()?;
         self.shared.disk.remove(&segment_name(number))?;
         self.shared.disk.sync_dir("")
     }

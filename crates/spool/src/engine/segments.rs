@@ -213,6 +213,7 @@ impl Engine {
         let written = preparing.written.max(FIRST_BATCH);
         let segment = Segment::new(file, header, written);
         self.shared.lock().ledger.segments.insert(number, segment);
+        self.one_segment_more();
         self.pace.succeeded();
         self.free.push_back(number);
         self.gained();

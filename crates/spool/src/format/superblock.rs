@@ -1,4 +1,4 @@
-//! The superblock: identity, secret, epoch.
+//! The superblock: identity, secret, epoch, number of segments.
 
 use mail::SpoolId;
 
@@ -15,6 +15,8 @@ pub(crate) struct Superblock {
     pub(crate) identity: Identity,
     pub(crate) epoch: u64,
     pub(crate) first_id: u64,
+    /// At least so many segments are there.
+    pub(crate) n_segments: u32,
 }
 
 /// What a file that should be a superblock is.
@@ -30,6 +32,7 @@ impl Superblock {
         let mut out = [0; LEN];
         out[..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[12..16].copy_from_slice(&self.n_segments.to_le_bytes());
         out[16..32].copy_from_slice(&self.identity.id.to_bytes());
         out[32..48].copy_from_slice(&self.identity.secret);
         out[48..56].copy_from_slice(&self.epoch.to_le_bytes());
@@ -57,7 +60,7 @@ impl Superblock {
         if version > VERSION {
             return Some(Read::Newer(version));
         }
-        d.u32()?;
+        let n_segments = d.u32()?;
         let identity = Identity {
             id: SpoolId::from_bytes(d.array()?),
             secret: d.array()?,
@@ -66,6 +69,7 @@ impl Superblock {
             identity,
             epoch: d.u64()?,
             first_id: d.u64()?,
+            n_segments,
         }))
     }
 }

@@ -169,6 +169,7 @@ fn a_superblock_with_any_octet_changed_is_no_superblock() {
         identity: IDENTITY,
         epoch: 5,
         first_id: 6,
+        n_segments: 7,
     };
     let bytes = superblock.encode();
     let good = |bytes: &[u8]| !matches!(Superblock::decode(bytes), Read::Bad);

@@ -69,6 +69,11 @@ pub enum Fault {
     Leftover,
     /// Batches or segments are not in the order in which they were written.
     Order,
+    /// Segments that were there are gone as whole files.
+    SegmentsMissing {
+        /// How many.
+        n: u32,
+    },
     /// Segments take more than twice what is live and four segments.
     Space {
         /// Octets of all segments.
@@ -128,6 +133,7 @@ impl Fault {
             Self::Content { .. } => "content",
             Self::Leftover => "leftover",
             Self::Order => "order",
+            Self::SegmentsMissing { .. } => "segments_missing",
             Self::Space { .. } => "space",
             Self::StrayContent => "stray_content",
             Self::Summary => "summary",
@@ -162,6 +168,10 @@ impl Fault {
             }
             Self::Leftover | Self::StrayContent | Self::Torn { .. } => {
                 "nothing: the next start clears it away; no acknowledged message was in it"
+            }
+            Self::SegmentsMissing { .. } => {
+                "stop the instance and put them back, if somebody moved them; else restore the \
+                 directory from a backup: the next start tells it once more and goes on without"
             }
             Self::Space { .. } => "nothing: a running instance gives it back",
             Self::Summary => "nothing: it is made again",
@@ -207,6 +217,9 @@ impl fmt::Display for Fault {
             }
             Self::Leftover => f.write_str("was being made when the process ended"),
             Self::Order => f.write_str("is not in the order of writing"),
+            Self::SegmentsMissing { n } => {
+                write!(f, "{n} segment files are gone, and the messages in them")
+            }
             Self::Space { used, bound } => {
                 write!(
                     f,

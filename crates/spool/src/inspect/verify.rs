@@ -97,6 +97,8 @@ struct Check<'a> {
     disk: &'a dyn Disk,
     identity: &'a Identity,
     epoch: u64,
+    /// So many segments were there when the spool was opened.
+    n_segments: u32,
     is_running: bool,
     books: Books,
     findings: Findings,
@@ -120,6 +122,7 @@ impl<'a> Check<'a> {
             disk: &*inspection.disk,
             identity: &inspection.superblock.identity,
             epoch: inspection.superblock.epoch,
+            n_segments: inspection.superblock.n_segments,
             is_running,
             books: Books::default(),
             findings: Findings::default(),
@@ -178,6 +181,13 @@ impl<'a> Check<'a> {
                 Ok(None) => self.findings.add(name, 0, Fault::Superblock),
                 Err(error) => self.findings.add(name, 0, Fault::Io(error.to_string())),
             }
+        }
+        // Between this and when the names were listed, segments may come and go.
+        let n_segments = good.iter().map(|superblock| superblock.n_segments).min();
+        let n_segments = n_segments.unwrap_or(0).min(self.n_segments);
+        match files::n_missing(names, n_segments) {
+            0 => {}
+            n => self.findings.add(".", 0, Fault::SegmentsMissing { n }),
         }
         if let [main, copy] = &good[..] {
             // Between one and the other, the power may have failed: their epochs may differ.

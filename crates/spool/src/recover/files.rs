@@ -44,6 +44,8 @@ pub(crate) fn read_superblocks(
     let main = read_superblock(disk, names, MAIN)?;
     let copy = read_superblock(disk, names, COPY)?;
     let one_lost = main.is_none() || copy.is_none();
+    // Each says no more than is there.
+    let n_segments = main.iter().chain(&copy).map(|of| of.n_segments).min();
     let (superblock, order) = match (main, copy) {
         (Some(main), None) => (main, [COPY, MAIN]),
         (Some(main), Some(copy)) if main.epoch > copy.epoch => (main, [COPY, MAIN]),
@@ -61,7 +63,10 @@ pub(crate) fn read_superblocks(
         }
     };
     Ok(Superblocks::Found {
-        superblock,
+        superblock: Superblock {
+            n_segments: n_segments.unwrap_or(0),
+            ..superblock
+        },
         one_lost,
         order,
     })
@@ -98,6 +103,7 @@ impl Superblocks {
                 identity: new_identity(&options.entropy),
                 epoch: floor.max(1),
                 first_id: 1,
+                n_segments: 0,
             },
             Self::Found {
                 superblock,
@@ -150,9 +156,26 @@ fn write_superblock(
     name: &str,
     superblock: &Superblock,
 ) -> Result<(), OpenError> {
-    file.write_at(0, &[IoSlice::new(&superblock.encode())])
-        .named("write", name)?;
-    file.sync().named("sync", name)
+    overwrite(file, superblock).named("write", name)
+}
+
+fn overwrite(file: &dyn DiskFile, superblock: &Superblock) -> io::Result<()> {
+    file.write_at(0, &[IoSlice::new(&superblock.encode())])?;
+    file.sync()
+}
+
+/// Commits both superblocks in place. Where one fails, the other is not touched.
+pub(crate) fn overwrite_superblocks(disk: &dyn Disk, superblock: &Superblock) -> io::Result<()> {
+    for name in [MAIN, COPY] {
+        overwrite(&*disk.open(name)?, superblock)?;
+    }
+    Ok(())
+}
+
+/// How many segments fewer are there than a superblock says.
+pub(crate) fn n_missing(names: &[String], n_segments: u32) -> u32 {
+    let found = names.iter().filter(|name| segment_number(name).is_some());
+    n_segments.saturating_sub(u32::try_from(found.count()).unwrap_or(u32::MAX))
 }
 
 pub(super) fn make_directories(disk: &dyn Disk) -> Result<(), OpenError> {

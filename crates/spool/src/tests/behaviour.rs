@@ -33,6 +33,7 @@ fn accepted(spool: &Spool, engine: &mut Engine, n: u64, len: usize) -> MessageId
 #[test]
 fn what_waits_together_shares_one_batch_and_one_sync() {
     let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    settle(&mut engine);
     let promises: Vec<_> = (0..10).map(|n| accept(&spool, n, 500)).collect();
     let before = spool.stats();
     engine.step();

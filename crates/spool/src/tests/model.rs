@@ -413,7 +413,7 @@ fn number_of(stored: &Stored) -> u64 {
 
 /// Checks every invariant on what recovery gave back.
 pub(crate) fn check(known: &BTreeMap<u64, Known>, spool: &Spool, recovery: &Recovery) {
-    let damage = |note: &&Note| matches!(note, Note::Damage { .. });
+    let damage = |note: &&Note| matches!(note, Note::Damage { .. } | Note::SegmentsMissing { .. });
     assert_eq!(recovery.notes.iter().find(damage), None);
     let mut present = BTreeMap::new();
     for stored in stored(recovery) {

@@ -7,20 +7,25 @@ use crate::format::message::encode;
 use crate::format::record::{ALIGN, Kind, MessageMeta, RecordHeader};
 use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
 use crate::format::summary::{Summary, SummaryWriter};
+use crate::format::superblock::Superblock;
 use crate::format::{BLOCK, Identity, Position, align, crc32c};
 use crate::inspect::Fault;
 use crate::limits::SEGMENT_LEN_MIN;
-use crate::recover::files::read_superblock;
+use crate::recover::files::{overwrite_superblocks, read_superblock};
 use crate::simulated::{PowerCut, SimulatedDisk};
 use crate::tests::fixture::{content, keyed, message};
 use crate::{Disk, Message};
 
 const NUMBER: u32 = 0x50;
 
-fn identity(disk: &SimulatedDisk) -> Identity {
+fn superblock(disk: &SimulatedDisk) -> Superblock {
     let names = disk.list("").expect("listed");
     let superblock = read_superblock(disk, &names, "superblock");
-    superblock.expect("readable").expect("good").identity
+    superblock.expect("readable").expect("good")
+}
+
+fn identity(disk: &SimulatedDisk) -> Identity {
+    superblock(disk).identity
 }
 
 /// A record as it is given to be written.
@@ -54,7 +59,7 @@ fn done(id: u64) -> Forged {
     }
 }
 
-/// A copy of the disk without the segments that are free, so that there is room for others.
+/// A copy of the disk without the segments that are free, so that there is room for others, and that counts none.
 fn without_free(disk: &SimulatedDisk) -> SimulatedDisk {
     let disk = disk.after(PowerCut::Kept);
     for name in disk.list("").expect("listed") {
@@ -64,6 +69,11 @@ fn without_free(disk: &SimulatedDisk) -> SimulatedDisk {
             disk.remove(&name).expect("it was there");
         }
     }
+    let uncounted = Superblock {
+        n_segments: 0,
+        ..superblock(&disk)
+    };
+    overwrite_superblocks(&disk, &uncounted).expect("written");
     disk
 }
 
