@@ -116,7 +116,7 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
         return Err(Failure::error(text));
     }
     let cannot = |error: io::Error| Failure::error(format!("cannot start: {error}"));
-    let errors = open_errors(&config.state).map_err(cannot)?;
+    let errors = open_errors(&config.state)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("postern");
     for (name, path) in [("--config", &source.file), ("--state", &source.state)] {
@@ -164,22 +164,21 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
 }
 
 /// Where the system's processes write what is not for the log: panics, mostly.
-fn open_errors(state: &Path) -> io::Result<File> {
+fn open_errors(state: &Path) -> Result<File, Failure> {
+    let cannot = |path: &Path, error: &io::Error| {
+        Failure::error(format!("cannot use {}: {error}", path.display()))
+    };
+    let log = state.join("log");
     // The modes are those that the supervisor would give.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(state)?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(state.join("log"))?;
-    let path = state.join("log/stderr.log");
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)
+    for (folder, mode) in [(state, 0o755), (&log, 0o750)] {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(mode).create(folder);
+        made.map_err(|error| cannot(folder, &error))?;
+    }
+    let path = log.join("stderr.log");
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o640).open(&path);
+    opened.map_err(|error| cannot(&path, &error))
 }
 
 /// What was said until it was ready or had ended; and whether the time was over before.

@@ -15,6 +15,8 @@ pub(crate) struct Welcome {
     at: System,
     /// Which configuration it is.
     configuration: String,
+    /// Where state and log lie.
+    kept: String,
     /// A mailbox of this system, for what is to be tried.
     local: Option<String>,
     input: Option<InstanceName>,
@@ -36,6 +38,7 @@ impl Welcome {
         Self {
             at: System::of(source, config),
             configuration: system::named(source),
+            kept: kept(config),
             local: config
                 .instances
                 .iter()
@@ -62,9 +65,8 @@ impl Welcome {
         }
         let _infallible = write!(
             text,
-            "\n  configuration: {}\n  state and log in {}\n\n",
-            self.configuration,
-            self.at.state.display()
+            "\n  configuration: {}\n  {}\n\n",
+            self.configuration, self.kept
         );
         text.push_str("Things to try, in another terminal:\n\n");
         for command in self.commands() {
@@ -77,9 +79,8 @@ impl Welcome {
     /// What is left of it when the system runs in the background.
     pub(crate) fn text_for_background(&self, pid: u32) -> String {
         format!(
-            "running as process {pid}\nconfiguration: {}\nstate and log in {}\n",
-            self.configuration,
-            self.at.state.display()
+            "running as process {pid}\nconfiguration: {}\n{}\n",
+            self.configuration, self.kept
         )
     }
 
@@ -126,6 +127,16 @@ impl Welcome {
     }
 }
 
+/// Where state and log lie, for people.
+fn kept(config: &Config) -> String {
+    let state = config.state.display();
+    match &config.log.file {
+        None => format!("state in {state}, log on standard error"),
+        Some(file) if file.starts_with(&config.state) => format!("state and log in {state}"),
+        Some(file) => format!("state in {state}, log in {}", file.display()),
+    }
+}
+
 /// As the configuration writes it.
 fn shown(listen: &Listen) -> String {
     match (&listen.address, listen.security) {
@@ -147,6 +158,19 @@ fn mailbox_of(route: &Route) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_lies_elsewhere_is_said_to() {
+        let mut config = Config::embedded(Some("/tmp/s".as_ref())).expect("embedded");
+        assert_eq!(kept(&config), "state and log in /tmp/s");
+        config.log.file = Some("/var/log/postern.log".into());
+        assert_eq!(
+            kept(&config),
+            "state in /tmp/s, log in /var/log/postern.log"
+        );
+        config.log.file = None;
+        assert_eq!(kept(&config), "state in /tmp/s, log on standard error");
+    }
 
     #[test]
     fn what_is_printed_names_every_listener_and_commands_that_reach_this_system() {

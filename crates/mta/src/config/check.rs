@@ -67,9 +67,18 @@ impl<'a> Findings<'a> {
         self.note(Severity::Warning, instance, path, text);
     }
 
+    /// Notes a warning about what all instances share; the path leads to it from the top.
+    fn warning_at(&mut self, path: &[&str], text: String) {
+        self.push(Severity::Warning, path, text);
+    }
+
     fn note(&mut self, severity: Severity, on: &InstanceConfig, path: &[&str], text: String) {
         let whole = [&["instance", on.name.as_str()], path].concat();
-        let position = self.config.tree.locate(&whole);
+        self.push(severity, &whole, text);
+    }
+
+    fn push(&mut self, severity: Severity, path: &[&str], text: String) {
+        let position = self.config.tree.locate(path);
         let at = Location {
             file: self.config.file.clone(),
             position,

@@ -1,7 +1,7 @@
 //! What comes of configurations given as texts.
 
-mod certificates;
 mod examples;
+mod files;
 mod findings;
 mod mistakes;
 mod reload;

@@ -19,12 +19,19 @@ use rustix::net::{
 
 use crate::config::ListenAddress;
 
+/// Ports below this are root's on a system that is set up as usual.
+const PORT_FREE_MIN: u16 = 1024;
+
 /// How many connections wait until they are accepted; the kernel may allow fewer.
 const BACKLOG: i32 = 1024;
 
 /// Why there is no such listener.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {}: {cause}", shown(address))]
+#[error(
+    "cannot listen on {}: {cause}{}",
+    shown(address),
+    advice(address, cause)
+)]
 pub(crate) struct BindError {
     address: ListenAddress,
     cause: io::Error,
@@ -78,6 +85,25 @@ impl Drop for Bound {
         if let ListenAddress::Unix(path) = &self.address {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// What to look at, as the rest of the error.
+fn advice(address: &ListenAddress, cause: &io::Error) -> &'static str {
+    match (address, cause.kind()) {
+        (ListenAddress::Tcp(_), io::ErrorKind::AddrInUse) => {
+            "; another program has this port, and `ss -ltnp` shows which"
+        }
+        (ListenAddress::Tcp(_), io::ErrorKind::AddrNotAvailable) => {
+            "; this machine has no such address, see `ip address`"
+        }
+        (ListenAddress::Tcp(address), io::ErrorKind::PermissionDenied)
+            if address.port() < PORT_FREE_MIN =>
+        {
+            "; ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE"
+        }
+        (ListenAddress::Unix(_), io::ErrorKind::NotFound) => "; its folder has to be there",
+        _ => "",
     }
 }
 

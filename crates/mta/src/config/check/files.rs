@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use mail::Timestamp;
 
@@ -13,10 +14,27 @@ use crate::config::model::{InstanceConfig, Tls};
 const OTHERS: u32 = 0o007;
 
 pub(super) fn check(findings: &mut Findings<'_>, now: Timestamp) {
+    log(findings);
     for instance in &findings.config.instances {
         if let Some(tls) = &instance.tls {
             certificate(findings, instance, tls, now);
         }
+    }
+}
+
+/// Mail does not wait for the log, so that it cannot be written keeps nothing from starting.
+fn log(findings: &mut Findings<'_>) {
+    let config = findings.config;
+    let folder = config.log.file.as_deref().and_then(Path::parent);
+    // Below the state directory it is made at start.
+    let folder = folder.filter(|folder| !folder.starts_with(&config.state) && !folder.is_dir());
+    if let Some(folder) = folder {
+        let text = format!(
+            "the log cannot be written: {} is no folder that is there; make it, for the user that \
+             runs the system",
+            folder.display()
+        );
+        findings.warning_at(&["log", "file"], text);
     }
 }
 

@@ -24,6 +24,22 @@ fn a_port_is_bound_once() {
         error.to_string().contains("cannot listen on 127.0.0.1:"),
         "{error}"
     );
+    assert!(error.to_string().contains("`ss -ltnp`"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_bound_says_what_to_look_at() {
+    let scratch = Scratch::new();
+    // For documentation: nobody has it.
+    let elsewhere = ListenAddress::Tcp("192.0.2.77:0".parse().unwrap());
+    let nowhere = ListenAddress::Unix(scratch.path().join("no-folder/socket"));
+    for (address, words) in [
+        (elsewhere, "this machine has no such address"),
+        (nowhere, "its folder has to be there"),
+    ] {
+        let error = bind(&address).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

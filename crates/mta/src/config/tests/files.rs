@@ -1,4 +1,4 @@
-//! What is found about the files of certificates.
+//! What is found about the files that a configuration names.
 
 use testkit::Scratch;
 use testkit::certificate::{DAY, write};
@@ -95,4 +95,24 @@ fn a_certificate_that_has_ended_or_soon_does_is_a_warning_that_keeps_nothing_fro
     folder.file("chain.pem", chain.concat());
     let found = found(&folder, "chain.pem", "one.key", "refuse");
     assert_one(&found, "23: warning", "in 10 days");
+}
+
+#[test]
+fn a_log_whose_folder_is_not_there_is_a_warning() {
+    let folder = Scratch::new();
+    let log = folder.path().join("logs/postern.log").display().to_string();
+    let text = PAIR.replace(
+        "[instance.submission]",
+        &format!("[log]\nfile = \"{log}\"\n[instance.submission]"),
+    );
+    let look = || check::check_files(&read(&text), mail::Timestamp::from_unix_ms(0));
+    let found = look();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let line = found[0].to_string();
+    assert!(
+        line.starts_with("postern.toml:4:8: warning: the log cannot be"),
+        "{line}"
+    );
+    std::fs::create_dir(folder.path().join("logs")).unwrap();
+    assert_eq!(look(), []);
 }
