@@ -150,7 +150,8 @@ impl DurableContent {
 
 impl Drop for DurableContent {
     fn drop(&mut self) {
-        if let Some(disk) = self.disk.take() {
+        // The record that names it may be on disk when the committer panics: recovery decides.
+        if let Some(disk) = self.disk.take().filter(|_| !std::thread::panicking()) {
             // What cannot be removed is found at the next opening.
             let _ = disk.remove(&file_name(self.number));
         }

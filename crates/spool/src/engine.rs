@@ -250,7 +250,10 @@ impl Engine {
 
     /// Stops acknowledging for good.
     fn fail(&mut self, batch: Batch, error: &io::Error) {
-        let why: Arc<str> = error.to_string().into();
+        self.refuse_all(batch, error.to_string().into());
+    }
+
+    fn refuse_all(&mut self, batch: Batch, why: Arc<str>) {
         let failed = CommitError::Failed(Arc::clone(&why));
         let mut state = self.shared.lock();
         state.phase = Phase::Failed(why);
@@ -266,5 +269,16 @@ impl Engine {
             request.refuse(&mut state, &failed);
         }
         state.ledger.keys.fail(&failed);
+    }
+}
+
+impl Drop for Engine {
+    /// A committer that panics leaves nobody waiting, and a spool that failed: its process starts
+    /// anew.
+    fn drop(&mut self) {
+        let phase = self.shared.lock().phase.clone();
+        if matches!(phase, Phase::Open | Phase::Closing) {
+            self.refuse_all(Batch::new(), "the committer is gone".into());
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mail::MessageId;
 
 use crate::engine::Engine;
+use crate::format::BLOCK;
 use crate::recover::{Messages, Recovered, quarantine, recover};
 use crate::{Disk, ReadError, Spool, Stored, limits};
 
@@ -39,6 +40,12 @@ impl Options {
             epoch_floor: 0,
             entropy,
         }
+    }
+
+    /// Two records of this length fit a segment, so that a segment is at least half used; and so do
+    /// a message and what became of it.
+    pub(crate) const fn record_len_max(&self) -> usize {
+        (self.segment_len / 2 - 2 * BLOCK) as usize
     }
 }
 

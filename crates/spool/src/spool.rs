@@ -11,9 +11,9 @@ use mail::{HandoffKey, MessageId, SpoolId};
 use crate::browser::second_copy;
 use crate::commit::commit;
 use crate::content::{self, file_name, file_number};
-use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
+use crate::format::record::{self, Kind, MessageMeta, RecordHeader, outcome_len_max};
 use crate::format::state::State as MessageState;
-use crate::format::{BLOCK, Crc, crc32c, message};
+use crate::format::{Crc, crc32c, message};
 use crate::limits::{INLINE_CONTENT_LEN_MAX, META_LEN_MAX};
 use crate::shared::{Acceptance, Draft, Effect, Phase, Request, Shared};
 use crate::{
@@ -326,9 +326,11 @@ impl Spool {
             Content::Bytes(bytes) => (bytes, None),
             Content::File(file) => (Arc::default(), Some(file)),
         };
+        let len_max = shared.options.record_len_max();
         if meta.len() > META_LEN_MAX
             || bytes.len() > INLINE_CONTENT_LEN_MAX
-            || meta.len() + bytes.len() > self.record_len_max()
+            || meta.len() + bytes.len() > len_max
+            || outcome_len_max(n_recipients) > len_max as u64
         {
             return Err(CommitError::TooLarge);
         }
@@ -362,11 +364,6 @@ impl Spool {
             effect: Effect::Accepted(acceptance),
         };
         Ok((draft, promise))
-    }
-
-    /// Two records of this length fit a segment, so that a segment is at least half used.
-    fn record_len_max(&self) -> usize {
-        (self.shared().options.segment_len / 2 - 2 * BLOCK) as usize
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mail::{MessageId, Reply};
+use mail::MessageId;
 
 use super::Engine;
 use super::batch::Batch;
@@ -24,6 +24,7 @@ impl Engine {
     /// The next batch: our own records first, then requests in order, as many as fit.
     pub(super) fn compose(&mut self) -> Batch {
         let shared = Arc::clone(&self.shared);
+        let len_max = shared.options.record_len_max().min(META_LEN_MAX);
         let mut batch = Batch::new();
         let mut changes = Changes::new();
         let mut reserve = None;
@@ -35,7 +36,7 @@ impl Engine {
             let is_own = own.is_some();
             let next = own
                 .or_else(|| self.carried.take())
-                .or_else(|| next_draft(&mut shared.lock(), &changes));
+                .or_else(|| next_draft(&mut shared.lock(), &changes, len_max));
             let Some(mut draft) = next else {
                 return batch;
             };
@@ -132,8 +133,9 @@ fn note_change(changes: &mut Changes, draft: &Draft) {
     }
 }
 
-/// The next request as a record; those that make none are answered.
-fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
+/// The next request as a record; those that make none are answered. `len_max` is how long a state
+/// may get.
+fn next_draft(state: &mut State, changes: &Changes, len_max: usize) -> Option<Draft> {
     loop {
         let Some(request) = state.requests.pop_front() else {
             state.urgent = false;
@@ -142,7 +144,7 @@ fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
         match request {
             Request::Accept(draft) => return Some(draft),
             Request::Attempt(id, recipients, completer) => {
-                match changed(state, changes, id, |s| s.begin(&recipients)) {
+                match changed(state, changes, (id, len_max), |s| s.begin(&recipients)) {
                     Ok(state) => return Some(state_draft(id, state, Some(completer))),
                     Err(error) => completer.complete(Err(error)),
                 }
@@ -155,7 +157,7 @@ fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
                 original,
                 progress,
                 notification,
-            } => match left_of(state, changes, original, progress) {
+            } => match left_of(state, changes, (original, len_max), progress) {
                 Ok(_) if planted(Mistake::DoneBeforeNotification) => {
                     state.requests.push_front(Request::Accept(notification));
                     return Some(done_draft(original, None));
@@ -164,7 +166,7 @@ fn next_draft(state: &mut State, changes: &Changes) -> Option<Draft> {
                 Err(error) => notification.effect.refuse(state, &error),
             },
             Request::Progress(id, progress, completer) => {
-                match changed(state, changes, id, |s| s.apply(progress)) {
+                match changed(state, changes, (id, len_max), |s| s.apply(progress)) {
                     Ok(state) => return Some(state_draft(id, state, Some(completer))),
                     Err(error) => completer.complete(Err(error)),
                 }
@@ -185,15 +187,23 @@ fn current(state: &State, changes: &Changes, id: MessageId) -> Result<MessageSta
         .ok_or_else(|| CommitError::Failed("the state of a message is not readable".into()))
 }
 
+/// The state of a message after a change. Where it would be longer than `len_max`, it goes without
+/// the texts of replies: no host's words may keep an outcome from being recorded.
 fn changed(
     state: &State,
     changes: &Changes,
-    id: MessageId,
+    (id, len_max): (MessageId, usize),
     change: impl FnOnce(&mut MessageState),
 ) -> Result<Vec<u8>, CommitError> {
     let mut current = current(state, changes, id)?;
     change(&mut current);
     let bytes = current.encode();
+    if bytes.len() <= len_max {
+        return Ok(bytes);
+    }
+    current.drop_texts();
+    let bytes = current.encode();
+    // Only of a spool whose segments were larger once.
     if bytes.len() > META_LEN_MAX {
         return Err(CommitError::TooLarge);
     }
@@ -204,12 +214,12 @@ fn changed(
 fn left_of(
     state: &State,
     changes: &Changes,
-    id: MessageId,
+    (id, len_max): (MessageId, usize),
     progress: Option<Progress>,
 ) -> Result<Vec<u8>, CommitError> {
     match progress {
         None => current(state, changes, id).map(|_| Vec::new()),
-        Some(progress) => changed(state, changes, id, |s| s.apply(progress)),
+        Some(progress) => changed(state, changes, (id, len_max), |s| s.apply(progress)),
     }
 }
 
@@ -237,11 +247,7 @@ fn drop_texts(draft: &mut Draft) {
     if let Effect::State(_) = draft.effect
         && let Some(mut state) = MessageState::decode(&draft.meta)
     {
-        for recipient in &mut state.recipients {
-            if let Some(reply) = &mut recipient.reply {
-                *reply = Reply::new(reply.code, reply.enhanced, "");
-            }
-        }
+        state.drop_texts();
         draft.set_meta(state.encode());
     }
 }

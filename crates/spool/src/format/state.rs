@@ -67,6 +67,13 @@ impl State {
         }
     }
 
+    /// Leaves the texts of replies out.
+    pub(crate) fn drop_texts(&mut self) {
+        for reply in self.recipients.iter_mut().filter_map(|r| r.reply.as_mut()) {
+            *reply = reply.with_text("");
+        }
+    }
+
     /// Where the recipients stand, of a message that was accepted with this key or without one.
     pub(crate) fn into_recipients(mut self, accepted: Option<HandoffKey>) -> Vec<RecipientState> {
         for (index, recipient) in (0..).zip(&mut self.recipients) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::MessageId;
+use mail::{Disposition, MessageId, Reply, ReplyCode, Timestamp};
 
 use super::fixture::{content, deferral, key, keyed, message, options, stored};
 use super::model::open;
@@ -12,7 +12,7 @@ use crate::limits::EPOCH_FLOOR_MAX;
 use crate::simulated::{Fault, PowerCut, SimulatedDisk};
 use crate::{
     Commit, CommitError, Content, ContentFile, Ending, IndexSet, KeyState, OpenError, Options,
-    ReadError, Spool,
+    Progress, ReadError, RecipientState, Spool,
 };
 
 fn settle(engine: &mut Engine) {
@@ -425,4 +425,66 @@ fn a_spool_restored_from_a_backup_repeats_no_epoch_and_no_file_name() {
     let later = open_at(&backup, 5);
     assert_eq!(later.0, 1_795_000_201, "a clock that goes back");
     assert_eq!(open_at(&backup, u64::MAX).0, EPOCH_FLOOR_MAX);
+}
+
+#[test]
+fn outcomes_whose_texts_make_them_longer_than_a_segment_are_recorded_without_them() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    const N: u32 = 100;
+    let promise = spool.accept(&message(1, N), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    let id = promise.wait().expect("kept");
+    // As a hostile host says it to each recipient.
+    let refused = |index: u32| {
+        let text = format!("{index:03} {}", "no ".repeat(150));
+        let state = RecipientState {
+            disposition: Disposition::Failed,
+            attempts: 1,
+            reply: Some(Reply::new(ReplyCode::new(550), None, &text)),
+            handoff: None,
+        };
+        (index, state)
+    };
+    let progress = Progress {
+        recipients: (0..N).map(refused).collect(),
+        next_due: Timestamp::from_unix_ms(5),
+    };
+    let recorded = spool.progress(id, progress);
+    settle(&mut engine);
+    recorded.wait().expect("recorded");
+    let (_spool, recovery, _engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    for recipient in &stored(&recovery)[0].recipients {
+        assert_eq!(recipient.disposition, Disposition::Failed);
+        let reply = recipient.reply.as_ref().expect("its code");
+        assert_eq!((reply.code.value(), reply.text()), (550, ""));
+    }
+}
+
+#[test]
+fn more_recipients_than_an_outcome_has_room_for_are_refused() {
+    let (spool, _, _engine) = open(&SimulatedDisk::new()).expect("opens");
+    let promise = spool.accept(&message(1, 130), Content::Bytes(Arc::default()));
+    assert_eq!(promise.try_take(), Some(Err(CommitError::TooLarge)));
+}
+
+#[test]
+fn when_the_committer_is_gone_everything_that_waits_and_comes_fails() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let id = accepted(&spool, &mut engine, 1, 100);
+    let waiting = spool.accept(&keyed(2, 1), Content::Bytes(Arc::default()));
+    let KeyState::Pending(twin) = spool.lookup_key(&key(2)) else {
+        panic!("its commit is under way");
+    };
+    let outcome = spool.done(id);
+    drop(engine);
+    let failed = |error: Option<CommitError>| matches!(error, Some(CommitError::Failed(_)));
+    assert!(failed(waiting.try_take().and_then(Result::err)));
+    assert!(failed(twin.try_take().and_then(Result::err)));
+    assert!(failed(outcome.try_take().and_then(Result::err)));
+    assert!(failed(
+        accept(&spool, 3, 10).try_take().and_then(Result::err)
+    ));
+    assert!(failed(spool.failure()), "the process is to start anew");
 }
