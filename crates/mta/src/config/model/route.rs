@@ -1,0 +1,95 @@
+//! Routes: which recipients, whose mail, what next.
+
+use std::path::PathBuf;
+
+use mail::{EnhancedStatus, Mailbox};
+
+use super::HostPort;
+
+/// What becomes of the recipients that it matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Which recipients: those that any of these matches; at least one.
+    pub(crate) matches: Vec<RouteMatch>,
+    /// The local parts that exist, lower case; any other is no such user. `None`: the transport
+    /// finds out (a Maildir must exist).
+    pub(crate) users: Option<Vec<Box<str>>>,
+    /// The next step.
+    pub(crate) to: Target,
+    /// Whose mail it takes.
+    pub(crate) open_to: OpenTo,
+}
+
+/// Which recipients a route is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RouteMatch {
+    /// This one; compared without regard to case.
+    Address(Mailbox),
+    /// Everyone: `domain = "*"`.
+    Any,
+    /// Everyone in this domain, lower case.
+    Domain(Box<str>),
+    /// Everyone in any domain below this one, lower case: `domain = "*.example.org"`.
+    Subdomains(Box<str>),
+}
+
+/// Whose mail a route takes. This is the relay control: mail from outside for a recipient whose
+/// route is not open to anyone is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenTo {
+    /// Mail from outside, too.
+    Anyone,
+    /// Mail whose origin is ours only: local, authenticated or generated.
+    Ours,
+}
+
+/// A route's next step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Taken and thrown away.
+    Discard {
+        /// Why, for the log.
+        why: Box<str>,
+    },
+    /// Refused for good or for now.
+    Error {
+        /// Its class decides: 4 or 5.
+        status: EnhancedStatus,
+        /// Shown to the sender.
+        text: Box<str>,
+    },
+    /// Kept in the queue until an operator releases it.
+    Hold {
+        /// Why, shown in the queue.
+        why: Box<str>,
+    },
+    /// Delivered into a Maildir.
+    Maildir(PathTemplate),
+    /// Sent to a fixed host, without a lookup of mail exchangers.
+    Relay(HostPort),
+}
+
+/// An absolute path with `{domain}` and `{local}` in it, checked: no other placeholder, no `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathTemplate(Box<str>);
+
+impl PathTemplate {
+    /// Of a text that `config::value` has checked.
+    pub(in crate::config) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The template.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The directory below which every path made of it lies: what comes before the first
+    /// component that holds a placeholder.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0
+            .split('/')
+            .take_while(|component| !component.contains('{'))
+            .fold(PathBuf::from("/"), |path, component| path.join(component))
+    }
+}
