@@ -171,10 +171,12 @@ impl EdgeSession {
             };
             let own = key.sender == sender && key.epoch <= epoch;
             if !own
-                || !self
-                    .intake
-                    .gate
-                    .admits(key, parameters.lowest_unsettled, epoch)
+                || !self.intake.gate.admits(
+                    &self.peer.name,
+                    key,
+                    parameters.lowest_unsettled,
+                    epoch,
+                )
             {
                 return Err(table::TRY_AGAIN.reply());
             }
@@ -250,11 +252,16 @@ impl EdgeSession {
         let Some((sender, epochs)) = parse_epochs(list) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        let Some((own, live)) = self.intake.gate.connected(sender, &epochs) else {
+        let gate = &self.intake.gate;
+        let Some(connected) = gate.connected(&self.peer.name, sender, &epochs) else {
             return table::TRY_AGAIN.reply();
         };
-        self.epoch = Some((sender, own));
-        self.intake.spool.forget_epochs(sender, &live);
+        self.epoch = Some((sender, connected.own));
+        let spool = &self.intake.spool;
+        spool.forget_epochs(sender, &connected.live);
+        if let Some(gone) = connected.gone {
+            spool.forget_epochs(gone, &[]);
+        }
         table::OK.reply()
     }
 
