@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use mail::InstanceName;
 
 use super::system::{self, System};
+use super::words;
 use crate::config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use crate::supervisor::Source;
 
@@ -17,6 +18,8 @@ pub(crate) struct Welcome {
     configuration: String,
     /// Where state and log lie.
     kept: String,
+    /// What `check` warns of.
+    n_warnings: u64,
     /// A mailbox of this system, for what is to be tried.
     local: Option<String>,
     input: Option<InstanceName>,
@@ -39,6 +42,7 @@ impl Welcome {
             at: System::of(source, config),
             configuration: system::named(source),
             kept: kept(config),
+            n_warnings: (config.check().len() + config.check_files().len()) as u64,
             local: config
                 .instances
                 .iter()
@@ -68,6 +72,9 @@ impl Welcome {
             "\n  configuration: {}\n  {}\n\n",
             self.configuration, self.kept
         );
+        if let Some(warnings) = self.warnings() {
+            let _infallible = write!(text, "{warnings}\n\n");
+        }
         text.push_str("Things to try, in another terminal:\n\n");
         for command in self.commands() {
             let _infallible = writeln!(text, "  {command}");
@@ -78,10 +85,20 @@ impl Welcome {
 
     /// What is left of it when the system runs in the background.
     pub(crate) fn text_for_background(&self, pid: u32) -> String {
+        let warnings = self.warnings().map(|warnings| warnings + "\n");
         format!(
-            "running as process {pid}\nconfiguration: {}\n{}\n",
-            self.configuration, self.kept
+            "running as process {pid}\nconfiguration: {}\n{}\n{}",
+            self.configuration,
+            self.kept,
+            warnings.unwrap_or_default()
         )
+    }
+
+    /// That there are some. Errors there are none: it would not run.
+    fn warnings(&self) -> Option<String> {
+        let warnings = words::count(self.n_warnings, "warning");
+        let check = self.at.command("check");
+        (self.n_warnings > 0).then(|| format!("{warnings}: {check} shows what should be looked at"))
     }
 
     fn commands(&self) -> Vec<String> {
@@ -158,6 +175,26 @@ fn mailbox_of(route: &Route) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_are_counted_where_the_system_says_that_it_runs() {
+        let source = Source {
+            file: Some("/etc/p.toml".into()),
+            state: None,
+        };
+        let text = "hostname = \"h.example\"\n[instance.output]\nrole = \"output\"\n\
+                    [[instance.output.route]]\ndomain = \"a.example\"\nusers = [\"bob\"]\n\
+                    to = { maildir = \"/m/{local}\" }\n";
+        let config = Config::parse(text, "p.toml", None).expect("a configuration");
+        let welcome = Welcome::new(&source, &config);
+        let words = "2 warnings: `postern --config /etc/p.toml check` shows";
+        for text in [welcome.text(), welcome.text_for_background(7)] {
+            assert!(text.contains(words), "{text}");
+        }
+        let config = Config::embedded(Some("/tmp/s".as_ref())).expect("embedded");
+        let text = Welcome::new(&source, &config).text();
+        assert!(!text.contains("warning"), "{text}");
+    }
 
     #[test]
     fn a_log_that_lies_elsewhere_is_said_to() {
