@@ -5,6 +5,9 @@
 //! has no event left: replies to pipelined commands leave in one write. All methods are
 //! cancel-safe: dropping a future loses neither bytes nor events.
 //!
+//! A client hears its server also while it writes, and after the server stopped reading: who
+//! refuses a content in its middle may read no more of it, or close, and its reply says why.
+//!
 //! # Limits
 //! A connection owns no read buffer: it reads into one that all connections of the thread share,
 //! so that an idle connection costs its machine and nothing else.
@@ -48,6 +51,8 @@ pub struct Connection<M> {
     out: Vec<u8>,
     n_written: usize,
     timer: Timer,
+    /// The other end takes nothing any more.
+    mute: bool,
     ended: bool,
 }
 
@@ -66,6 +71,7 @@ impl<M: Machine> Connection<M> {
             out: Vec::new(),
             n_written: 0,
             timer,
+            mute: false,
             ended: false,
         }
     }
@@ -96,15 +102,29 @@ impl<M: Machine> Connection<M> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Writes everything that the machine has to say. Cancel-safe.
+    /// Writes everything that the machine has to say. Where the stream does not take it at once,
+    /// the machine hears meanwhile what comes. Cancel-safe.
     ///
     /// # Errors
-    /// When the stream fails, or does not take it before the machine's own deadline.
+    /// When the stream fails or ends, does not take it before the machine's own deadline, or the
+    /// machine wants no more to be written by what it heard. What it has to say of that is its next
+    /// event.
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
-            self.machine.poll_transmit(&mut self.out);
-            if let Poll::Ready(written) = self.poll_write(cx) {
-                return Poll::Ready(written);
+            if self.mute {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            loop {
+                self.machine.poll_transmit(&mut self.out);
+                if let Poll::Ready(written) = self.poll_write(cx) {
+                    return Poll::Ready(written);
+                }
+                if !self.machine.wants_input() || self.poll_read(cx).is_pending() {
+                    break;
+                }
+                if self.ended || !self.machine.wants_input() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
             }
             let now = self.clock.now();
             if self.machine.poll_timeout().is_some_and(|at| at <= now) {
@@ -145,7 +165,7 @@ impl<M: Machine> Connection<M> {
             self.machine.poll_transmit(&mut self.out);
             let writing = self.poll_write(cx);
             if matches!(writing, Poll::Ready(Err(_))) {
-                self.end();
+                self.mute();
                 continue;
             }
             // While the peer does not take what we say, nothing more is taken from it: what it can
@@ -176,6 +196,9 @@ impl<M: Machine> Connection<M> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.mute {
+            self.out.clear();
+        }
         if self.out.is_empty() {
             return Poll::Ready(Ok(()));
         }
@@ -194,6 +217,16 @@ impl<M: Machine> Connection<M> {
             self.out = Vec::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The other end takes nothing any more. What a server said before that is heard to its end;
+    /// what a client said is not obeyed, as it would never learn what came of it.
+    fn mute(&mut self) {
+        self.mute = true;
+        self.n_written = 0;
+        if !M::HEARS_LAST_WORDS {
+            self.end();
+        }
     }
 
     fn end(&mut self) {

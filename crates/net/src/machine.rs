@@ -7,6 +7,9 @@ pub trait Machine {
     /// What it tells its caller.
     type Event;
 
+    /// Whether what the other end said is still of use when it takes nothing any more.
+    const HEARS_LAST_WORDS: bool;
+
     /// Bytes arrived.
     fn handle_input(&mut self, now: Moment, bytes: &[u8]);
     /// The other end will send nothing more.
@@ -26,9 +29,10 @@ pub trait Machine {
 }
 
 macro_rules! forward {
-    ($machine:ty, $event:ty) => {
+    ($machine:ty, $event:ty, $hears_last_words:literal) => {
         impl Machine for $machine {
             type Event = $event;
+            const HEARS_LAST_WORDS: bool = $hears_last_words;
 
             fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
                 Self::handle_input(self, now, bytes);
@@ -58,5 +62,5 @@ macro_rules! forward {
     };
 }
 
-forward!(smtp::client::Client, smtp::client::Event);
-forward!(smtp::server::Session, smtp::server::Event);
+forward!(smtp::client::Client, smtp::client::Event, true);
+forward!(smtp::server::Session, smtp::server::Event, false);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use mail::{BodyType, Mailbox, Origin, Recipient, ReversePath, Timestamp, TraceId};
@@ -43,6 +44,14 @@ const ACCEPT: [Step; 9] = [
 
 /// A host that serves one connection after the other, and then gives the contents it heard.
 fn host(connections: Vec<Vec<Step>>) -> (u16, JoinHandle<Vec<String>>) {
+    host_until(connections, std::sync::mpsc::channel::<()>().1)
+}
+
+/// As [`host`]; it closes no connection before nobody can send to `done` any more.
+fn host_until(
+    connections: Vec<Vec<Step>>,
+    done: Receiver<()>,
+) -> (u16, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serving = std::thread::spawn(move || {
@@ -53,6 +62,7 @@ fn host(connections: Vec<Vec<Step>>) -> (u16, JoinHandle<Vec<String>>) {
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .unwrap();
             serve(&stream, &steps, &mut contents);
+            let _ = done.recv_timeout(Duration::from_secs(60));
         }
         contents
     });
@@ -261,6 +271,36 @@ async fn a_large_content_arrives_whole() {
     assert_eq!(outcomes, ["delivered 250 2.0.0 queued"]);
     drop(relay);
     assert_eq!(contents(serving).await, [content]);
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_in_the_middle_of_the_content_and_leaves_is_heard() {
+    let content = "0123456789abcde\r\n".repeat(400_000);
+    // With its content unread the connection is reset under our hands.
+    let (port, _serving) = host(vec![steps(&[
+        &HELLO,
+        &ACCEPT[..6],
+        &[Hear("0123"), Say("552 5.3.4 too big")],
+    ])]);
+    let outcomes = send(&relay(port, LONG), &["a@y.org"], content.as_bytes()).await;
+    assert_eq!(outcomes, ["failed 552 5.3.4 too big"]);
+}
+
+#[tokio::test]
+async fn a_host_that_refuses_in_the_middle_of_the_content_need_not_read_the_rest() {
+    let content = "0123456789abcde\r\n".repeat(1_200_000);
+    let (refused, is_refused) = std::sync::mpsc::channel::<()>();
+    let (port, _serving) = host_until(
+        vec![steps(&[
+            &HELLO,
+            &ACCEPT[..6],
+            &[Hear("0123"), Say("552 5.3.4 too big")],
+        ])],
+        is_refused,
+    );
+    let outcomes = send(&relay(port, LONG), &["a@y.org"], content.as_bytes()).await;
+    drop(refused);
+    assert_eq!(outcomes, ["failed 552 5.3.4 too big"]);
 }
 
 #[tokio::test]
