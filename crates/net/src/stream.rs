@@ -1,11 +1,14 @@
 //! One type for every kind of byte stream that mail travels over.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{client, server};
 
 /// A connected byte stream.
@@ -25,15 +28,17 @@ pub enum Stream {
 
 impl Stream {
     /// Connects to a host by TCP: an IP address, or a name, of whose addresses the first that
-    /// answers is taken. Cancel-safe: a dropped future leaves nothing behind.
+    /// answers is taken. `within` is for all of it; of what is left, each address has an equal
+    /// share, so that one that swallows everything, as IPv6 does where it is set up in half, keeps
+    /// none from its turn. Cancel-safe: a dropped future leaves nothing behind.
     ///
     /// # Errors
     /// Those of the operating system; that of the last address where there are several.
-    pub async fn connect(host: &str, port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((host, port)).await?;
-        // Commands are written whole; to wait for more could only delay them.
-        stream.set_nodelay(true)?;
-        Ok(Self::Tcp(stream))
+    pub async fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
+        let until = Instant::now() + within;
+        let addresses = timeout_at(until, lookup_host((host, port))).await??;
+        let addresses: Vec<_> = addresses.take(ADDRESSES_MAX).collect();
+        first_that_answers(&addresses, until).await
     }
 
     /// Takes the stream out, leaving a closed one.
@@ -45,6 +50,27 @@ impl Stream {
     fn closed<T>() -> Poll<io::Result<T>> {
         Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
     }
+}
+
+/// How many addresses of a name are tried: with more, none would have time to answer.
+const ADDRESSES_MAX: usize = 8;
+
+async fn first_that_answers(addresses: &[SocketAddr], until: Instant) -> io::Result<Stream> {
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for (address, n_left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let left = until.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(n_left).unwrap_or(u32::MAX);
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Commands are written whole; to wait for more could only delay them.
+                stream.set_nodelay(true)?;
+                return Ok(Stream::Tcp(stream));
+            }
+            Ok(Err(e)) => failure = e,
+            Err(e) => failure = e.into(),
+        }
+    }
+    Err(failure)
 }
 
 impl AsyncRead for Stream {
@@ -94,5 +120,52 @@ impl AsyncWrite for Stream {
             Self::TlsClient(s) => Pin::new(s).poll_shutdown(cx),
             Self::TlsServer(s) => Pin::new(s).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// An address that answers no more connections, as a host does behind a network that swallows
+    /// everything; and what keeps it so.
+    async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) =
+            timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() < 100, "no bound");
+        }
+        (address, listener, waiting)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_leaves_time_to_the_others_of_its_name() {
+        let (silent, _listener, _waiting) = silent().await;
+        let answering = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [silent, silent, answering.local_addr().unwrap()];
+        let until = Instant::now() + Duration::from_secs(3);
+        let stream = first_that_answers(&addresses, until).await;
+        assert!(stream.is_ok(), "{stream:?}");
+    }
+
+    #[tokio::test]
+    async fn addresses_that_all_say_nothing_are_given_up_together() {
+        let (silent, _listener, _waiting) = silent().await;
+        let until = Instant::now() + Duration::from_millis(200);
+        let failed = first_that_answers(&[silent; 4], until).await;
+        assert_eq!(
+            failed.map(|_| ()).map_err(|e| e.kind()),
+            Err(io::ErrorKind::TimedOut)
+        );
+        let nobody = first_that_answers(&[], until).await;
+        assert!(nobody.is_err());
     }
 }

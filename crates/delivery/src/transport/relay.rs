@@ -45,7 +45,7 @@ pub struct RelaySettings {
     pub port: u16,
     /// How it is spoken to. TLS must not be wished for: no trust anchors are known here.
     pub client: Arc<client::Settings>,
-    /// How long a connection may take to come about.
+    /// How long a connection may take to come about, over all addresses of the host.
     pub connect_timeout: Duration,
     /// How many connections there may be at once.
     pub connections_max: usize,

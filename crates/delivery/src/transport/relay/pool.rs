@@ -87,9 +87,7 @@ impl Pool {
             connect_timeout,
             ..
         } = &self.settings;
-        let connecting = Stream::connect(host, *port);
-        let connected = tokio::time::timeout(*connect_timeout, connecting).await;
-        let Ok(Ok(stream)) = connected else {
+        let Ok(stream) = Stream::connect(host, *port, *connect_timeout).await else {
             return Err(table::NO_CONNECTION.reply());
         };
         let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
