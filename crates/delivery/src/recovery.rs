@@ -31,6 +31,7 @@ impl Delivery {
         mut adopt: impl FnMut(&HandoffKey),
     ) -> Recovered {
         let now = self.clock.now();
+        let latest = now + self.state().settings.backoff.longest();
         let (mut entries, mut jobs) = (Vec::new(), Vec::new());
         let mut unreadable = Vec::new();
         for (id, read) in recovery.messages() {
@@ -56,7 +57,8 @@ impl Delivery {
             let entry = Entry::new(&stored, in_doubt);
             self.count_in(&entry);
             entries.push((id, entry));
-            let mut due = self.clock.moment_of(stored.message.next_due);
+            // A clock that was wrong when that was written, or is now, keeps nobody for longer.
+            let mut due = self.clock.moment_of(stored.message.next_due).min(latest);
             if is_suspected(&stored) {
                 due = due.max(now + SUSPECT_PAUSE);
             }

@@ -82,6 +82,14 @@ impl Backoff {
         Self::new(&all)
     }
 
+    /// No delay is longer.
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        let step = self.steps[..self.n_steps].iter().max().copied();
+        let step = step.unwrap_or_default();
+        step + step / 8
+    }
+
     /// The delay after `attempts` attempts (the first is 1), with jitter of up to an eighth to
     /// either side, so that what failed together is not tried again together.
     ///
@@ -135,6 +143,16 @@ mod tests {
         assert_eq!(schedule(&[60, 180], 100), [60, 100]);
         assert_eq!(schedule(&[], 10), [10]);
         assert_eq!(schedule(&[1; 40], 86_400).len(), STEPS_MAX);
+    }
+
+    #[test]
+    fn no_delay_is_longer_than_the_longest() {
+        for schedule in [Backoff::WORLD, Backoff::SITE, Backoff::EDGE] {
+            let delays = (0..20).map(|n| schedule.delay(n, 2 * (240 * 60_000 / 8)));
+            assert!(delays.max().unwrap() <= schedule.longest());
+        }
+        let widest = Backoff::EDGE.delay(5, 7500);
+        assert_eq!(widest, Backoff::EDGE.longest());
     }
 
     #[test]

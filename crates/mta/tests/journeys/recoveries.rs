@@ -1,5 +1,7 @@
 //! What an instance goes on with after a crash.
 
+use std::time::Duration;
+
 use mail::event::What;
 use mail::reply::table;
 use mail::{Disposition, Timestamp};
@@ -26,6 +28,23 @@ async fn a_message_whose_first_attempt_nobody_knows_of_is_delivered_and_said_to_
     instance.empty().await;
     assert_eq!(instance.noted.count(possible_duplicate), 1);
     assert_eq!(host.taken().len(), 1);
+}
+
+/// As after a start with a battery that is flat: the clock stands years before the last attempt.
+#[tokio::test]
+async fn a_message_that_is_due_in_years_by_the_clock_waits_no_longer_than_a_retry() {
+    let host = Host::new(&[]).await;
+    let disk = SimulatedDisk::new();
+    let (spool, _) = open(&disk);
+    let mut due_in_years = message(&["a@y.org"]);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    due_in_years.next_due = due_in_years.provenance.arrived.after(years);
+    let octets = Content::Bytes(b"\r\n".to_vec().into());
+    spool.accept(&due_in_years, octets).await.unwrap();
+    let disk = disk.after(PowerCut::Lost);
+    let routes = vec![relay("y.org", host.port)];
+    let instance = Instance::on(disk, &PATIENT, |_, _| routes);
+    instance.noted.until(1, delivered).await;
 }
 
 #[tokio::test]
