@@ -7,6 +7,7 @@
 //! next of its other attempts opens it.
 
 use crate::due::Due;
+use crate::job::Standing;
 
 #[derive(Debug)]
 pub(crate) struct Concurrency {
@@ -17,6 +18,9 @@ pub(crate) struct Concurrency {
     failures: u32,
     /// While the site is down: when the next probe may begin.
     probe: Due,
+    /// When it failed last.
+    failed_at: Due,
+    has_answered: bool,
 }
 
 impl Concurrency {
@@ -26,6 +30,8 @@ impl Concurrency {
             credit: 0,
             failures: 0,
             probe: Due::MIN,
+            failed_at: Due::MIN,
+            has_answered: false,
         }
     }
 
@@ -69,11 +75,27 @@ impl Concurrency {
     /// The site answered, if only to defer.
     pub(crate) const fn answered(&mut self) {
         self.failures = 0;
+        self.has_answered = true;
     }
 
-    /// The site failed an attempt that began when it had failed `failures_seen` times. Returns
-    /// whether this is news: of the attempts that were under way together, the first tells all.
-    pub(crate) fn failed(&mut self, failures_seen: u32) -> bool {
+    pub(crate) const fn standing(&self) -> Standing {
+        match (self.failures, self.has_answered) {
+            (0, true) => Standing::Up,
+            (0, false) => Standing::New,
+            (1.., _) => Standing::Down,
+        }
+    }
+
+    /// When it failed last, while it is down.
+    pub(crate) fn failed_at(&self) -> Option<Due> {
+        (self.failures > 0).then_some(self.failed_at)
+    }
+
+    /// The site failed `now` an attempt that began when it had failed `failures_seen` times.
+    /// Returns whether this is news: of the attempts that were under way together, the first tells
+    /// all.
+    pub(crate) fn failed(&mut self, now: Due, failures_seen: u32) -> bool {
+        self.failed_at = now;
         if failures_seen != self.failures {
             return false;
         }
@@ -109,11 +131,11 @@ mod tests {
     #[test]
     fn failures_of_attempts_that_began_together_count_once() {
         let mut site = Concurrency::new(8);
-        assert!(site.failed(0));
-        assert!(!site.failed(0));
+        assert!(site.failed(Due::MIN, 0));
+        assert!(!site.failed(Due::MIN, 0));
         assert_eq!((site.limit(), site.failures()), (4, 1));
         assert!(!site.has_room(1) && site.has_room(0));
-        assert!(site.failed(1));
+        assert!(site.failed(Due::MIN, 1));
         assert_eq!((site.limit(), site.failures()), (2, 2));
         site.answered();
         assert!(site.has_room(1) && !site.has_room(2));

@@ -29,6 +29,19 @@ pub struct Attempt {
     pub site: SiteId,
     /// How often the site had failed in a row when this attempt began.
     pub(crate) failures_seen: u32,
+    /// What was known of it then.
+    pub(crate) standing: Standing,
+}
+
+/// What is known of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It failed when it was tried last.
+    Down,
+    /// Nothing: it has not answered since it was first asked for.
+    New,
+    /// It answers.
+    Up,
 }
 
 /// What an attempt means for its job and its site.
@@ -45,6 +58,11 @@ pub enum Finish {
     SiteDown {
         /// When this job is due again; it waits for the site all the same.
         due: Moment,
+    },
+    /// Nobody went to the site: it stands where it stood.
+    Untried {
+        /// When this job is due again; `None` where nothing is left to do for it.
+        due: Option<Moment>,
     },
 }
 

@@ -13,9 +13,11 @@
 //! - Every fourth attempt of a site is its oldest due job: no job waits for ever while its site
 //!   takes mail.
 //! - A site that is down costs one attempt at a time, at growing intervals; all such sites together
-//!   half of the attempts.
-//! - A site with attempts under way begins another only while more places are free than it has. So
-//!   a few slow sites, however many jobs they have, leave places to a site that has none.
+//!   half of the attempts. With those of which nothing is known they have four fifths at most: what
+//!   answers finds a place, however many say nothing.
+//! - A site with attempts under way begins another only while more places are free than it has, and
+//!   one of which nothing is known only while there are twice as many. So a few slow sites, however
+//!   many jobs they have, leave places to a site that has none.
 //!
 //! # Limits
 //! Each operation on one job costs O(log n). A job takes 100 to 150 octets. A site is forgotten
@@ -39,7 +41,7 @@ mod site;
 
 pub use clock_jump::{ClockWatch, Jump};
 pub use expiry::Lifetime;
-pub use job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
+pub use job::{Attempt, Counts, Finish, Job, JobState, JobView, Standing, Which};
 pub use retry::Backoff;
 pub use schedule::{Queue, Settings};
 pub use site::{SiteId, SiteView};

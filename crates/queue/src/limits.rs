@@ -19,4 +19,8 @@ pub const OLDEST_EVERY: u32 = 4;
 /// hundreds of sites that say nothing leave the other half to those that are up.
 pub const PROBES_PART: u32 = 2;
 
+/// Of all attempts that may be under way, one in so many is kept for sites that have answered: so
+/// however many say nothing of which nothing was known, none of these waits behind them.
+pub const ANSWERING_PART: u32 = 5;
+
 const _: () = assert!(OLDEST_EVERY > 1 && SITES_IDLE_MAX > 0);

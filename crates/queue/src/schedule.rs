@@ -1,10 +1,11 @@
 //! The queue itself: which job is tried next, and what its end means.
 //!
-//! Sites that have a job which may begin stand in `open`, or in `probes` while they are down, and
-//! take turns; the others that wait for a time stand in `timers`. Every change of a site goes
-//! through [`Queue::place`], which puts it where it belongs.
+//! Sites that have a job which may begin stand in `turns` and take them; the others that wait for
+//! a time stand in `timers`. Every change of a site goes through [`Queue::place`], which puts it
+//! where it belongs.
 
 mod load;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
@@ -12,11 +13,13 @@ use std::ops::Bound;
 use mail::{MessageId, Moment};
 
 use crate::due::Due;
-use crate::job::{Attempt, Counts, Finish, Job, JobState, JobView, Which};
-use crate::limits::{OLDEST_EVERY, PROBES_PART};
-use crate::order::{Order, Sender, Turn, Waiting};
+use crate::job::{Attempt, Counts, Finish, Job, JobState, JobView, Standing, Which};
+use crate::limits::OLDEST_EVERY;
+use crate::order::{self, Order, Sender, Waiting};
 use crate::retry::Backoff;
 use crate::site::{Place, SiteId, SiteView, Sites};
+
+use turns::{Turn, Turns};
 
 /// What an instance decides about its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +41,8 @@ pub struct Queue {
     jobs: BTreeMap<(MessageId, SiteId), Entry>,
     order: Order,
     sites: Sites,
-    open: BTreeSet<SiteId>,
-    probes: BTreeSet<SiteId>,
-    /// Attempts under way that began while their site was down.
-    n_probes: u32,
+    turns: Turns,
     timers: BTreeSet<(Due, SiteId)>,
-    /// The site that had the last turn.
-    last_site: SiteId,
     totals: Counts,
 }
 
@@ -92,11 +90,8 @@ impl Queue {
             jobs: BTreeMap::new(),
             order: Order::default(),
             sites: Sites::default(),
-            open: BTreeSet::new(),
-            probes: BTreeSet::new(),
-            n_probes: 0,
+            turns: Turns::new(settings.attempts_max),
             timers: BTreeSet::new(),
-            last_site: SiteId(u32::MAX),
             totals: Counts::default(),
         }
     }
@@ -148,17 +143,31 @@ impl Queue {
         {
             self.place(now, site);
         }
-        let site = self.whose_turn()?;
-        self.last_site = site;
+        let turn = self.whose_turn()?;
+        let site = turn.site();
+        self.turns.took(turn);
         let job = self.pick(site, due)?;
-        self.enter(now, (job.id, site), State::UnderWay(Afterwards::AsItEnds));
-        let failures_seen = self.sites[site].concurrency.failures();
-        self.n_probes += u32::from(failures_seen > 0);
-        Some(Attempt {
-            id: job.id,
+        Some(self.begin(now, (job.id, site)))
+    }
+
+    /// Begins the attempt of a job that waits, out of turn and beyond all limits: for who gives it
+    /// up without going to the site. `None` where no such job waits.
+    pub fn take(&mut self, now: Moment, id: MessageId, site: SiteId) -> Option<Attempt> {
+        self.waiting((id, site))?;
+        Some(self.begin(now, (id, site)))
+    }
+
+    fn begin(&mut self, now: Moment, (id, site): (MessageId, SiteId)) -> Attempt {
+        let concurrency = &self.sites[site].concurrency;
+        let (failures_seen, standing) = (concurrency.failures(), concurrency.standing());
+        self.turns.began(standing);
+        self.enter(now, (id, site), State::UnderWay(Afterwards::AsItEnds));
+        Attempt {
+            id,
             site,
             failures_seen,
-        })
+            standing,
+        }
     }
 
     /// An attempt ended. Where an operator took its job out or held it meanwhile, that holds now.
@@ -166,7 +175,7 @@ impl Queue {
     /// # Panics
     /// When the attempt is not of this queue.
     pub fn finish(&mut self, now: Moment, attempt: Attempt, finish: Finish) {
-        self.n_probes -= u32::from(attempt.failures_seen > 0);
+        self.turns.ended(attempt.standing);
         let site = &mut self.sites[attempt.site].concurrency;
         let due = match finish {
             Finish::Done => {
@@ -178,13 +187,14 @@ impl Queue {
                 Some(due)
             }
             Finish::SiteDown { due } => {
-                if site.failed(attempt.failures_seen) {
+                if site.failed(Due::by(now), attempt.failures_seen) {
                     let entropy = spread(attempt.site, site.failures());
                     let pause = self.settings.probes.delay(site.failures(), entropy);
                     site.probe_at(Due::at(now + pause));
                 }
                 Some(due)
             }
+            Finish::Untried { due } => due,
         };
         let key = (attempt.id, attempt.site);
         let entry = self.entry(key);
@@ -314,26 +324,23 @@ impl Queue {
         }
     }
 
-    /// The site that begins the next attempt: of those that may, the one after the last.
-    fn whose_turn(&self) -> Option<SiteId> {
-        let has_probe = self.n_probes < probes_max(self.settings.attempts_max);
-        let after = (Bound::Excluded(self.last_site), Bound::Unbounded);
-        let up_to = (Bound::Unbounded, Bound::Included(self.last_site));
-        [after, up_to].into_iter().find_map(|range| {
-            // Who is passed over here has an attempt under way: they are as few.
-            let mut open = self.open.range(range);
-            let up = open.find(|id| self.leaves_room(**id));
-            let down = has_probe.then(|| self.probes.range(range).next());
-            up.into_iter().chain(down.flatten()).min().copied()
-        })
+    /// The site that begins the next attempt.
+    fn whose_turn(&self) -> Option<Turn> {
+        self.turns.next(|site| self.leaves_room(site))
     }
 
-    /// Whether a site may take another place: while more are free than it has, or if it has none.
-    /// So those that are slow share what there is, and leave something to who comes after them.
-    fn leaves_room(&self, site: SiteId) -> bool {
+    /// Whether a site may take another place: if it has none, or while more are free than it has,
+    /// and twice as many where nothing is known of it. So those that are slow share what there is,
+    /// and leave something to who comes after them.
+    fn leaves_room(&self, id: SiteId) -> bool {
         let n_free = self.settings.attempts_max.max(1) - self.totals.n_under_way;
-        let n_under_way = self.sites[site].counts.n_under_way;
-        n_under_way == 0 || n_under_way < n_free
+        let site = &self.sites[id];
+        let n_under_way = site.counts.n_under_way;
+        n_under_way == 0
+            || match site.concurrency.standing() {
+                Standing::New => 2 * n_under_way <= n_free.min(self.turns.n_unsure_left()),
+                Standing::Down | Standing::Up => n_under_way < n_free,
+            }
     }
 
     /// The job of an open site whose turn it is.
@@ -342,9 +349,9 @@ impl Queue {
         site.promoted = self.order.promote(id, site.promoted, now);
         site.turns = site.turns.wrapping_add(1);
         let turn = if site.turns.is_multiple_of(OLDEST_EVERY) {
-            Turn::Oldest
+            order::Turn::Oldest
         } else {
-            Turn::NextSender(site.last_sender)
+            order::Turn::NextSender(site.last_sender)
         };
         let job = self.order.pick(id, turn);
         debug_assert!(
@@ -414,12 +421,7 @@ impl Queue {
         }
         match old {
             Place::Idle(_) | Place::Nowhere => {}
-            Place::Open => {
-                self.open.remove(&id);
-            }
-            Place::Probe => {
-                self.probes.remove(&id);
-            }
+            Place::Ready(standing) => self.turns.remove(standing, id),
             Place::Timer(due) => {
                 self.timers.remove(&(due, id));
             }
@@ -427,12 +429,7 @@ impl Queue {
         self.sites[id].place = new;
         match new {
             Place::Idle(_) | Place::Nowhere => {}
-            Place::Open => {
-                self.open.insert(id);
-            }
-            Place::Probe => {
-                self.probes.insert(id);
-            }
+            Place::Ready(standing) => self.turns.insert(standing, id),
             Place::Timer(due) => {
                 self.timers.insert((due, id));
             }
@@ -454,10 +451,8 @@ impl Queue {
         let due = earliest.max(site.concurrency.not_before());
         if due > Due::by(now) {
             Place::Timer(due)
-        } else if site.concurrency.failures() > 0 {
-            Place::Probe
         } else {
-            Place::Open
+            Place::Ready(site.concurrency.standing())
         }
     }
 
@@ -486,16 +481,6 @@ impl Queue {
             act(self, key);
         }
         keys.len()
-    }
-}
-
-/// How many of the attempts may be probes of sites that are down: a probe that is not answered
-/// takes its place for minutes.
-const fn probes_max(attempts_max: u32) -> u32 {
-    if attempts_max < 2 {
-        1
-    } else {
-        attempts_max / PROBES_PART
     }
 }
 

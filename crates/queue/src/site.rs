@@ -7,7 +7,7 @@ use mail::Moment;
 
 use crate::concurrency::Concurrency;
 use crate::due::Due;
-use crate::job::Counts;
+use crate::job::{Counts, Standing};
 use crate::limits::{SITE_MEMORY, SITES_IDLE_MAX};
 use crate::order::{Promoted, Sender};
 
@@ -25,10 +25,14 @@ pub struct SiteView<'a> {
     pub counts: Counts,
     /// How many attempts it may have under way while it is up.
     pub attempts_max: u32,
+    /// What is known of it.
+    pub standing: Standing,
     /// How often it failed in a row.
     pub failures: u32,
     /// When its next probe may begin, if it is down.
     pub down_until: Option<Moment>,
+    /// When it failed last, if it is down.
+    pub failed_at: Option<Moment>,
 }
 
 /// Where a site stands in the order of sites.
@@ -39,10 +43,8 @@ pub(crate) enum Place {
     /// It has jobs, and none that may begin whatever the time: all held or under way, or its limit
     /// is reached.
     Nowhere,
-    /// It is up, and has a job that may begin now.
-    Open,
-    /// It is down, and has a job that may begin now.
-    Probe,
+    /// It has a job that may begin now.
+    Ready(Standing),
     /// It has a job that may begin then.
     Timer(Due),
 }
@@ -171,8 +173,10 @@ impl Site {
             name: &self.name,
             counts: self.counts,
             attempts_max: self.concurrency.limit(),
+            standing: self.concurrency.standing(),
             failures,
             down_until: (failures > 0).then(|| self.concurrency.not_before().moment()),
+            failed_at: self.concurrency.failed_at().map(Due::moment),
         }
     }
 }

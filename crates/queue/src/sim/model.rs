@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mail::{MessageId, Moment};
 
 use crate::limits::OLDEST_EVERY;
-use crate::{Attempt, Counts, Queue, Settings, SiteId};
+use crate::{Attempt, Counts, Queue, Settings, SiteId, Standing};
 
 pub(super) type Key = (MessageId, SiteId);
 
@@ -34,6 +34,8 @@ pub(super) struct Model {
     n_under_way: u32,
     /// Attempts that began while their site was down.
     probes: BTreeSet<Key>,
+    /// Attempts that began while nothing was known of their site.
+    new: BTreeSet<Key>,
 }
 
 impl Model {
@@ -45,6 +47,7 @@ impl Model {
                 site.n_under_way -= 1;
                 self.n_under_way -= 1;
                 self.probes.remove(&(id, site_id));
+                self.new.remove(&(id, site_id));
             }
             Some(State::Waiting(due)) => assert!(site.waiting.remove(&(due, id))),
             None => {}
@@ -66,19 +69,26 @@ impl Model {
     /// The sites that could begin an attempt now, by what the queue says of them.
     pub(super) fn able(&self, queue: &Queue, settings: &Settings, now: Moment) -> Vec<SiteId> {
         let n_free = settings.attempts_max - self.n_under_way;
-        let n_probes = self.probes.len();
-        let probes_max = usize::try_from(settings.attempts_max / 2)
-            .expect("small")
-            .max(1);
+        let count = |keys: &BTreeSet<Key>| u32::try_from(keys.len()).expect("small");
+        let (n_probes, n_new) = (count(&self.probes), count(&self.new));
+        let probes_max = (settings.attempts_max / 2).max(1);
+        let unsure_max = settings.attempts_max - settings.attempts_max / 5;
+        // What an operator takes is beyond all limits.
+        let n_unsure_left = unsure_max.saturating_sub(n_probes + n_new);
         let could = |(&id, site): (&SiteId, &Site)| {
             let oldest = site.waiting.first()?;
             let view = queue.site_view(id).expect("a site with jobs is known");
-            let room = match view.down_until {
-                Some(until) => site.n_under_way == 0 && until <= now && n_probes < probes_max,
-                None => {
-                    let share = site.n_under_way == 0 || site.n_under_way < n_free;
-                    share && site.n_under_way < view.attempts_max
+            let n = site.n_under_way;
+            let room = match view.standing {
+                Standing::Down => {
+                    let comes = view.down_until.is_some_and(|until| until <= now);
+                    comes && n == 0 && n_probes < probes_max && n_unsure_left > 0
                 }
+                Standing::New => {
+                    let share = n == 0 || 2 * n <= n_free.min(n_unsure_left);
+                    share && n < view.attempts_max && n_unsure_left > 0
+                }
+                Standing::Up => (n == 0 || n < n_free) && n < view.attempts_max,
             };
             (oldest.0 <= now && room).then_some(id)
         };
@@ -121,9 +131,11 @@ impl Model {
             "the oldest job is passed over too often"
         );
         self.set(key, Some(State::UnderWay));
-        if attempt.failures_seen > 0 {
-            self.probes.insert(key);
-        }
+        match attempt.standing {
+            Standing::Down => self.probes.insert(key),
+            Standing::New => self.new.insert(key),
+            Standing::Up => true,
+        };
     }
 
     /// Compares what both say when nothing more begins at `now`.

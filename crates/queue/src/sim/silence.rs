@@ -29,10 +29,21 @@ struct World {
 }
 
 impl World {
-    fn new(n_silent: u64, random: &mut Random) -> Self {
+    fn new() -> Self {
         let mut queue = Queue::new(SETTINGS);
         let now = Moment::START;
         let answering = queue.site(now, ANSWERING);
+        Self {
+            queue,
+            answering,
+            now,
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// As many silent ones come, each with its mail.
+    fn come(&mut self, n_silent: u64, random: &mut Random) {
+        let (queue, now) = (&mut self.queue, self.now);
         for n in 0..n_silent {
             let site = queue.site(now, &format!("silent {n}"));
             for id in 0..JOBS_EACH {
@@ -45,12 +56,6 @@ impl World {
                 };
                 queue.insert(now, job);
             }
-        }
-        Self {
-            queue,
-            answering,
-            now,
-            under_way: BTreeMap::new(),
         }
     }
 
@@ -113,10 +118,11 @@ fn a_destination_that_answers_finds_a_place_however_many_say_nothing() {
         println!("seed {seed}");
         let mut random = Random(seed);
         for (n_silent, from) in [(5, 0), (8, 0), (40, 700), (150, 1500)] {
-            let mut world = World::new(n_silent, &mut random);
+            let mut world = World::new();
+            world.come(n_silent, &mut random);
             let mut n_tried = 0;
             let end = Moment::START + HOURS;
-            // More than eight of which nothing is known can take all places, until each was tried.
+            // More than nine of which nothing is known can take all places, until each was tried.
             let mut at = Moment::START + Duration::from_secs(from);
             while at < end {
                 at = at + Duration::from_secs(random.between(2, 90));
@@ -129,6 +135,30 @@ fn a_destination_that_answers_finds_a_place_however_many_say_nothing() {
                 n_tried += 1;
             }
             assert!(n_tried > 100);
+        }
+    }
+}
+
+#[test]
+fn a_destination_that_has_answered_finds_a_place_also_while_nothing_is_known_of_the_silent_ones() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        for n_silent in [8, 40, 150, 1000] {
+            let mut world = World::new();
+            assert!(world.is_tried_at_once(MessageId(2_000_000)));
+            world.until(Moment::START + Duration::from_secs(2));
+            world.come(n_silent, &mut random);
+            let end = Moment::START + HOURS / 3;
+            while world.now < end {
+                world.until(world.now + Duration::from_secs(random.between(2, 90)));
+                let id = MessageId(1_000_000 + world.now.since_start().as_secs());
+                assert!(
+                    world.is_tried_at_once(id),
+                    "{n_silent} silent ones, seed {seed}: {:?}",
+                    world.now
+                );
+            }
         }
     }
 }

@@ -259,7 +259,7 @@ impl World {
         let key = keys[usize::try_from(self.random.between(0, last)).unwrap()];
         let state = self.model.jobs[&key];
         let which = Which::Job(key.0, key.1);
-        let done = match (self.random.between(0, 3), state) {
+        let done = match (self.random.between(0, 4), state) {
             (0, State::UnderWay) => {
                 self.wishes.entry(key).or_insert(Wish::Hold);
                 self.queue.hold(self.now, which)
@@ -285,9 +285,29 @@ impl World {
                 self.model.set(key, Some(State::Waiting(self.now)));
                 self.queue.retry_now(self.now, which)
             }
+            (4, State::Waiting(_)) => {
+                self.give_up(key);
+                1
+            }
             _ => 1,
         };
         assert_eq!(done, 1, "the queue knows the job");
+    }
+
+    /// Somebody gives a job up, or puts it off, without going to its site.
+    fn give_up(&mut self, key: Key) {
+        let before = self.queue.site_view(key.1).map(|view| view.standing);
+        let attempt = self.queue.take(self.now, key.0, key.1);
+        let attempt = attempt.expect("it waits");
+        assert_eq!(self.queue.take(self.now, key.0, key.1), None);
+        let later = self.now + Duration::from_secs(60);
+        let due = self.random.chance(50).then_some(later);
+        self.queue
+            .finish(self.now, attempt, Finish::Untried { due });
+        self.n_ended += usize::from(due.is_none());
+        self.model.set(key, due.map(State::Waiting));
+        let after = self.queue.site_view(key.1).map(|view| view.standing);
+        assert_eq!(after, before, "nobody went there");
     }
 
     fn keys(&self, wanted: impl Fn(State) -> bool) -> Vec<Key> {
