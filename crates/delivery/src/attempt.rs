@@ -14,20 +14,30 @@ use crate::transport::{Carried, SiteSeen, Transport, Work};
 
 impl Delivery {
     /// Carries out an attempt that the queue gave out, and gives it back, also when it panics.
-    pub(crate) async fn attempt(self: Arc<Self>, attempt: queue::Attempt, site: Box<str>) {
+    pub(crate) async fn attempt(
+        self: Arc<Self>,
+        attempt: queue::Attempt,
+        site: Box<str>,
+        errand: Errand,
+    ) {
         let mut under_way = UnderWay {
             delivery: self,
             attempt: Some(attempt),
         };
         let delivery = &under_way.delivery;
         if let Some(attempt) = &under_way.attempt {
-            let ended = delivery.try_site(attempt, &site).await;
+            let ended = delivery.try_site(attempt, &site, errand).await;
             under_way.end(ended);
         }
         under_way.delivery.start_due();
     }
 
-    async fn try_site(self: &Arc<Self>, attempt: &queue::Attempt, site: &str) -> Ended {
+    async fn try_site(
+        self: &Arc<Self>,
+        attempt: &queue::Attempt,
+        site: &str,
+        errand: Errand,
+    ) -> Ended {
         let after = |pause| Ended::put_off(self.clock.now() + pause);
         let stored = match self.load(attempt.id).await {
             Ok(stored) => stored,
@@ -45,6 +55,9 @@ impl Delivery {
         let (mut ways, elsewhere) = ways(&stored, site, &settings);
         if ways.is_empty() {
             return Ended::nothing_left(elsewhere);
+        }
+        if errand == Errand::GiveUp {
+            return self.give_up(&stored, ways, &settings, elsewhere).await;
         }
         let alone = is_suspected(&stored).then(|| self.suspected.try_lock());
         // Who waits for another suspect takes no place at the site.
@@ -66,16 +79,18 @@ impl Delivery {
             return after(UNREADABLE_PAUSE);
         }
         let mut tried = Vec::new();
-        let mut seen = SiteSeen::Down;
+        let mut seen = None;
         for way in ways {
             let (site, of_way) = self.carry(&stored, way).await;
-            if site == SiteSeen::Answering {
-                seen = site;
+            if seen != Some(SiteSeen::Answering) {
+                seen = site.or(seen);
             }
             tried.extend(of_way);
         }
+        let goes_on = leave_to_next_transaction(&mut tried);
+        let due = self.record(&stored, tried, &settings).await;
         Ended {
-            due: self.record(&stored, tried, &settings).await,
+            due: if goes_on { Some(self.at_once()) } else { due },
             site: seen,
             elsewhere,
         }
@@ -122,7 +137,7 @@ impl Delivery {
         let tried = ways.into_iter().flat_map(tried).collect();
         Ended {
             due: self.record(stored, tried, settings).await,
-            site: SiteSeen::Answering,
+            site: None,
             elsewhere,
         }
     }
@@ -174,7 +189,37 @@ impl Delivery {
         attempt.await
     }
 
-    async fn carry(&self, stored: &Stored, way: Way) -> (SiteSeen, Vec<Tried>) {
+    /// Gives up recipients who have expired and whose site was found down since, without going
+    /// there again: what the last attempt there came to holds for them too.
+    async fn give_up(
+        self: &Arc<Self>,
+        stored: &Stored,
+        ways: Vec<Way>,
+        settings: &Arc<Settings>,
+        elsewhere: Elsewhere,
+    ) -> Ended {
+        // Whether the next instance has the message, only the next instance can say.
+        if ways.iter().any(|way| way.transport.handoff().is_some()) {
+            return Ended::put_off(self.clock.now());
+        }
+        let nobody_reached = table::NO_CONNECTION.reply();
+        let tried = |way: Way| {
+            let states = way.states(stored);
+            let outcome = |(_, state): (u32, &RecipientState)| {
+                let last = state.reply.as_ref().unwrap_or(&nobody_reached);
+                Outcome::Deferred(last.clone())
+            };
+            way.tried(&states.map(outcome).collect::<Vec<_>>())
+        };
+        let tried = ways.into_iter().flat_map(tried).collect();
+        Ended {
+            due: self.record(stored, tried, settings).await,
+            site: None,
+            elsewhere,
+        }
+    }
+
+    async fn carry(&self, stored: &Stored, way: Way) -> (Option<SiteSeen>, Vec<Tried>) {
         let reader = match self.reader(stored.id) {
             Ok(reader) => reader,
             Err(e) => {
@@ -183,7 +228,7 @@ impl Delivery {
                     stored.id
                 ));
                 // What no outcome is said of, is put off.
-                return (SiteSeen::Answering, way.tried(&[]));
+                return (None, way.tried(&[]));
             }
         };
         let work = Work {
@@ -196,7 +241,7 @@ impl Delivery {
             content: reader,
         };
         let Carried { outcomes, site } = way.transport.deliver(work).await;
-        (site, way.tried(&outcomes))
+        (Some(site), way.tried(&outcomes))
     }
 }
 
@@ -206,14 +251,15 @@ impl State {
     fn finish(&mut self, now: Moment, attempt: queue::Attempt, ended: Ended) {
         let (id, site) = (attempt.id, attempt.site);
         let finish = match (ended.due, ended.site) {
-            (None, SiteSeen::Answering) => Finish::Done,
-            (None, SiteSeen::Down) => {
+            (due, None) => Finish::Untried { due },
+            (None, Some(SiteSeen::Answering)) => Finish::Done,
+            (None, Some(SiteSeen::Down)) => {
                 // What was given up leaves, and the site is down all the same.
                 self.queue.remove(now, Which::Job(id, site));
                 Finish::SiteDown { due: now }
             }
-            (Some(due), SiteSeen::Answering) => Finish::Retry { due },
-            (Some(due), SiteSeen::Down) => Finish::SiteDown { due },
+            (Some(due), Some(SiteSeen::Answering)) => Finish::Retry { due },
+            (Some(due), Some(SiteSeen::Down)) => Finish::SiteDown { due },
         };
         self.queue.finish(now, attempt, finish);
         if !self.messages.contains_key(&id) {
@@ -281,11 +327,21 @@ impl Drop for UnderWay {
     }
 }
 
+/// What an attempt is begun for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// To hand the message on.
+    Deliver,
+    /// To give up who has expired.
+    GiveUp,
+}
+
 /// How an attempt ended.
 struct Ended {
     /// When the recipients of this site are due again, if any are.
     due: Option<Moment>,
-    site: SiteSeen,
+    /// What it showed of the site; `None` where nobody went there.
+    site: Option<SiteSeen>,
     elsewhere: Elsewhere,
 }
 
@@ -293,7 +349,7 @@ impl Ended {
     fn put_off(due: Moment) -> Self {
         Self {
             due: Some(due),
-            site: SiteSeen::Answering,
+            site: None,
             elsewhere: Elsewhere::default(),
         }
     }
@@ -301,7 +357,7 @@ impl Ended {
     const fn nothing_left(elsewhere: Elsewhere) -> Self {
         Self {
             due: None,
-            site: SiteSeen::Answering,
+            site: None,
             elsewhere,
         }
     }
@@ -345,6 +401,31 @@ fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewher
         way.recipients.push(index);
     }
     (ways.into_values().collect(), elsewhere)
+}
+
+/// A host that took the message for some recipients, and has no room for others in one transaction,
+/// is brought those in another one at once: only what is settled is left in `tried`. True where
+/// somebody is left. Who was deferred beside them comes along, as if he had not been asked.
+///
+/// Ends by itself, as each transaction settles somebody (RFC 5321 §4.5.3.1.10).
+fn leave_to_next_transaction(tried: &mut Vec<Tried>) -> bool {
+    let any = |wanted: fn(&Tried) -> bool| tried.iter().any(wanted);
+    let goes_on = any(|t| matches!(t.outcome, Outcome::Delivered(_))) && any(is_one_too_many);
+    if goes_on {
+        tried.retain(|t| !matches!(t.outcome, Outcome::Deferred(_)));
+    }
+    goes_on
+}
+
+/// Whether a host said that it takes no more recipients in this transaction. One of our own
+/// instances has a key for exactly these, and is asked about all of them again.
+fn is_one_too_many(tried: &Tried) -> bool {
+    let Outcome::Deferred(reply) = &tried.outcome else {
+        return false;
+    };
+    let too_many = table::TOO_MANY_RECIPIENTS.reply();
+    let says_so = reply.enhanced.is_none_or(|e| Some(e) == too_many.enhanced);
+    says_so && reply.code == too_many.code && tried.handoff.is_none()
 }
 
 /// Whether attempts to hand this message on ended with the process that made them so often that

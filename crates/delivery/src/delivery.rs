@@ -18,10 +18,11 @@ use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
 use mail::{Disposition, InstanceName, MessageId, Moment, Origin, Reply, Timestamp};
 use net::{Clock, Entropy};
-use queue::{ClockWatch, Job, Lifetime, Queue};
+use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
 use spool::{Fresh, IndexSet, Outline, ReadError, Reader, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
+use crate::attempt::Errand;
 use crate::route::Routes;
 use crate::transport::Transport;
 
@@ -277,11 +278,8 @@ impl Delivery {
             return;
         }
         while let Some(attempt) = state.queue.next(now) {
-            let name = state
-                .queue
-                .site_view(attempt.site)
-                .map_or("", |view| view.name);
-            tokio::spawn(Arc::clone(self).attempt(attempt, name.into()));
+            let name = state.site_name(attempt.site);
+            tokio::spawn(Arc::clone(self).attempt(attempt, name, Errand::Deliver));
         }
         let earlier = match (state.next_due(), state.armed_for) {
             (Some(due), Some(armed)) => due < armed,
@@ -518,6 +516,12 @@ impl State {
     fn let_go(&mut self, fresh: Option<Arc<Stored>>, content: Option<Arc<Vec<u8>>>) {
         self.n_fresh -= usize::from(fresh.is_some());
         self.fresh_len -= content.map_or(0, |content| content.len());
+    }
+
+    /// Under which name the queue knows a site that is in use.
+    pub(crate) fn site_name(&self, site: SiteId) -> Box<str> {
+        let view = self.queue.site_view(site);
+        view.map_or("", |view| view.name).into()
     }
 
     /// When the driver is needed: the queue's next due time. What could begin at once has begun, as

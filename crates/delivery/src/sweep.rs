@@ -1,23 +1,25 @@
 //! Looks after what waits: that it expires, and that it is not in doubt for long.
 //!
 //! While a site is down one attempt stands for all its jobs, so most of them are never looked at.
-//! What has reached its expiry among them is tried once more, and given up by that attempt.
+//! What has reached its expiry among them is tried once more, and given up by that attempt; or at
+//! once, where the site was tried since, by whichever attempt, and found down.
 //!
 //! A message of which the next instance may have heard makes that instance remember every handoff
 //! since. Long before its memory ends, the oldest are tried out of turn.
 //!
 //! # Limits
-//! [`LOOKED_AT_MAX`] messages are looked at in a sweep and [`RETRIED_MAX`] tried, so that neither
-//! a million messages nor as many expired ones hold up anything else.
+//! [`LOOKED_AT_MAX`] messages are looked at in a sweep and [`RETRIED_MAX`] tried or given up, so
+//! that neither a million messages nor as many expired ones hold up anything else.
 
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::MessageId;
-use queue::Which;
+use mail::{MessageId, Moment};
+use queue::{SiteId, Which};
 
-use crate::delivery::Delivery;
+use crate::attempt::Errand;
+use crate::delivery::{Delivery, State};
 
 /// How often a sweep is made, outside of tests.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -26,7 +28,7 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub const LAG_MAX: u64 = 65_536;
 /// Messages that a sweep looks at; a million takes an hour and a half, a fraction of any expiry.
 const LOOKED_AT_MAX: usize = 20_000;
-/// Expired messages that a sweep lets try once more.
+/// Expired messages that a sweep lets try once more, or gives up.
 const RETRIED_MAX: usize = 200;
 
 impl Delivery {
@@ -50,19 +52,53 @@ impl Delivery {
             n_looked_at += 1;
             reached = Some(*id);
             if settings.lifetime.is_over(entry.arrived, now) {
-                expired.push(*id);
+                let expiry = entry.arrived.after(settings.lifetime.expire_after);
+                expired.push((*id, moment - now.since(expiry)));
             }
             if expired.len() == RETRIED_MAX {
                 break;
             }
         }
         let is_end = n_looked_at < LOOKED_AT_MAX && expired.len() < RETRIED_MAX;
-        for id in expired {
-            state.queue.retry_now(moment, Which::Message(id));
+        let mut given_up = Vec::new();
+        for (id, expired_at) in expired {
+            let jobs: Vec<_> = state.queue.jobs_of(id).map(|job| job.site).collect();
+            for site in jobs {
+                if state.was_down_since(site, expired_at) {
+                    given_up.push((id, site));
+                } else {
+                    state.queue.retry_now(moment, Which::Job(id, site));
+                }
+            }
         }
         drop(state);
+        if !given_up.is_empty() {
+            tokio::spawn(Arc::clone(self).give_up_all(given_up));
+        }
         self.start_due();
         if is_end { None } else { reached }
+    }
+
+    /// Gives up jobs one after the other, as long as their sites stay down.
+    async fn give_up_all(self: Arc<Self>, jobs: Vec<(MessageId, SiteId)>) {
+        for (id, site) in jobs {
+            let (attempt, name) = {
+                let mut state = self.state();
+                if state.stopping {
+                    return;
+                }
+                if !state.was_down_since(site, Moment::START) {
+                    continue;
+                }
+                let Some(attempt) = state.queue.take(self.clock.now(), id, site) else {
+                    continue;
+                };
+                (attempt, state.site_name(site))
+            };
+            Arc::clone(&self)
+                .attempt(attempt, name, Errand::GiveUp)
+                .await;
+        }
     }
 
     /// Tries the oldest messages for the next instance now, where one has been in doubt for too
@@ -100,5 +136,13 @@ impl Delivery {
             ));
         }
         self.start_due();
+    }
+}
+
+impl State {
+    /// Whether the site was tried since then and found down, and did not answer since.
+    fn was_down_since(&self, site: SiteId, then: Moment) -> bool {
+        let failed_at = self.queue.site_view(site).and_then(|view| view.failed_at);
+        failed_at.is_some_and(|failed_at| failed_at >= then)
     }
 }

@@ -593,15 +593,17 @@ static QUEUE: &[Setting] = &[
             max: 10_000,
         },
         default: Preset::Always("100"),
-        meaning: "Attempts at a time over all sites.",
+        meaning: "Attempts at a time over all sites. Half of them at most are at sites that are \
+                  down, and a fifth is kept for sites that have answered.",
     },
     Setting {
         key: "concurrency_per_site",
         kind: Kind::Count { min: 1, max: 1_000 },
         default: Preset::Always("20"),
         meaning: "Attempts at a time at one site, so that none takes all and none is flooded. A \
-                  site that has some begins another only while more are free than it has, so it \
-                  never has more than half of `concurrency`.",
+                  site that has some begins another only while more are free than it has (twice as \
+                  many, while nothing is known of it), so it never has more than half of \
+                  `concurrency`.",
     },
 ];
 

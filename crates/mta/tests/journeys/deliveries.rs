@@ -1,5 +1,6 @@
 //! What becomes of recipients, and of those who wait to hear of it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mail::{Notify, Origin, ReversePath};
@@ -23,6 +24,40 @@ async fn a_recipient_that_is_deferred_is_tried_again_and_delivered_once() {
         panic!("once")
     };
     assert_eq!(taken.content, "one\r\n");
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_for_a_transaction_comes_in_the_next_at_once() {
+    let too_many = &["452 4.5.3 too many recipients"][..];
+    let host = Host::new(&[
+        ("b@y.org", &["450 4.2.0 later"; 3]),
+        ("c@y.org", too_many),
+        ("d@y.org", &["452 too many recipients"; 2]),
+        ("e@z.org", &[too_many[0]; 3]),
+    ])
+    .await;
+    let plan = Plan {
+        backoff: LATER,
+        ..PATIENT
+    };
+    let routes = vec![relay("y.org", host.port), relay("z.org", host.port)];
+    let instance = Instance::new(routes, &plan);
+    let to = ["a@y.org", "b@y.org", "c@y.org", "d@y.org"];
+    let id = instance.accept(message(&to), "\r\n").await;
+    instance.noted.until(3, delivered).await;
+    let taken: Vec<_> = host.taken().into_iter().map(|t| t.recipients).collect();
+    assert_eq!(taken, [["a@y.org"], ["c@y.org"], ["d@y.org"]]);
+    // Who was deferred beside them was asked with them, and counts as tried once.
+    instance.noted.until(1, deferred).await;
+    instance.idle().await;
+    let row = instance.delivery.row(id).unwrap();
+    assert_eq!(row.recipients[0].attempts, 1);
+    assert_eq!(instance.delivery.briefs(None, 1)[0].n_deferred, 1);
+    // Alone, nobody is too many: the host means something else, and has its time.
+    instance.accept(message(&["e@z.org"]), "\r\n").await;
+    instance.noted.until(2, deferred).await;
+    instance.idle().await;
+    assert_eq!(instance.noted.count(deferred), 2);
 }
 
 #[tokio::test]
@@ -172,6 +207,32 @@ async fn what_waits_for_a_dead_site_expires_though_it_is_never_tried() {
     instance.reload_with(routes, &expiring);
     instance.noted.until(20, failed).await;
     instance.noted.until(20, notified).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_given_up_at_once_where_the_site_was_found_down_since() {
+    let (port, n_connections) = Host::that_is_down().await;
+    let plan = Plan {
+        backoff: LATER,
+        probes: LATER,
+        ..PATIENT
+    };
+    let routes = || vec![relay("y.org", port), hold("x.org")];
+    let instance = Instance::new(routes(), &plan);
+    for _ in 0..200 {
+        instance.accept(message(&["a@y.org"]), "\r\n").await;
+    }
+    instance.noted.until(1, deferred).await;
+    instance.idle().await;
+    let expiring = Plan {
+        expire_after: Duration::ZERO,
+        ..plan
+    };
+    instance.reload_with(routes(), &expiring);
+    instance.noted.until(200, failed).await;
+    instance.noted.until(200, notified).await;
+    let n = n_connections.load(Ordering::SeqCst);
+    assert!(n < 20, "{n} connections to learn it");
 }
 
 #[tokio::test]

@@ -50,6 +50,20 @@ impl Host {
         Self::with_acknowledgements(replies, 0).await
     }
 
+    /// The port of a host that closes each connection at once, and how many it has closed.
+    pub(crate) async fn that_is_down() -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let n = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&n);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counting.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (port, n)
+    }
+
     async fn with_acknowledgements(replies: &[(&'static str, &[&'static str])], n: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

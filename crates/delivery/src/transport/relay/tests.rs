@@ -48,10 +48,7 @@ fn host(connections: Vec<Vec<Step>>) -> (u16, JoinHandle<Vec<String>>) {
 }
 
 /// As [`host`]; it closes no connection before nobody can send to `done` any more.
-fn host_until(
-    connections: Vec<Vec<Step>>,
-    done: Receiver<()>,
-) -> (u16, JoinHandle<Vec<String>>) {
+fn host_until(connections: Vec<Vec<Step>>, done: Receiver<()>) -> (u16, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serving = std::thread::spawn(move || {
