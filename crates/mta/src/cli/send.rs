@@ -58,7 +58,14 @@ pub(crate) fn run(
         recipients,
         content,
     };
-    let submitted = submit(&door, &config.hostname, &letter).map_err(failure)?;
+    let say_late = || {
+        let status = System::of(source, &config).command("status");
+        complain(&format!(
+            "submission at {door} does not answer yet and is waited for; {status} shows whether it \
+             runs"
+        ));
+    };
+    let submitted = submit(&door, &config.hostname, &letter, say_late).map_err(failure)?;
     Ok(report(arguments, &letter, &submitted))
 }
 

@@ -96,7 +96,7 @@ fn deliver(arguments: &SystemArguments, options: Options) -> Result<Exit, Failur
         content,
     };
     let submitted = Door::of(&config, arguments.instance.as_deref())
-        .and_then(|door| submit(&door, &config.hostname, &letter));
+        .and_then(|door| submit(&door, &config.hostname, &letter, || ()));
     match submitted {
         Ok(submitted) => {
             send::complain_about_refused(&letter, &submitted);

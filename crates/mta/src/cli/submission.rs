@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use mail::{BodyType, Mailbox, Moment, Notify, Reply, ReversePath, Security, TraceId};
 use net::Clock;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smtp::client::{
     Client, ClientRecipient, Dialect, Event, Finished, Settings, Timeouts, TlsWish, Transaction,
 };
@@ -24,6 +26,9 @@ use crate::observe::neutral;
 
 /// How long nobody may say anything, whatever the machine would wait: somebody looks on.
 const SILENCE_TIME: Duration = Duration::from_secs(330);
+
+/// After which a greeting is late: somebody who looks on should know what is waited for.
+const GREETING_TIME: Duration = Duration::from_secs(3);
 
 /// Where a submission instance listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +140,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// What a connection must do, whatever it runs over.
-trait Wire: Read + Write {
+trait Wire: Read + Write + AsFd {
     fn wait_at_most(&self, time: Duration) -> io::Result<()>;
 }
 
@@ -153,7 +158,9 @@ impl Wire for UnixStream {
     }
 }
 
-/// Gives a message to submission; blocks until it is accepted or refused.
+/// Gives a message to submission; blocks until it is accepted or refused. Says once where it is not
+/// greeted for a while: the supervisor holds the listener, so a connection comes about also while
+/// the instance cannot start.
 ///
 /// # Errors
 /// When submission cannot be reached or goes away before it has said anything about it.
@@ -161,10 +168,14 @@ pub(crate) fn submit(
     door: &Door,
     hostname: &str,
     letter: &Letter,
+    say_late: impl FnOnce(),
 ) -> Result<Submitted, SubmitError> {
     let away = |error| SubmitError::Away(door.to_string(), error);
     let lost = |error| SubmitError::Lost(door.to_string(), error);
     let wire = door.connect().map_err(away)?;
+    if !is_heard(&*wire, GREETING_TIME).map_err(lost)? {
+        say_late();
+    }
     let clock = Clock::start();
     let settings = Settings {
         dialect: Dialect::Smtp,
@@ -186,6 +197,14 @@ pub(crate) fn submit(
         replies: finished.recipients,
         trace,
     })
+}
+
+/// Whether something can be read, or the end was reached, within this time.
+fn is_heard(wire: &dyn Wire, time: Duration) -> io::Result<bool> {
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    let fd = wire.as_fd();
+    let mut ready = [PollFd::new(&fd, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| poll(&mut ready, Some(&time)))? > 0)
 }
 
 /// The trace id in `accepted as 01K…`.

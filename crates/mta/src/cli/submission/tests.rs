@@ -64,7 +64,7 @@ fn a_message_is_given_and_its_trace_id_comes_back() {
         content: b"Subject: x\r\n\r\nhello\r\n".to_vec(),
         ..letter()
     };
-    let submitted = submit(&door, "host.example", &letter).expect("submitted");
+    let submitted = submit(&door, "host.example", &letter, || ()).expect("submitted");
     assert_eq!(
         submitted.trace.map(|t| t.to_string()).as_deref(),
         Some("01KATQ2CD0000000000000000A")
@@ -84,12 +84,29 @@ fn a_message_is_given_and_its_trace_id_comes_back() {
 #[test]
 fn a_server_that_goes_away_is_an_error_or_a_temporary_reply() {
     let (door, server) = serve("away", &[("EHLO", "421 4.3.2 going down\r\n")]);
-    assert!(submit(&door, "host.example", &letter()).is_err());
+    assert!(submit(&door, "host.example", &letter(), || ()).is_err());
     server.join().expect("heard");
     assert!(matches!(
-        submit(&door, "host.example", &letter()),
+        submit(&door, "host.example", &letter(), || ()),
         Err(SubmitError::Away(..))
     ));
+}
+
+/// As where the instance behind a listener cannot start.
+#[test]
+fn a_server_that_does_not_greet_is_told_to_who_waits() {
+    let folder = testkit::Scratch::new();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("bound");
+    let (late, told) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let say_late = || late.send(()).expect("heard");
+        submit(&Door::Unix(path), "host.example", &letter(), say_late)
+    });
+    told.recv_timeout(testkit::wait::LIMIT).expect("it is told");
+    drop(listener);
+    let given = client.join().expect("it ends");
+    assert!(matches!(given, Err(SubmitError::Lost(..))), "{given:?}");
 }
 
 #[test]
