@@ -29,6 +29,17 @@ impl Work<'_> {
     }
 }
 
+/// Our own content failed, and nobody at the other end.
+#[derive(Debug, thiserror::Error)]
+#[error("the content cannot be read")]
+struct Unreadable(#[source] io::Error);
+
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<Unreadable>())
+}
+
 pub(crate) fn is_lost(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
@@ -109,7 +120,8 @@ async fn send(connection: &mut ClientConnection, content: &Content<'_>) -> io::R
         Content::Source(source) => {
             let (mut offset, mut buffer) = (0, Vec::new());
             while offset < source.len() {
-                buffer = read_piece(source, offset, buffer).await?;
+                let read = read_piece(source, offset, buffer).await;
+                buffer = read.map_err(|error| io::Error::other(Unreadable(error)))?;
                 connection.machine().content(clock.now(), &buffer);
                 connection.flush().await?;
                 offset += buffer.len() as u64;

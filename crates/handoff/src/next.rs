@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::content::Content;
-use crate::exchange::{Work, is_lost, lost, verify};
+use crate::exchange::{Work, is_lost, is_unreadable, lost, verify};
 use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions};
 
 /// For each of these many octets of content, a handoff gets another second of patience: a large
@@ -76,6 +76,8 @@ pub enum Answer {
     Replies(Vec<Reply>),
     /// It was tried, and nothing is known.
     Unknown,
+    /// The content could not be read to its end: the next instance has not stored it at this try.
+    Unreadable,
 }
 
 /// Told of every change of the breaker, for the log.
@@ -244,6 +246,8 @@ impl Next {
                 self.succeeded(&replies);
                 Answer::Replies(replies)
             }
+            // It says nothing of the next instance.
+            Ok(Err(e)) if is_unreadable(&e) => Answer::Unreadable,
             Ok(Err(e)) => {
                 self.failed(&e.to_string());
                 Answer::Unknown
@@ -260,11 +264,14 @@ impl Next {
     /// well: then over another. Keys make the repetition harmless.
     async fn over_a_connection(&self, work: &Work<'_>) -> io::Result<Vec<Reply>> {
         if let Some(mut kept) = self.kept() {
-            if let Ok(replies) = work.replies(&mut kept).await {
-                self.keep(kept);
-                return Ok(replies);
+            match work.replies(&mut kept).await {
+                Ok(replies) => {
+                    self.keep(kept);
+                    return Ok(replies);
+                }
+                Err(e) if is_unreadable(&e) => return Err(e),
+                Err(_) => self.state().idle.clear(),
             }
-            self.state().idle.clear();
         }
         let mut n_tries = 0;
         loop {

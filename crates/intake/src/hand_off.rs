@@ -48,7 +48,7 @@ impl Intake {
         };
         let answer = offer(next, &parameters, &transaction, &content).await;
         let what = match &answer {
-            Answer::NotTried | Answer::Unknown => Then::Keep,
+            Answer::NotTried | Answer::Unknown | Answer::Unreadable => Then::Keep,
             Answer::Replies(replies) => then(mode, replies),
         };
         let in_doubt = match (what, &answer) {
@@ -109,7 +109,9 @@ impl Intake {
         let asking = async {
             loop {
                 match offer(heir, &parameters, &transaction, &content).await {
-                    Answer::NotTried | Answer::Unknown => tokio::time::sleep(BEQUEST_PAUSE).await,
+                    Answer::NotTried | Answer::Unknown | Answer::Unreadable => {
+                        tokio::time::sleep(BEQUEST_PAUSE).await;
+                    }
                     Answer::Replies(replies) => return Answer::Replies(replies),
                 }
             }
@@ -127,7 +129,7 @@ impl Intake {
                 Then::KeepRest | Then::Refuse => self.refuse_all(heir, &transaction, &replies),
             },
             // Should it be stored all the same, the client's next try is RFC 1047's duplicate.
-            Answer::NotTried | Answer::Unknown => table::TRY_AGAIN.reply(),
+            Answer::NotTried | Answer::Unknown | Answer::Unreadable => table::TRY_AGAIN.reply(),
         }
     }
 

@@ -105,6 +105,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
             Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
         }
         Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_AWAY.reply()),
+        Answer::Unreadable => Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
     }
 }
 

@@ -433,6 +433,35 @@ async fn who_is_refused_beside_others_whose_storing_is_in_doubt_waits_until_that
 }
 
 #[tokio::test]
+async fn a_content_that_cannot_be_read_makes_nobody_think_that_the_next_instance_is_away() {
+    let (front, next, end) = front_by(&SLOW, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::at(end);
+    // So large that it is read while it is sent.
+    let mut file = front.spool.content_file().unwrap();
+    file.write("x\r\n".repeat(200_000).as_bytes()).unwrap();
+    let content = Content::File(file.commit().unwrap());
+    let names = front.disk.names();
+    let name = names.iter().find(|name| name.starts_with("content/"));
+    let message_to_a = message(&["a@y.org"]);
+    let id = front.spool.accept(&message_to_a, content).await.unwrap();
+    let mut octets = front.disk.contents(name.unwrap()).unwrap();
+    octets[400_000] ^= 1;
+    front.disk.put(name.unwrap(), octets);
+    front.delivery.queued(Fresh {
+        id,
+        message: message_to_a,
+        content_len: 600_000,
+        content: None,
+    });
+    front.noted.until(1, deferred).await;
+    front.idle().await;
+    assert!(!next.is_away());
+    front.accept(message(&["b@y.org"]), "\r\n").await;
+    front.noted.until(1, handed_off).await;
+    assert_eq!(output.recipients(), [["b"]]);
+}
+
+#[tokio::test]
 async fn a_reload_while_a_key_is_in_doubt_changes_nothing_for_the_recipients_under_it() {
     let (front, next, end) = front(SimulatedDisk::new());
     let output = Output::that_is_cut_off(end);
