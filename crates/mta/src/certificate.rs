@@ -139,7 +139,9 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    // An empty file would keep every later start from being one.
+    file.sync_all()
 }
 
 fn flaw(tls: &Tls, error: &TlsError) -> Flaw {
