@@ -27,7 +27,7 @@ pub enum CommitError {
     /// [`Spool::lookup_key`](crate::Spool::lookup_key) again.
     #[error("this handoff was accepted before")]
     KeyKnown,
-    /// [`KEYS_MAX`](crate::limits::KEYS_MAX) keys are remembered already; temporary.
+    /// As many keys are remembered as may be, see [`KEYS_MAX`](crate::limits::KEYS_MAX); temporary.
     #[error("too many handoffs are in doubt")]
     KeysFull,
     /// Content or envelope are over their limit; permanent for this message.

@@ -41,7 +41,8 @@ pub const GATHERING_MESSAGES_MIN: usize = 2;
 
 /// The most handoff keys that are remembered. A sender has as many in doubt as it has connections
 /// open, and in addition what an interrupted connection left; a full table means that a sender
-/// never says what it has settled.
+/// never says what it has settled. Of handoffs with hundreds of recipients fewer fit: a snapshot of
+/// the keys takes at most half a segment.
 pub const KEYS_MAX: usize = 1 << 18;
 
 /// The highest floor of an epoch that is taken; a higher one counts as this, which Unix seconds

@@ -103,9 +103,10 @@ impl Shared {
         identity: Identity,
         epoch: u64,
         options: Options,
-        ledger: Ledger,
+        mut ledger: Ledger,
         next_id: u64,
     ) -> Self {
+        ledger.keys.limit(options.record_len_max() as u64);
         let state = State {
             ledger,
             requests: VecDeque::new(),
@@ -155,7 +156,7 @@ impl Shared {
             ..
         }) = &request
             && let Some(key) = &acceptance.key
-            && let Err(error) = state.ledger.keys.claim(&key.key)
+            && let Err(error) = state.ledger.keys.claim(key)
         {
             let (mut request, error) = (request, error);
             request.forget_key();

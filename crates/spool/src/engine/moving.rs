@@ -47,7 +47,7 @@ impl Engine {
         if !is_short && n_sealed * len <= 2 * state.ledger.live_bytes() {
             return;
         }
-        let mut weight_max = self.weight_max(state.ledger.keys.len());
+        let mut weight_max = self.weight_max(state.ledger.keys.snapshot_len());
         if !is_short {
             weight_max = weight_max.min(len / 2);
         }

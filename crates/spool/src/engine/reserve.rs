@@ -27,9 +27,6 @@ use crate::{CommitError, Disk};
 /// segments into.
 pub(super) const FREE_KEPT: usize = 2;
 
-/// What a key takes in a snapshot, in octets, but for handoffs of hundreds of recipients.
-const KEY_LEN: u64 = 24;
-
 /// The most requests for room that pass between two tries to make some.
 const TRIES_APART_MAX: u32 = 1024;
 
@@ -132,15 +129,14 @@ impl Engine {
         let state = self.shared.lock();
         Reserve {
             promised: state.ledger.promised_bytes(),
-            weight_max: self.weight_max(state.ledger.keys.len()),
+            weight_max: self.weight_max(state.ledger.keys.snapshot_len()),
         }
     }
 
     /// Emptying a segment that holds this much gains room for sure: its records are packed no
     /// worse, and the keys may have to be written.
-    pub(super) fn weight_max(&self, n_keys: usize) -> u64 {
+    pub(super) fn weight_max(&self, keys: u64) -> u64 {
         let usable = u64::from(self.shared.options.segment_len - FIRST_BATCH);
-        let keys = n_keys as u64 * KEY_LEN;
         (usable / 8 * 7)
             .saturating_sub(u64::from(BLOCK) + keys)
             .max(usable / 8)

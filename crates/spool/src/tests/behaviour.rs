@@ -488,3 +488,35 @@ fn when_the_committer_is_gone_everything_that_waits_and_comes_fails() {
     ));
     assert!(failed(spool.failure()), "the process is to start anew");
 }
+
+#[test]
+fn keys_never_take_more_than_a_segment_has_room_for() {
+    let disk = SimulatedDisk::new();
+    let (spool, _, mut engine) = open(&disk).expect("opens");
+    let mut last = 0;
+    for n in 1..400 {
+        let mut handed = keyed(n, 1);
+        // As of a handoff of a thousand recipients.
+        handed.key.as_mut().expect("keyed").accepted = IndexSet::all(1_000);
+        let promise = spool.accept(&handed, Content::Bytes(Arc::default()));
+        settle(&mut engine);
+        match promise.wait() {
+            Ok(id) => {
+                drop(spool.done(id));
+                last = n;
+            }
+            Err(error) => assert_eq!(error, CommitError::KeysFull),
+        }
+    }
+    assert!(last > 30, "{last}");
+    let (spool, _, mut engine) = open(&disk.after(PowerCut::Lost)).expect("opens");
+    settle(&mut engine);
+    assert!(matches!(
+        spool.lookup_key(&key(last)),
+        KeyState::Accepted(_)
+    ));
+    spool.forget_keys(key(1).sender, key(1).epoch, last + 1);
+    let promise = spool.accept(&keyed(last + 1, 1), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    promise.wait().expect("there is room again");
+}
