@@ -121,7 +121,8 @@ pub enum Note {
         /// The file.
         file: String,
     },
-    /// The end of the last batch was not written whole: none of it had been acknowledged.
+    /// The end of the last batch was not written whole: none of it had been acknowledged, unless
+    /// it was damaged between its sync and now, which looks the same.
     Torn {
         /// The file.
         file: String,
@@ -189,8 +190,8 @@ impl fmt::Display for Note {
             } => {
                 write!(
                     f,
-                    "the last batch of {file}, at octet {offset}, was not written whole and \
-                           had not been acknowledged"
+                    "the last batch of {file}, at octet {offset}, was not written whole: unless \
+                     the disk damaged it later, it had not been acknowledged"
                 )?;
                 copied(f, quarantine)
             }

@@ -166,8 +166,12 @@ impl Fault {
             Self::Superblock => {
                 "check the disk; the other one is good, and the next start writes both"
             }
-            Self::Leftover | Self::StrayContent | Self::Torn { .. } => {
+            Self::Leftover | Self::StrayContent => {
                 "nothing: the next start clears it away; no acknowledged message was in it"
+            }
+            Self::Torn { .. } => {
+                "after a crash or a power cut nothing: it had not been acknowledged, and the next \
+                 start clears it away; else check the disk, which may have damaged it"
             }
             Self::SegmentsMissing { .. } => {
                 "stop the instance and put them back, if somebody moved them; else restore the \

@@ -138,7 +138,7 @@ pub(super) fn lay_text(lay: Option<Lay>) -> String {
         }) => {
             let what = match of {
                 CopyOf::Damage => "damaged",
-                CopyOf::Torn => "not written whole, and not acknowledged",
+                CopyOf::Torn => "not written whole",
             };
             format!("octet {start} of seg-{number:08x} in generation {generation}, {what}")
         }
