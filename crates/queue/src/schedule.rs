@@ -5,19 +5,20 @@
 //! where it belongs.
 
 mod load;
+mod operator;
 mod turns;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::ops::Bound;
 
 use mail::{MessageId, Moment};
 
 use crate::due::Due;
-use crate::job::{Attempt, Counts, Finish, Job, JobState, JobView, Standing, Which};
+use crate::job::{Attempt, Counts, Finish, Job, JobState, Standing};
 use crate::limits::OLDEST_EVERY;
 use crate::order::{self, Order, Sender, Waiting};
 use crate::retry::Backoff;
-use crate::site::{Place, SiteId, SiteView, Sites};
+use crate::site::{Place, SiteId, Sites};
 
 use turns::{Turn, Turns};
 
@@ -214,50 +215,6 @@ impl Queue {
         }
     }
 
-    /// Keeps jobs until they are released; one under way, after its attempt. Returns how many.
-    pub fn hold(&mut self, now: Moment, which: Which) -> usize {
-        self.for_each(which, |queue, key| match queue.entry(key).state {
-            State::UnderWay(Afterwards::AsItEnds) => {
-                queue.entry(key).state = State::UnderWay(Afterwards::Hold);
-            }
-            State::Held | State::UnderWay(_) => {}
-            State::Waiting => queue.enter(now, key, State::Held),
-        })
-    }
-
-    /// Lets held jobs go, due now. Returns how many jobs there are, held or not.
-    pub fn release(&mut self, now: Moment, which: Which) -> usize {
-        self.for_each(which, |queue, key| match queue.entry(key).state {
-            State::Held => {
-                queue.entry(key).due = Due::by(now);
-                queue.enter(now, key, State::Waiting);
-            }
-            State::UnderWay(Afterwards::Hold) => {
-                queue.entry(key).state = State::UnderWay(Afterwards::AsItEnds);
-            }
-            State::UnderWay(_) | State::Waiting => {}
-        })
-    }
-
-    /// Makes jobs that wait due now, and lets a site that is down be probed now. Returns how many
-    /// jobs there are, waiting or not.
-    pub fn retry_now(&mut self, now: Moment, which: Which) -> usize {
-        self.for_each(which, |queue, key| {
-            if queue.entry(key).state == State::Waiting {
-                queue.sites[key.1].concurrency.probe_at(Due::by(now));
-                queue.set_due(now, key, Due::by(now));
-            }
-        })
-    }
-
-    /// Takes jobs out; one under way, after its attempt. Returns how many.
-    pub fn remove(&mut self, now: Moment, which: Which) -> usize {
-        self.for_each(which, |queue, key| match queue.entry(key).state {
-            State::UnderWay(_) => queue.entry(key).state = State::UnderWay(Afterwards::Remove),
-            State::Held | State::Waiting => queue.leave(now, key),
-        })
-    }
-
     /// When [`next`](Self::next) should be asked again, if nothing else happens before; a moment
     /// that is past means now. `None`: only a change can give it something to return.
     #[must_use]
@@ -268,59 +225,6 @@ impl Queue {
             Some(Moment::START)
         } else {
             self.timers.first().map(|(due, _)| due.moment())
-        }
-    }
-
-    /// How many jobs stand where.
-    #[must_use]
-    pub const fn totals(&self) -> Counts {
-        self.totals
-    }
-
-    /// One job; `None` where there is none.
-    #[must_use]
-    pub fn job(&self, id: MessageId, site: SiteId) -> Option<JobView> {
-        self.jobs
-            .get(&(id, site))
-            .map(|entry| self.view((id, site), entry))
-    }
-
-    /// The jobs of one message.
-    pub fn jobs_of(&self, id: MessageId) -> impl Iterator<Item = JobView> {
-        self.jobs
-            .range((id, SiteId(0))..=(id, SiteId(u32::MAX)))
-            .map(|(&key, entry)| self.view(key, entry))
-    }
-
-    /// The jobs after `last` (from the first, without one), in the order of their messages' ids. So
-    /// a list or a sweep goes on where it stopped, whatever happened in between.
-    pub fn jobs_after(&self, last: Option<(MessageId, SiteId)>) -> impl Iterator<Item = JobView> {
-        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.jobs
-            .range((from, Bound::Unbounded))
-            .map(|(&key, entry)| self.view(key, entry))
-    }
-
-    /// All sites that are remembered, those without jobs too.
-    pub fn sites(&self) -> impl Iterator<Item = SiteId> {
-        self.sites.ids()
-    }
-
-    /// A site; `None` where the id is not valid.
-    #[must_use]
-    pub fn site_view(&self, site: SiteId) -> Option<SiteView<'_>> {
-        self.sites.get(site).map(|site| site.view())
-    }
-
-    fn view(&self, (id, site): (MessageId, SiteId), entry: &Entry) -> JobView {
-        JobView {
-            id,
-            site,
-            state: entry.state.public(),
-            due: entry
-                .due
-                .max(self.sites[site].concurrency.not_before())
-                .moment(),
         }
     }
 
@@ -465,22 +369,6 @@ impl Queue {
         self.jobs
             .get_mut(&key)
             .expect("invariant: the key is of a job that is queued")
-    }
-
-    fn for_each(
-        &mut self,
-        which: Which,
-        mut act: impl FnMut(&mut Self, (MessageId, SiteId)),
-    ) -> usize {
-        let (from, to) = match which {
-            Which::Job(id, site) => ((id, site), (id, site)),
-            Which::Message(id) => ((id, SiteId(0)), (id, SiteId(u32::MAX))),
-        };
-        let keys: Vec<_> = self.jobs.range(from..=to).map(|(&key, _)| key).collect();
-        for &key in &keys {
-            act(self, key);
-        }
-        keys.len()
     }
 }
 

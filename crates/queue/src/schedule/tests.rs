@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Which;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
