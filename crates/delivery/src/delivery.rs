@@ -1,36 +1,32 @@
-//! What an instance has in its queue, and what drives it.
+//! What an instance has in its queue.
 //!
 //! # Guarantees
 //! Every message that the spool holds is here once: handed over by intake when it is committed, or
 //! found by recovery. Routes are asked at every attempt.
-//!
-//! # Limits
-//! A message is kept in memory only for its first attempt, envelopes of no more than [`FRESH_MAX`]
-//! messages and contents of no more than [`FRESH_LEN_MAX`] octets; all others are read from the
-//! spool when they are due.
+
+mod driver;
+mod entry;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
-use mail::{Disposition, InstanceName, MessageId, Moment, Origin, Reply, Timestamp};
+use mail::{Disposition, InstanceName, MessageId, Moment, Reply, Timestamp};
 use net::{Clock, Entropy};
 use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
-use spool::{Fresh, IndexSet, Outline, ReadError, Reader, RecipientState, Spool, Stored};
+use spool::{Fresh, IndexSet, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
-use crate::attempt::Errand;
 use crate::route::Routes;
 use crate::transport::Transport;
 
-/// The most messages whose envelope is kept in memory until their first attempt is over.
-pub const FRESH_MAX: usize = 2_000;
-/// The most octets of content that are kept in memory until a first attempt is over; of all other
-/// messages the content is read back.
-pub const FRESH_LEN_MAX: usize = 16 * 1024 * 1024;
+pub(crate) use entry::Entry;
+pub use entry::{FRESH_LEN_MAX, FRESH_MAX};
+
+use entry::Kept;
 
 /// The site of everything that happens within this process: held, refused, thrown away.
 const HERE: &str = "here";
@@ -44,7 +40,7 @@ pub struct Settings {
     pub routes: Routes,
     /// After which failures in a row a recipient is tried again when.
     pub backoff: queue::Backoff,
-    /// When a message is late, and when it is given up.
+    /// When a message is given up.
     pub lifetime: Lifetime,
 }
 
@@ -102,33 +98,6 @@ pub(crate) struct State {
     pub(crate) doubts_told: bool,
     pub(crate) stopping: bool,
 }
-
-/// What is kept in memory of a queued message.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// Recipients for whom something is left to do, held ones among them.
-    pub(crate) n_open: u32,
-    /// Recipients that are held.
-    pub(crate) n_held: u32,
-    /// Recipients that were tried and are to be tried again.
-    pub(crate) n_deferred: u32,
-    /// Octets of content.
-    pub(crate) size_bytes: u64,
-    /// When it entered the system.
-    pub(crate) arrived: Timestamp,
-    /// Whole message, until its first attempt is over.
-    pub(crate) fresh: Option<Arc<Stored>>,
-    /// Its content, likewise, where there was room for it.
-    content: Option<Arc<Vec<u8>>>,
-    /// An attempt ended without an outcome, with its process or in a panic: recipients may have a
-    /// copy of which nobody knows.
-    pub(crate) in_doubt: bool,
-    /// It is mail of our own, which is counted apart.
-    is_ours: bool,
-}
-
-// There may be millions.
-const _: () = assert!(size_of::<(MessageId, Entry)>() <= 56);
 
 /// Everything that a [`Delivery`] is made of.
 pub struct Parts {
@@ -206,92 +175,6 @@ impl Delivery {
         self.start_due();
     }
 
-    /// The content of a message: from memory at its first attempt, else from the spool.
-    pub(crate) fn reader(&self, id: MessageId) -> Result<Reader, ReadError> {
-        let kept = {
-            let state = self.state();
-            let entry = state.messages.get(&id);
-            entry.and_then(|entry| entry.content.clone())
-        };
-        match kept {
-            Some(content) => Ok(Reader::of_memory(id, content)),
-            None => self.spool.reader(id),
-        }
-    }
-
-    /// Replaces routes, host name and times; attempts under way end as they began.
-    pub fn reconfigure(self: &Arc<Self>, settings: Arc<Settings>) {
-        self.state().settings = settings;
-        self.start_due();
-    }
-
-    /// Starts attempts when they are due, until [`Self::stop`].
-    pub async fn run(self: Arc<Self>) {
-        let (mut swept_to, mut sweep_at) = (None, self.clock.now() + self.sweep_interval);
-        loop {
-            self.start_due();
-            if self.clock.now() >= sweep_at {
-                swept_to = self.sweep(swept_to);
-                self.hurry_doubts();
-                sweep_at = self.clock.now() + self.sweep_interval;
-            }
-            let (due, stopping) = {
-                let mut state = self.state();
-                state.armed_for = state.next_due();
-                (state.armed_for, state.stopping)
-            };
-            if stopping {
-                return;
-            }
-            // A time that has passed by now is slept for not at all: nothing due is left lying.
-            let wake_at = due.map_or(sweep_at, |at| at.min(sweep_at));
-            tokio::select! {
-                () = self.changed.notified() => {}
-                () = self.clock.sleep_until(wake_at) => {}
-            }
-        }
-    }
-
-    /// Begins no further attempt, and waits until those under way are over. What waits stays in the
-    /// spool. Cancel-safe: dropped at a time limit, attempts under way go on.
-    pub async fn stop(&self) {
-        self.state().stopping = true;
-        self.changed.notify_one();
-        loop {
-            let changed = self.changed.notified();
-            if self.state().queue.totals().n_under_way == 0 {
-                return;
-            }
-            tokio::select! {
-                () = changed => {}
-                // The driver waits for the same sign and may have taken it.
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            }
-        }
-    }
-
-    /// Begins every attempt that may begin.
-    pub(crate) fn start_due(self: &Arc<Self>) {
-        let now = self.clock.now();
-        let mut state = self.state();
-        if state.stopping {
-            return;
-        }
-        while let Some(attempt) = state.queue.next(now) {
-            let name = state.site_name(attempt.site);
-            tokio::spawn(Arc::clone(self).attempt(attempt, name, Errand::Deliver));
-        }
-        let earlier = match (state.next_due(), state.armed_for) {
-            (Some(due), Some(armed)) => due < armed,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        drop(state);
-        if earlier {
-            self.changed.notify_one();
-        }
-    }
-
     /// Puts a message's open recipients into the queue, one job a site.
     fn insert(
         self: &Arc<Self>,
@@ -327,29 +210,6 @@ impl Delivery {
         state.queue.insert(now, job);
     }
 
-    /// How many messages of our own, or how many from outside, are queued. Waits for nothing.
-    #[must_use]
-    pub fn n_messages(&self, origin: &Origin) -> u64 {
-        self.counter(origin.is_ours()).load(Ordering::Relaxed)
-    }
-
-    const fn counter(&self, is_ours: bool) -> &AtomicU64 {
-        match is_ours {
-            true => &self.n_ours,
-            false => &self.n_outside,
-        }
-    }
-
-    /// A message came into the queue.
-    pub(crate) fn count_in(&self, entry: &Entry) {
-        self.counter(entry.is_ours).fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A message left it.
-    fn count_out(&self, entry: &Entry) {
-        self.counter(entry.is_ours).fetch_sub(1, Ordering::Relaxed);
-    }
-
     /// A message leaves the queue.
     pub(crate) fn forget(&self, id: MessageId) {
         let now = self.clock.now();
@@ -360,15 +220,6 @@ impl Delivery {
         }
         state.unreadable.remove(&id);
         state.queue.remove(now, queue::Which::Message(id));
-    }
-
-    /// The envelope need not stay in memory any longer.
-    pub(crate) fn drop_fresh(&self, id: MessageId) {
-        let mut state = self.state();
-        if let Some(entry) = state.messages.get_mut(&id) {
-            let (fresh, content) = (entry.fresh.take(), entry.content.take());
-            state.let_go(fresh, content);
-        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -432,50 +283,6 @@ impl Delivery {
     }
 }
 
-/// A message on its way into the queue that memory still has.
-struct Kept<'a> {
-    stored: &'a Arc<Stored>,
-    content: Option<Arc<Vec<u8>>>,
-}
-
-impl Entry {
-    pub(crate) fn new(stored: &Stored, in_doubt: bool) -> Self {
-        let mut entry = Self {
-            n_open: 0,
-            n_held: 0,
-            n_deferred: 0,
-            size_bytes: stored.content_len,
-            arrived: stored.message.provenance.arrived,
-            fresh: None,
-            content: None,
-            in_doubt,
-            is_ours: stored.message.provenance.origin.is_ours(),
-        };
-        for recipient in &stored.recipients {
-            let is_pending = recipient.disposition == Disposition::Pending;
-            entry.n_open += u32::from(!recipient.disposition.is_final());
-            entry.n_held += u32::from(recipient.disposition == Disposition::Held);
-            entry.n_deferred += u32::from(is_pending && recipient.attempts > 0);
-        }
-        entry
-    }
-
-    /// Of a message that cannot be read, taken in `now`: for all its recipients it is held.
-    pub(crate) const fn unreadable(outline: &Outline, now: Timestamp) -> Self {
-        Self {
-            n_open: outline.n_recipients,
-            n_held: outline.n_recipients,
-            n_deferred: 0,
-            size_bytes: outline.content_len,
-            arrived: now,
-            fresh: None,
-            content: None,
-            in_doubt: false,
-            is_ours: false,
-        }
-    }
-}
-
 impl State {
     /// The jobs of a message, one a site or more. A held recipient has none: it gets one when it
     /// is released.
@@ -501,33 +308,10 @@ impl State {
         jobs
     }
 
-    /// What there is room for.
-    fn keep(&mut self, kept: Option<Kept<'_>>) -> (Option<Arc<Stored>>, Option<Arc<Vec<u8>>>) {
-        let Some(Kept { stored, content }) = kept.filter(|_| self.n_fresh < FRESH_MAX) else {
-            return (None, None);
-        };
-        self.n_fresh += 1;
-        let left = FRESH_LEN_MAX - self.fresh_len;
-        let content = content.filter(|content| content.len() <= left);
-        self.fresh_len += content.as_ref().map_or(0, |content| content.len());
-        (Some(Arc::clone(stored)), content)
-    }
-
-    fn let_go(&mut self, fresh: Option<Arc<Stored>>, content: Option<Arc<Vec<u8>>>) {
-        self.n_fresh -= usize::from(fresh.is_some());
-        self.fresh_len -= content.map_or(0, |content| content.len());
-    }
-
     /// Under which name the queue knows a site that is in use.
     pub(crate) fn site_name(&self, site: SiteId) -> Box<str> {
         let view = self.queue.site_view(site);
         view.map_or("", |view| view.name).into()
-    }
-
-    /// When the driver is needed: the queue's next due time. What could begin at once has begun, as
-    /// whoever changes the queue calls [`Delivery::start_due`]; it is no reason to wake up.
-    fn next_due(&self) -> Option<Moment> {
-        self.queue.poll_timeout().filter(|at| *at > Moment::START)
     }
 }
 
