@@ -33,13 +33,12 @@ pub(crate) fn received(
 }
 
 fn put_from(field: &mut String, client: &Client) {
-    let helo = if client.helo.is_empty() {
-        "unknown"
-    } else {
-        &client.helo
+    let helo = match &*client.helo {
+        "" => "unknown".into(),
+        helo => word(helo),
     };
     let _ = write!(field, "from {helo}");
-    match (&client.name, client.address) {
+    match (client.name.as_deref().map(word), client.address) {
         (Some(name), Some(address)) => {
             let _ = write!(field, " ({name} [{address}])");
         }
@@ -49,6 +48,15 @@ fn put_from(field: &mut String, client: &Client) {
         (_, None) => field.push_str(" (local)"),
     }
     field.push_str("\r\n\t");
+}
+
+/// A name as one word of a field. What a session hears in EHLO is one already; what a peer hands on
+/// by XFORWARD need not be, and must not look like the rest of the field, or like another's.
+fn word(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"(),;<>@\\".contains(c);
+    name.chars()
+        .map(|c| if fits(c) { c } else { '?' })
+        .collect()
 }
 
 fn protocol(client: Option<&Client>, smtputf8: bool) -> &'static str {
@@ -120,5 +128,24 @@ mod tests {
     fn recipients_do_not_learn_of_each_other() {
         let (provenance, envelope) = message(&["a@x.org", "b@x.org"]);
         assert!(!received(&provenance, &envelope, "h", "i").contains("x.org"));
+    }
+
+    /// What a peer says by XFORWARD of the client behind it is the client's word, handed on.
+    #[test]
+    fn a_name_that_a_client_made_up_stays_a_name() {
+        let (mut provenance, envelope) = message(&["a@x.org"]);
+        if let Some(client) = &mut provenance.client {
+            client.helo = "x ([10.0.0.1]) by mail.x.org; Mon".into();
+            client.name = Some("käthe.example (unknown".into());
+        }
+        let field = received(&provenance, &envelope, "h", "i");
+        let first = field.lines().next();
+        assert_eq!(
+            first,
+            Some(
+                "Received: from x??[10.0.0.1]??by?mail.x.org??Mon \
+                 (k?the.example??unknown [192.0.2.7])"
+            )
+        );
     }
 }
