@@ -16,6 +16,7 @@ mod apply;
 mod batch;
 mod census;
 mod compose;
+mod gathering;
 mod moving;
 mod reserve;
 mod retiring;
@@ -29,6 +30,7 @@ use std::sync::{Arc, PoisonError};
 
 use batch::Batch;
 use census::Census;
+use gathering::Gathering;
 use reserve::Pace;
 pub(crate) use retiring::{summary_name, write_summary};
 use segments::Preparing;
@@ -37,7 +39,7 @@ pub(crate) use segments::{commit_header, segment_name};
 use crate::CommitError;
 use crate::format::summary::SummaryWriter;
 use crate::format::superblock::Superblock;
-use crate::limits::{BATCH_RECORDS_MAX, GATHERING_DELAY, GATHERING_MESSAGES_MIN};
+use crate::limits::GATHERING_DELAY;
 use crate::shared::{Draft, Phase, Shared};
 
 pub(crate) struct Engine {
@@ -49,8 +51,7 @@ pub(crate) struct Engine {
     free: VecDeque<u32>,
     /// Sequence of the next batch.
     sequence: u64,
-    /// How many messages the last batch took in, or half as many as the one before, and so on.
-    n_recent_messages: usize,
+    gathering: Gathering,
     /// Generation of the next segment that is made or recycled.
     generation: u64,
     /// Number of the next segment that is made.
@@ -110,7 +111,7 @@ impl Engine {
             active: Active::none(),
             free: start.free,
             sequence: start.sequence,
-            n_recent_messages: 0,
+            gathering: Gathering::default(),
             generation: start.generation,
             number: start.number,
             census: Census::new(start.superblock),
@@ -181,20 +182,21 @@ impl Engine {
         if !self.is_loaded() {
             return;
         }
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
+        state.awaits(self.gathering.n_expected());
         let wake = &self.shared.wake;
-        // Nothing but the end of the spool signals while something urgent waits.
-        let _ = wake.wait_timeout_while(state, GATHERING_DELAY, |state| {
-            matches!(state.phase, Phase::Open) && state.requests.len() < BATCH_RECORDS_MAX
+        let woken = wake.wait_timeout_while(state, GATHERING_DELAY, |state| {
+            matches!(state.phase, Phase::Open) && state.n_awaited > 0
         });
+        let (mut state, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        state.n_awaited = 0;
     }
 
     /// Whether a batch is to be begun, and those before were such that more messages are on their
     /// way.
     pub(crate) fn is_loaded(&self) -> bool {
         let is_full = self.carried.is_some();
-        let was_shared = self.n_recent_messages >= GATHERING_MESSAGES_MIN;
-        was_shared && !is_full && self.shared.lock().urgent
+        self.gathering.is_loaded() && !is_full && self.shared.lock().urgent
     }
 
     /// Waits for something to do; `false` when there will be nothing any more.

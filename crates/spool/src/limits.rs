@@ -30,14 +30,17 @@ pub const BATCH_RECORDS_MAX: usize = 250;
 /// How long outcomes may wait for a batch to ride in.
 pub const OUTCOME_DELAY_DEFAULT: Duration = Duration::from_millis(10);
 
-/// How long the committer waits for more messages under load: about as long as a sync takes, in
-/// which as many come in again as a batch holds without waiting. Chosen by measurement
-/// (bench/README.md): with less a message costs more, with more a client waits longer.
-pub const GATHERING_DELAY: Duration = Duration::from_micros(500);
+/// How long at most the committer waits for more messages under load, if fewer come than came
+/// before. Chosen by measurement (bench/README.md): with less a message costs more, with more a
+/// client waits longer.
+pub const GATHERING_DELAY: Duration = Duration::from_millis(1);
 
 /// Messages in a batch from which on there is a load, until batches get smaller. A client that
 /// sends one after the other never waits for company.
 pub const GATHERING_MESSAGES_MIN: usize = 2;
+
+/// One of so many batches under load waits its whole time, to see how many messages come.
+pub const GATHERING_LOOK_INTERVAL: u32 = 16;
 
 /// The most handoff keys that are remembered. A sender has as many in doubt as it has connections
 /// open, and in addition what an interrupted connection left; a full table means that a sender

@@ -10,6 +10,7 @@ use crate::commit::Completer;
 use crate::format::Identity;
 use crate::format::record::RecordHeader;
 use crate::ledger::Ledger;
+use crate::limits::BATCH_RECORDS_MAX;
 use crate::{AcceptedKey, CommitError, Disk, DurableContent, IndexSet, Options, Progress, Stats};
 
 pub(crate) struct Shared {
@@ -32,6 +33,8 @@ pub(crate) struct State {
     pub(crate) requests: VecDeque<Request>,
     /// Whether something waits that may not wait for company.
     pub(crate) urgent: bool,
+    /// How many more messages the committer waits for before it begins a batch.
+    pub(crate) n_awaited: usize,
     pub(crate) phase: Phase,
     pub(crate) next_id: u64,
     pub(crate) next_file: u64,
@@ -111,6 +114,7 @@ impl Shared {
             ledger,
             requests: VecDeque::new(),
             urgent: false,
+            n_awaited: 0,
             phase: Phase::Open,
             next_id,
             next_file: 1,
@@ -164,13 +168,31 @@ impl Shared {
         }
         let lazy = matches!(request, Request::Done(..) | Request::Progress(..));
         let first = state.requests.is_empty();
-        let rouse = if lazy { first } else { !state.urgent };
+        let is_last = request.is_message() && state.meets_one();
+        let rouse = if lazy { first } else { !state.urgent } || is_last;
         state.urgent |= !lazy;
         state.requests.push_back(request);
         drop(state);
         if rouse {
             self.wake.notify_one();
         }
+    }
+}
+
+impl State {
+    /// Has who brings the last of so many messages wake the committer, or of a full batch; those
+    /// that wait already count.
+    pub(crate) fn awaits(&mut self, n_messages: Option<usize>) {
+        let n_messages = n_messages.unwrap_or(BATCH_RECORDS_MAX);
+        let n_here = self.requests.iter().filter(|r| r.is_message()).count();
+        self.n_awaited = n_messages.min(BATCH_RECORDS_MAX).saturating_sub(n_here);
+    }
+
+    /// A message has come; whether it is the last that is waited for.
+    fn meets_one(&mut self) -> bool {
+        let was_awaited = self.n_awaited > 0;
+        self.n_awaited = self.n_awaited.saturating_sub(1);
+        was_awaited && self.n_awaited == 0
     }
 }
 
@@ -186,6 +208,11 @@ impl Phase {
 }
 
 impl Request {
+    /// Whether it takes in a message.
+    fn is_message(&self) -> bool {
+        matches!(self, Self::Accept(_) | Self::Notify { .. })
+    }
+
     /// The key was never claimed.
     fn forget_key(&mut self) {
         if let Self::Accept(draft) = self

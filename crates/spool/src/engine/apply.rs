@@ -26,9 +26,7 @@ impl Engine {
     /// `in_doubt` is a segment to which the same records were written, and whose sync failed.
     pub(super) fn apply(&mut self, written: Written, in_doubt: Option<u32>) {
         self.summarise(&written);
-        // One that is small by chance does not end a load.
-        let n_messages = written.batch.n_messages();
-        self.n_recent_messages = n_messages.max(self.n_recent_messages / 2);
+        self.gathering.record(written.batch.n_messages());
         let segment = self.active.number;
         let mut resolved = Resolved::default();
         let mut state = self.shared.lock();

@@ -63,6 +63,22 @@ fn more_messages_are_waited_for_only_behind_a_batch_of_several() {
 }
 
 #[test]
+fn messages_that_wait_and_come_are_those_awaited_and_outcomes_are_not() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let id = accepted(&spool, &mut engine, 0, 100);
+    let _waits = accept(&spool, 1, 100);
+    engine.shared.lock().awaits(Some(3));
+    let n_awaited = || engine.shared.lock().n_awaited;
+    assert_eq!(n_awaited(), 2);
+    let _outcome = spool.done(id);
+    assert_eq!(n_awaited(), 2);
+    let _comes: Vec<_> = (2..5).map(|n| accept(&spool, n, 100)).collect();
+    assert_eq!(n_awaited(), 0);
+    engine.shared.lock().awaits(Some(3));
+    assert_eq!(n_awaited(), 0, "more wait than are expected");
+}
+
+#[test]
 fn nothing_is_acknowledged_before_it_is_durable() {
     let disk = SimulatedDisk::new();
     let (spool, _, mut engine) = open(&disk).expect("opens");
