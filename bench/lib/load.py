@@ -106,7 +106,7 @@ def measure(mta, entry, load, sink, generator, device):
         "ceiling_per_second": os.cpu_count() * n / used,
         "ceiling_reached": delivered / seconds / (os.cpu_count() * n / used),
         "device_octets_per_message": written / n,
-        "device_octets_per_octet": written / n / load.n_octets,
+        "arrived_octets_per_message": counts["octets"] / max(counts["messages"], 1),
         "anonymous_octets_peak": peak,
         "lost": lost,
         "duplicates": duplicates,
