@@ -9,13 +9,12 @@ use crate::system::{System, give, letter};
 fn fronts_go_on_while_output_is_stopped_and_everything_arrives_once_when_it_returns() {
     let system = System::impatient();
     let mut client = system.at_input();
-    let reply = give(
+    give(
         &mut client,
         "a@example.org",
         &["alice@example.test"],
         &letter("before"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     system.arrived("alice", "Subject: before");
 
     let output = system.postern.pid("output");
@@ -83,13 +82,12 @@ fn what_waits_in_a_front_survives_its_restart() {
     let output = system.postern.pid("output");
     postern::send(output, Signal::STOP);
     let mut local = system.at_submission();
-    let reply = give(
+    give(
         &mut local,
         "me@example.org",
         &["bob@example.test"],
         &letter("kept"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     let submission = system.postern.pid("submission");
     postern::send(submission, Signal::KILL);
     wait::until_true("submission is back with its message", || {

@@ -52,13 +52,12 @@ fn others_come(system: &System) {
 fn others_run_on(system: &System, mark: &str) {
     let mut client = system.at_submission();
     let text = letter(mark);
-    let reply = give(
+    give(
         &mut client,
         "bob@example.test",
         &["alice@example.test"],
         &text,
     );
-    assert!(reply.starts_with("250"), "{reply}");
     system.arrived("alice", &format!("Subject: {mark}\n"));
 }
 
@@ -72,8 +71,7 @@ fn input_comes_back(system: &System, mark: &str) {
     });
     client.play("C: EHLO client.example\nS: 250");
     let text = letter(mark);
-    let reply = give(&mut client, "x@far.example", &["bob@example.test"], &text);
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "x@far.example", &["bob@example.test"], &text);
     system.arrived("bob", &format!("Subject: {mark}\n"));
     assert_eq!(system.postern.call(&["spool", "verify"]).status, Some(0));
 }
@@ -159,8 +157,7 @@ fn a_segment_that_was_emptied_and_a_content_that_is_gone_are_alarms_and_the_rest
         let mut client = system.at_submission();
         let filling = if mark == "large" { 100_000 } else { 1 };
         let text = format!("{}\n{}", letter(mark), "0123456789abcdef\n".repeat(filling));
-        let reply = give(&mut client, "bob@example.test", &["x@far.example"], &text);
-        assert!(reply.starts_with("250"), "{reply}");
+        give(&mut client, "bob@example.test", &["x@far.example"], &text);
     }
     wait::until_true("output holds both", || system.queued("output") == Some(2));
     system.postern.stop();

@@ -82,13 +82,11 @@ fn a_large_message_arrives_whole_also_by_way_of_a_front_s_spool() {
     let mut client = system.at_submission();
     let bob = ["bob@example.test"];
     let direct = format!("Subject: direct\n\n{large}");
-    let reply = give(&mut client, "me@example.org", &bob, &direct);
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "me@example.org", &bob, &direct);
     let output = system.postern.pid("output");
     testkit::postern::send(output, rustix::process::Signal::STOP);
     let detour = format!("Subject: detour\n\n{large}");
-    let reply = give(&mut client, "me@example.org", &bob, &detour);
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "me@example.org", &bob, &detour);
     testkit::postern::send(output, rustix::process::Signal::CONT);
     for mark in ["direct", "detour"] {
         let message = system.arrived("bob", &format!("Subject: {mark}\n"));

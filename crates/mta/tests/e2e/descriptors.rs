@@ -8,7 +8,7 @@ use intake::CONTENT_SHARING_MEMORY_MAX;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use testkit::{Dialogue, wait};
 
-use crate::system::{System, give, letter};
+use crate::system::{System, letter, offer};
 
 /// Connections that find a descriptor at last.
 const N_FITTING: usize = 6;
@@ -75,7 +75,7 @@ fn what_the_starting_shell_leaves_open_is_in_no_process() {
 /// Sends alice a letter; the reply to its data.
 #[track_caller]
 fn send(client: &mut Dialogue, content: &str) -> String {
-    give(client, "a@example.org", &["alice@example.test"], content)
+    offer(client, "a@example.org", &["alice@example.test"], content)
 }
 
 /// More than an instance keeps in memory.

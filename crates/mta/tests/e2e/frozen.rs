@@ -69,12 +69,11 @@ fn a_hanging_instance_is_reported_and_not_killed() {
     postern::send(pid, Signal::CONT);
     system.logged(&["output", "answers again"]);
     assert_eq!(system.postern.pid("output"), pid);
-    let reply = give(
+    give(
         &mut system.at_input(),
         "a@example.org",
         &["bob@example.test"],
         &letter("on"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     system.arrived("bob", "Subject: on");
 }

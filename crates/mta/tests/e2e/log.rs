@@ -12,13 +12,12 @@ fn send(system: &System, name: &str) -> Vec<String> {
         .map(|number| format!("{name}-{number}-end"))
         .collect();
     for mark in &marks {
-        let reply = give(
+        give(
             &mut client,
             "a@example.org",
             &["alice@example.test"],
             &letter(mark),
         );
-        assert!(reply.starts_with("250"), "{reply}");
     }
     wait::until_true("they arrive", || {
         let arrived = system.subjects("alice");

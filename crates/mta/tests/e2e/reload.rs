@@ -37,13 +37,11 @@ fn a_change_of_routes_is_in_use_at_once_also_over_kept_connections() {
     let mut client = system.at_input();
     // From here on input keeps a connection to output.
     let alice = ["alice@example.test"];
-    let reply = give(&mut client, "a@example.org", &alice, &letter("kept"));
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "a@example.org", &alice, &letter("kept"));
     system.rewrite(|config| config.replace(r#"["alice", "bob"]"#, r#"["alice", "bob", "carol"]"#));
     system.postern.call(&["reload"]).ok();
     let carol = ["carol@example.test"];
-    let reply = give(&mut client, "a@example.org", &carol, &letter("new-user"));
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "a@example.org", &carol, &letter("new-user"));
     system.arrived("carol", "Subject: new-user");
 }
 
@@ -125,17 +123,15 @@ fn listeners_come_and_go_in_the_running_process_and_nobody_who_came_in_notices()
     closes(ports.input);
     in_data.play("C: good morning\nC: .\nS: 250 2.0.0");
     let to = ["bob@example.test"];
-    let reply = give(
+    give(
         &mut idle,
         "a@example.org",
         &to,
         &letter("by-a-door-that-is-gone"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     let mut newer = Dialogue::tcp(instead);
     newer.play("S: 220\nC: EHLO client.example\nS: 250");
-    let reply = give(&mut newer, "a@example.org", &to, &letter("by-a-new-door"));
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut newer, "a@example.org", &to, &letter("by-a-new-door"));
     system.arrived("alice", "Subject: across a reload");
     system.arrived("bob", "Subject: by-a-door-that-is-gone");
     system.arrived("bob", "Subject: by-a-new-door");

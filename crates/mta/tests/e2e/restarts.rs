@@ -44,13 +44,12 @@ fn an_instance_that_cannot_start_is_tried_later_each_time_and_the_others_do_not_
     let mut client = Dialogue::tcp(system.ports.input);
     assert!(client.reply().starts_with("421"), "{}", client.said());
     let to = ["alice@example.test"];
-    let reply = give(
+    give(
         &mut system.at_submission(),
         "bob@example.test",
         &to,
         &letter("meanwhile"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     system.arrived("alice", "Subject: meanwhile");
     let now = ["control", "submission", "output"].map(|name| system.postern.pid(name));
     assert_eq!(others, now);
@@ -65,7 +64,6 @@ fn an_instance_that_cannot_start_is_tried_later_each_time_and_the_others_do_not_
         client.try_reply()?.starts_with("220").then_some(client)
     });
     client.play("C: EHLO client.example\nS: 250");
-    let reply = give(&mut client, "a@example.org", &to, &letter("again"));
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "a@example.org", &to, &letter("again"));
     system.arrived("alice", "Subject: again");
 }

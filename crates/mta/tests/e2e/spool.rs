@@ -17,14 +17,12 @@ const DAMAGED: i32 = 5;
 /// Mail for elsewhere, which is held: it stays in the spool of output.
 fn held(system: &System, mark: &str) -> String {
     let mut client = system.at_submission();
-    let reply = give(
+    give(
         &mut client,
         "alice@example.test",
         &["x@far.example", "y@far.example"],
         &letter(mark),
-    );
-    assert!(reply.starts_with("250"), "{reply}");
-    reply
+    )
 }
 
 /// A large message, whose content lies in a file of its own.
@@ -35,8 +33,7 @@ fn held_large(system: &System) {
         "0123456789abcdef\n".repeat(100_000)
     );
     let mut client = system.at_submission();
-    let reply = give(&mut client, "alice@example.test", &["x@far.example"], &text);
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "alice@example.test", &["x@far.example"], &text);
 }
 
 fn verify(postern: &Postern, status: i32) -> String {

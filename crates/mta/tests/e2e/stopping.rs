@@ -219,13 +219,12 @@ fn a_stop_does_not_wait_for_a_host_that_says_nothing_and_what_was_on_its_way_the
     let mut client = system.at_submission();
     let marks: Vec<String> = (0..N_UNDER_WAY).map(|n| format!("mark-{n}-end")).collect();
     for mark in &marks {
-        let reply = give(
+        give(
             &mut client,
             "bob@example.test",
             &["x@far.example"],
             &letter(mark),
         );
-        assert!(reply.starts_with("250"), "{reply}");
     }
     wait::until_true("attempts are under way", || {
         let status = system.postern.json(&["status"]);

@@ -206,9 +206,17 @@ fn greeted(mut client: Dialogue) -> Dialogue {
     client
 }
 
-/// Sends a message in a session that said EHLO already and returns the last reply.
+/// Sends a message in a session that said EHLO already, which is accepted; returns the last reply.
 #[track_caller]
 pub(crate) fn give(client: &mut Dialogue, from: &str, to: &[&str], content: &str) -> String {
+    let reply = offer(client, from, to, content);
+    assert!(reply.starts_with("250"), "{reply}");
+    reply
+}
+
+/// As [`give`], but whatever the last reply is.
+#[track_caller]
+pub(crate) fn offer(client: &mut Dialogue, from: &str, to: &[&str], content: &str) -> String {
     client.play(&format!("C: MAIL FROM:<{from}>\nS: 250"));
     for recipient in to {
         client.play(&format!("C: RCPT TO:<{recipient}>\nS: 250"));

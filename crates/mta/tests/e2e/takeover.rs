@@ -75,23 +75,21 @@ fn a_new_process_takes_over_and_nobody_is_turned_away() {
     }
     assert!(postern::is_alive(old_pid), "it has clients");
     in_data.play("C: good morning\nC: .\nS: 250 2.0.0\nC: QUIT\nS: 221");
-    let reply = give(
+    give(
         &mut kept,
         "a@example.org",
         &["bob@example.test"],
         &letter("kept"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     kept.play("C: MAIL FROM:<a@example.org>\nS: 421");
     quiet.play("S: 421");
     wait::until_true("the old process ends", || !postern::is_alive(old_pid));
-    let reply = give(
+    give(
         &mut at(port),
         "a@example.org",
         &["carol@more.example"],
         &letter("new"),
     );
-    assert!(reply.starts_with("250"), "{reply}");
     system.arrived("bob", "Subject: to the old process");
     system.arrived("bob", "Subject: kept");
     let elsewhere = system.postern.state("elsewhere/carol");
@@ -202,8 +200,7 @@ fn a_delivery_that_takes_too_long_is_cut_and_goes_on_in_the_new_process() {
     let old_pid = system.postern.pid("output");
     let mut client = system.at_submission();
     let to = ["x@far.example"];
-    let reply = give(&mut client, "bob@example.test", &to, &letter("slow"));
-    assert!(reply.starts_with("250"), "{reply}");
+    give(&mut client, "bob@example.test", &to, &letter("slow"));
     let (_connected, _) = mute.accept().expect("output connects");
     let callers = Callers::begin("input", system.ports.input);
     callers.wait_for(10);
