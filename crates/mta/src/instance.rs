@@ -8,6 +8,7 @@ mod expiry;
 mod fullness;
 pub(crate) mod requests;
 mod run;
+mod shortage;
 mod view;
 
 pub(crate) use run::main;

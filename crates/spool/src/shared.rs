@@ -238,6 +238,7 @@ impl Effect {
     pub(crate) fn refuse(self, state: &mut State, error: &CommitError) {
         match self {
             Self::Accepted(acceptance) | Self::Notified { acceptance, .. } => {
+                state.stats.n_refused += u64::from(*error == CommitError::Full);
                 if let Some(key) = &acceptance.key {
                     state.ledger.keys.release(&key.key, error);
                 }

@@ -26,4 +26,6 @@ pub struct Stats {
     pub n_syncs: u64,
     /// Octets written to segments.
     pub bytes_written: u64,
+    /// Messages refused for want of room, with [`CommitError::Full`](crate::CommitError::Full).
+    pub n_refused: u64,
 }

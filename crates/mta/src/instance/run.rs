@@ -38,6 +38,7 @@ use super::doors::{Door, Doors, Hall, Sessions};
 use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
 use super::requests;
+use super::shortage::Shortage;
 use super::view::View;
 use crate::config::{Config, InstanceConfig};
 use crate::leash::Beginning;
@@ -181,6 +182,7 @@ struct Running {
     /// A reload that was found good and waits for the others.
     prepared: Option<Prepared>,
     fullness: Fullness,
+    shortage: Shortage,
     expiry: Expiry,
 }
 
@@ -228,20 +230,31 @@ impl Running {
             requests,
             prepared: None,
             fullness: Fullness::default(),
+            shortage: Shortage::default(),
             expiry: Expiry::default(),
         }
     }
 
-    /// Says when the queue became full, and when there is room again.
+    /// Says when the queue or its disk became full, and when there is room again.
     fn look_at_queue(&mut self) {
         let messages_max = self.sessions.borrow().intake.capacity.messages_max;
         for kind in Kind::ALL {
             let n_waiting = self.instance.delivery.n_messages(&kind.origin());
-            match self.fullness.look(kind, n_waiting, messages_max) {
-                Some(Told::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
-                Some(Told::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
-                None => {}
-            }
+            let told = self.fullness.look(kind, n_waiting, messages_max);
+            self.tell_room(told);
+        }
+        let n_refused = self.instance.spool.stats().n_refused;
+        let told = self
+            .shortage
+            .look(n_refused, self.instance.clock.now().since_start());
+        self.tell_room(told);
+    }
+
+    fn tell_room(&self, told: Option<Told>) {
+        match told {
+            Some(Told::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
+            Some(Told::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
+            None => {}
         }
     }
 

@@ -205,6 +205,7 @@ fn a_full_disk_refuses_messages_records_outcomes_and_recovers_by_them() {
     let small = accept(&spool, 400, 1);
     settle(&mut engine);
     assert_eq!(small.wait(), Err(CommitError::Full));
+    assert_eq!(spool.stats().n_refused, 2);
     for &id in &kept {
         let attempt = spool.attempt(id, IndexSet::all(1));
         settle(&mut engine);
