@@ -249,6 +249,7 @@ impl Intake {
 
     fn storage_failed(&self, error: &io::Error) -> Reply {
         if error.kind() == io::ErrorKind::StorageFull {
+            self.spool.note_refused();
             return table::STORAGE_FULL.reply();
         }
         self.alarm(&format!("the content could not be written: {error}"));

@@ -278,6 +278,12 @@ impl Spool {
         self.shared().lock().stats
     }
 
+    /// A content found no room for its file: its message counts in [`Stats::n_refused`], as one
+    /// whose record finds none does.
+    pub fn note_refused(&self) {
+        self.shared().lock().stats.n_refused += 1;
+    }
+
     /// Why nothing is recorded any more, once that is so: storage failed, and the process must end
     /// and recover. Cheap.
     #[must_use]

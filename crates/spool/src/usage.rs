@@ -26,6 +26,7 @@ pub struct Stats {
     pub n_syncs: u64,
     /// Octets written to segments.
     pub bytes_written: u64,
-    /// Messages refused for want of room, with [`CommitError::Full`](crate::CommitError::Full).
+    /// Messages refused for want of room, their records
+    /// ([`CommitError::Full`](crate::CommitError::Full)) or their contents.
     pub n_refused: u64,
 }

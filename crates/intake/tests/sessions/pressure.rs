@@ -125,9 +125,12 @@ async fn a_front_whose_disk_is_full_hands_on_all_the_same_and_keeps_nothing_it_c
     assert_eq!(output.stored().len(), 2, "it needs no room here");
     // Now neither has room.
     output.fill_disk(&like).await;
+    let n_refused = || [&front, &*output].map(|instance| instance.intake.spool.stats().n_refused);
+    let before = n_refused();
     ours.play("MAIL FROM:<a@x.org> => 250\nRCPT TO:<alice@x.org> => 250")
         .await;
     ours.data(&large(), "452 4.3.1").await;
+    assert_eq!(n_refused(), before.map(|n| n + 1), "each spool has told");
     assert_eq!((output.stored().len(), front.stored().len()), (2, 0));
 }
 
