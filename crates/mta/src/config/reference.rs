@@ -24,34 +24,14 @@ fn reference() -> String {
 }
 
 fn tables(page: &mut String, path: &str, settings: &[Setting]) {
-    for Setting {
-        key, kind, meaning, ..
-    } in settings
-    {
-        let path = if path.is_empty() {
-            (*key).to_owned()
-        } else {
-            format!("{path}.{key}")
+    for setting in settings {
+        let Some((mut title, path, inner)) = setting.table(path) else {
+            continue;
         };
-        let (title, path, inner) = match kind {
-            Kind::Named(inner) => (format!("[{path}.NAME]"), format!("{path}.NAME"), inner),
-            Kind::Table(inner) => (format!("[{path}]"), path, inner),
-            Kind::Tables(inner) => (format!("[[{path}]]"), path, inner),
-            Kind::Variant(inner) => (
-                format!("{key} = {{ … }} in [[{}]]", parent(&path)),
-                path,
-                inner,
-            ),
-            Kind::Choice(_)
-            | Kind::Count { .. }
-            | Kind::Duration { .. }
-            | Kind::Later(_)
-            | Kind::List(_)
-            | Kind::Size { .. }
-            | Kind::Text(_)
-            | Kind::Texts(_) => continue,
-        };
-        section(page, &format!("`{title}`"), Some(meaning), inner);
+        if matches!(setting.kind, Kind::Variant(_)) {
+            title += &format!(" in [[{}]]", parent(&path));
+        }
+        section(page, &format!("`{title}`"), Some(setting.meaning), inner);
         tables(page, &path, inner);
     }
 }

@@ -49,6 +49,31 @@ pub(super) enum Kind {
     Variant(&'static [Setting]),
 }
 
+impl Setting {
+    /// What stands in it where it is a table: its heading, its path and its settings; `path` is
+    /// that of the table that it stands in.
+    pub(super) fn table(&self, path: &str) -> Option<(String, String, &'static [Self])> {
+        let path = match path {
+            "" => self.key.to_owned(),
+            _ => format!("{path}.{}", self.key),
+        };
+        Some(match self.kind {
+            Kind::Named(inner) => (format!("[{path}.NAME]"), format!("{path}.NAME"), inner),
+            Kind::Table(inner) => (format!("[{path}]"), path, inner),
+            Kind::Tables(inner) => (format!("[[{path}]]"), path, inner),
+            Kind::Variant(inner) => (format!("{} = {{ … }}", self.key), path, inner),
+            Kind::Choice(_)
+            | Kind::Count { .. }
+            | Kind::Duration { .. }
+            | Kind::Later(_)
+            | Kind::List(_)
+            | Kind::Size { .. }
+            | Kind::Text(_)
+            | Kind::Texts(_) => return None,
+        })
+    }
+}
+
 /// What holds where a setting is not given. The texts are in the form of the setting itself.
 #[cfg_attr(
     not(test),

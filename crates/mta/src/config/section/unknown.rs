@@ -52,23 +52,12 @@ fn homes(key: &str) -> Vec<String> {
 
 fn add_homes(key: &str, path: &str, settings: &[Setting], homes: &mut Vec<String>) {
     for setting in settings {
-        let path = match path {
-            "" => setting.key.to_owned(),
-            _ => format!("{path}.{}", setting.key),
+        let Some((heading, path, inner)) = setting.table(path) else {
+            continue;
         };
-        let (path, home, inner) = match setting.kind {
-            Kind::Named(inner) => (format!("{path}.NAME"), format!("[{path}.NAME]"), inner),
-            Kind::Table(inner) => (path.clone(), format!("[{path}]"), inner),
-            Kind::Tables(inner) => (path.clone(), format!("[[{path}]]"), inner),
-            Kind::Variant(inner) => (path.clone(), format!("`{} = {{ … }}`", setting.key), inner),
-            Kind::Choice(_)
-            | Kind::Count { .. }
-            | Kind::Duration { .. }
-            | Kind::Later(_)
-            | Kind::List(_)
-            | Kind::Size { .. }
-            | Kind::Text(_)
-            | Kind::Texts(_) => continue,
+        let home = match setting.kind {
+            Kind::Variant(_) => format!("`{heading}`"),
+            _ => heading,
         };
         if inner.iter().any(|known| known.key == key) {
             homes.push(format!("in {home}"));
