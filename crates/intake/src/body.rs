@@ -5,17 +5,18 @@ use std::io;
 use std::sync::Arc;
 
 use mail::Header;
+use net::Excess;
 use spool::{ContentFile, Spool};
 
 use crate::gathered::{FileSource, Gathered};
-use crate::memory::{ContentMemory, Share};
+use crate::memory::{ContentMemory, Purpose, Share};
 
-/// Content up to this many octets is kept in memory, where one write makes it durable with its
-/// record; fifty such messages at a time are no memory.
+/// Content up to this many octets is made durable with its record, in one write, where it could be
+/// kept in memory.
 pub const CONTENT_IN_MEMORY_MAX: usize = 256 * 1024;
-/// Content up to this many octets is kept in memory too, as long as all such contents together take
-/// no more than [`CONTENTS_IN_MEMORY_MAX`](crate::CONTENTS_IN_MEMORY_MAX): what is handed on at
-/// once needs no file, and a file that is written in one piece costs a fraction of one that grows.
+/// Content up to this many octets is kept in memory, as long as all contents together take no more
+/// than [`CONTENTS_IN_MEMORY_MAX`](crate::CONTENTS_IN_MEMORY_MAX): what is handed on at once needs
+/// no file, and a file that is written in one piece costs a fraction of one that grows.
 pub const CONTENT_SHARING_MEMORY_MAX: usize = 4 * 1024 * 1024;
 /// The most Received fields that a message may have, the one added here included; with more it goes
 /// round in circles between hosts. RFC 5321 §6.3 wants at least 100: long chains of forwarding and
@@ -23,6 +24,11 @@ pub const CONTENT_SHARING_MEMORY_MAX: usize = 4 * 1024 * 1024;
 pub const RECEIVED_MAX: u32 = 100;
 /// Octets that are gathered before they are written to the file of a large content.
 const FILE_PIECE_LEN: usize = 128 * 1024;
+/// Room for what a client announced is made before it comes, up to this many octets.
+const ROOM_AHEAD_MAX: usize = 16 * 1024;
+/// A content that is not small grows in steps of so many octets: twice as much each time would take
+/// memory from others.
+const GROWTH_STEP: usize = 256 * 1024;
 
 /// Content that arrives.
 #[derive(Debug)]
@@ -30,8 +36,10 @@ pub(crate) struct Body {
     gathered: Vec<u8>,
     /// As its client announced it; 0 where it did not.
     expected_len: usize,
-    /// What it takes of the memory for contents of its size.
+    /// What it takes of the memory for contents.
     share: Option<Share>,
+    /// What it has beyond that, until it is in its file.
+    excess: Excess,
     /// Once it is too much for memory: where it is, and what was seen before it went there. Boxed,
     /// because every session has room for what is passed on while it is written.
     file: Option<(Box<ContentFile>, Seen)>,
@@ -63,67 +71,80 @@ impl Body {
     /// Begins with `fields`, which stand above what arrives.
     pub(crate) fn new(fields: &str, expected_len: Option<u64>) -> Self {
         let expected_len = usize::try_from(expected_len.unwrap_or(0)).unwrap_or(0);
-        let room = expected_len.min(CONTENT_IN_MEMORY_MAX) + fields.len();
+        let room = expected_len.min(ROOM_AHEAD_MAX) + fields.len();
         let mut gathered = Vec::with_capacity(room);
         gathered.extend_from_slice(fields.as_bytes());
         Self {
             gathered,
             expected_len,
             share: None,
+            excess: Excess::NONE,
             file: None,
             failed: None,
         }
     }
 
-    /// Where arriving octets are appended; [`Self::settle`] must follow.
-    pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.gathered
+    /// Takes what has arrived; [`Self::settle`] must follow.
+    pub(crate) fn receive(&mut self, octets: Vec<u8>) {
+        if self.gathered.capacity() == 0 {
+            self.gathered = octets;
+        } else {
+            self.gathered.extend_from_slice(&octets);
+        }
     }
 
     /// Moves what was gathered to the file, where it has become too much for memory. That this
     /// fails shows in [`Self::finish`].
     pub(crate) async fn settle(&mut self, spool: &Spool, memory: &Arc<ContentMemory>) {
         if self.failed.is_none() && !self.stays_in_memory(memory) {
+            self.excess.set(self.gathered.capacity());
             self.failed = self.spill(spool).await.err();
+            self.excess.set(0);
         }
         if self.failed.is_some() {
             self.gathered = Vec::new();
+            self.share = None;
         }
     }
 
     fn stays_in_memory(&mut self, memory: &Arc<ContentMemory>) -> bool {
         let len = self.gathered.len();
-        if self.file.is_some() {
-            return len <= FILE_PIECE_LEN;
-        }
-        if len <= CONTENT_IN_MEMORY_MAX {
-            return true;
-        }
-        // It will not stay, and what it took meanwhile would be lacking to one that could.
-        if self.expected_len > CONTENT_SHARING_MEMORY_MAX {
+        let len_max = if self.file.is_some() {
+            FILE_PIECE_LEN
+        } else if self.expected_len > CONTENT_SHARING_MEMORY_MAX {
+            // It will not stay, and what it took meanwhile would be lacking to one that could.
+            CONTENT_IN_MEMORY_MAX
+        } else {
+            CONTENT_SHARING_MEMORY_MAX
+        };
+        let is_large = self.file.is_some() || len > CONTENT_IN_MEMORY_MAX;
+        let purpose = match is_large {
+            true => Purpose::Large,
+            false => Purpose::Small,
+        };
+        let share = self.share.get_or_insert_with(|| memory.share());
+        if len > len_max || !fits(share, &mut self.gathered, purpose) {
             return false;
         }
-        let share = self.share.get_or_insert_with(|| {
-            // Growing step by step would copy it several times; what is not written to takes none.
-            let room = self
-                .expected_len
-                .max(4 * len)
-                .min(CONTENT_SHARING_MEMORY_MAX);
-            self.gathered.reserve_exact(room.saturating_sub(len));
-            memory.share()
-        });
-        len <= CONTENT_SHARING_MEMORY_MAX && share.grow(len)
+        let room = self.gathered.capacity();
+        if is_large && room - len < GROWTH_STEP / 2 && share.set(room + GROWTH_STEP, purpose) {
+            self.gathered.reserve_exact(room - len + GROWTH_STEP);
+        }
+        true
     }
 
+    /// Writes what was gathered to the file, and gives its memory back.
     async fn spill(&mut self, spool: &Spool) -> io::Result<()> {
-        let (file, seen) = match self.file.take() {
-            Some(there) => there,
-            None => (Box::new(spool.content_file()?), Seen::of(&self.gathered)),
-        };
-        self.file = Some((self.write_to(file).await?, seen));
-        if self.share.take().is_some() {
-            self.gathered = Vec::new();
-        }
+        let piece = std::mem::take(&mut self.gathered);
+        self.file = Some(match self.file.take() {
+            Some((file, seen)) => (write_to(|| Ok(file), piece).await?, seen),
+            None => {
+                let (spool, seen) = (spool.clone(), Seen::of(&piece));
+                let file = write_to(move || spool.content_file().map(Box::new), piece);
+                (file.await?, seen)
+            }
+        });
+        self.share = None;
         Ok(())
     }
 
@@ -137,7 +158,7 @@ impl Body {
         }
         match self.file.take() {
             Some((file, seen)) => {
-                let file = self.write_to(file).await?;
+                let file = write_to(|| Ok(file), self.gathered).await?;
                 Ok((Gathered::File(Arc::new(FileSource::new(*file))), seen))
             }
             None => {
@@ -146,19 +167,29 @@ impl Body {
             }
         }
     }
+}
 
-    /// Writing may block under a busy disk, so it does not happen on the runtime's thread.
-    async fn write_to(&mut self, mut file: Box<ContentFile>) -> io::Result<Box<ContentFile>> {
-        let mut piece = std::mem::take(&mut self.gathered);
-        let writing = tokio::task::spawn_blocking(move || {
-            file.write(&piece)?;
-            piece.clear();
-            Ok::<_, io::Error>((file, piece))
-        });
-        let (file, piece) = writing.await.map_err(io::Error::other)??;
-        self.gathered = piece;
-        Ok(file)
+/// Making a file, and writing to it, may block under a busy disk, so it does not happen on the
+/// runtime's thread.
+async fn write_to(
+    file: impl FnOnce() -> io::Result<Box<ContentFile>> + Send + 'static,
+    piece: Vec<u8>,
+) -> io::Result<Box<ContentFile>> {
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut file = file()?;
+        file.write(&piece)?;
+        Ok::<_, io::Error>(file)
+    });
+    writing.await.map_err(io::Error::other)?
+}
+
+/// Whether a content finds room in memory, where need be without room for more of it.
+fn fits(share: &mut Share, gathered: &mut Vec<u8>, purpose: Purpose) -> bool {
+    if share.set(gathered.capacity(), purpose) {
+        return true;
     }
+    gathered.shrink_to_fit();
+    share.set(gathered.capacity(), purpose)
 }
 
 #[cfg(test)]
@@ -167,21 +198,36 @@ mod tests {
     use spool::simulated::{Fault, SimulatedDisk};
 
     use super::*;
-    use crate::CONTENTS_IN_MEMORY_MAX;
 
-    #[tokio::test]
-    async fn content_that_finds_no_room_is_read_over_and_says_why_at_its_end() {
+    fn spool() -> (SimulatedDisk, Spool) {
         let disk = SimulatedDisk::new();
         let mut options = Options::new([7; 32]);
         options.segment_len = 64 * 1024;
         let (spool, _recovery) = Spool::open(Arc::new(disk.clone()), options).unwrap();
+        (disk, spool)
+    }
+
+    /// Lets it arrive; returns whether it is in memory.
+    async fn receive(
+        body: &mut Body,
+        len: usize,
+        spool: &Spool,
+        memory: &Arc<ContentMemory>,
+    ) -> bool {
+        body.receive(vec![b'x'; len]);
+        body.settle(spool, memory).await;
+        body.file.is_none()
+    }
+
+    #[tokio::test]
+    async fn content_that_finds_no_room_is_read_over_and_says_why_at_its_end() {
+        let (disk, spool) = spool();
         let memory = Arc::default();
         let mut body = Body::new("Received: by x\r\n", None);
         disk.set_fault(Fault::FullFrom(0));
         for _ in 0..4 {
-            body.buffer().resize(CONTENT_SHARING_MEMORY_MAX + 1, b'x');
-            body.settle(&spool, &memory).await;
-            assert!(body.buffer().is_empty(), "nothing is kept of it");
+            receive(&mut body, CONTENT_SHARING_MEMORY_MAX + 1, &spool, &memory).await;
+            assert!(body.gathered.is_empty(), "nothing is kept of it");
         }
         let refused = body.finish().await.map(|_| ());
         assert_eq!(
@@ -192,28 +238,49 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_content_leaves_memory_to_others_once_it_is_in_its_file() {
-        let disk = SimulatedDisk::new();
-        let (spool, _recovery) = Spool::open(Arc::new(disk), Options::new([7; 32])).unwrap();
-        let memory = Arc::default();
-        let is_in_memory = async |body: &mut Body, len: usize| {
-            body.buffer().resize(len, b'x');
-            body.settle(&spool, &memory).await;
-            body.file.is_none()
-        };
-        let mut large = Body::new("", None);
-        assert!(is_in_memory(&mut large, CONTENT_SHARING_MEMORY_MAX).await);
-        // All others of its size.
-        let mut rest = memory.share();
-        assert!(rest.grow(CONTENTS_IN_MEMORY_MAX - CONTENT_SHARING_MEMORY_MAX));
-        let mut second = Body::new("", None);
-        assert!(is_in_memory(&mut second, CONTENT_IN_MEMORY_MAX).await);
-        assert!(!is_in_memory(&mut second, CONTENT_IN_MEMORY_MAX + 1).await);
-        assert!(!is_in_memory(&mut large, CONTENT_SHARING_MEMORY_MAX + 1).await);
-        assert_eq!(large.buffer().capacity(), 0);
-        let announced = CONTENT_SHARING_MEMORY_MAX as u64 + 1;
-        let mut larger = Body::new("", Some(announced));
-        assert!(!is_in_memory(&mut larger, CONTENT_IN_MEMORY_MAX + 1).await);
+        let (_disk, spool) = spool();
+        // For two contents that are large, and what is left to small ones.
+        let memory = Arc::new(ContentMemory::new(12 * 1024 * 1024));
+        let receive = async |body: &mut Body, len| receive(body, len, &spool, &memory).await;
+        let largest = CONTENT_SHARING_MEMORY_MAX;
+        let (mut large, mut second) = (Body::new("", None), Body::new("", None));
+        assert!(receive(&mut large, largest).await);
+        assert!(receive(&mut second, largest).await);
         let mut third = Body::new("", None);
-        assert!(is_in_memory(&mut third, CONTENT_SHARING_MEMORY_MAX).await);
+        assert!(receive(&mut third, CONTENT_IN_MEMORY_MAX).await);
+        assert!(!receive(&mut third, largest - CONTENT_IN_MEMORY_MAX).await);
+        assert!(!receive(&mut large, 1).await);
+        assert_eq!(large.gathered.capacity(), 0);
+        let mut larger = Body::new("", Some(largest as u64 + 1));
+        assert!(!receive(&mut larger, CONTENT_IN_MEMORY_MAX + 1).await);
+        let mut third = Body::new("", None);
+        assert!(receive(&mut third, largest).await);
+    }
+
+    #[tokio::test]
+    async fn contents_of_any_size_share_one_bound_and_the_rest_goes_to_files() {
+        const LEN: usize = 10 * 1024;
+        let (_disk, spool) = spool();
+        let memory = Arc::new(ContentMemory::new(10 * LEN));
+        let mut bodies = Vec::new();
+        let mut n_in_memory = 0;
+        for _ in 0..100 {
+            let mut body = Body::new("", None);
+            // In pieces, as a slow client sends.
+            for _ in 0..LEN / 1024 {
+                receive(&mut body, 1024, &spool, &memory).await;
+            }
+            n_in_memory += usize::from(body.file.is_none());
+            bodies.push(body);
+        }
+        let held: usize = bodies.iter().map(|body| body.gathered.capacity()).sum();
+        assert!(held <= 10 * LEN, "{held}");
+        assert!((1..=10).contains(&n_in_memory), "{n_in_memory}");
+        for body in bodies {
+            let (gathered, _) = body.finish().await.unwrap();
+            assert_eq!(gathered.len(), LEN as u64);
+        }
+        let mut all = memory.share();
+        assert!(all.set(10 * LEN, Purpose::Small), "all is given back");
     }
 }

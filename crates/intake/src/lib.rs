@@ -8,9 +8,10 @@
 //! No `250` to a message before a commit, here or at the next instance.
 //!
 //! # Limits
-//! Content above [`CONTENT_IN_MEMORY_MAX`] goes to a file while it arrives, or shares
-//! [`CONTENTS_IN_MEMORY_MAX`] with all others of its size, so a message's size never becomes
-//! memory. What a client may do is limited by the session's settings.
+//! All contents of an instance, whatever their size, share [`CONTENTS_IN_MEMORY_MAX`]; what finds
+//! no room there, and what is above [`CONTENT_SHARING_MEMORY_MAX`], goes to a file while it
+//! arrives. So neither the size nor the number of messages becomes memory. What a client may do is
+//! limited by the session's settings.
 //!
 //! # Failure
 //! A full disk is answered `452`, a failed one `451`; nothing half-accepted remains. A queue that

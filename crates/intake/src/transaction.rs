@@ -67,7 +67,7 @@ impl Transaction {
     /// Takes what has arrived of the content.
     pub(crate) async fn take_body(&mut self, connection: &mut ServerConnection, intake: &Intake) {
         if let Some(body) = &mut self.body {
-            connection.machine().take_body(body.buffer());
+            body.receive(connection.machine().take_body());
             body.settle(&intake.spool, &intake.content_memory).await;
         }
     }

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::large_reads::{self, Excess};
 use crate::{Clock, Machine, Stream};
 
 /// Octets read at once, for all connections of a thread.
@@ -48,8 +49,10 @@ pub struct Connection<M> {
     stream: Stream,
     machine: M,
     clock: Clock,
+    /// What the machine said last; it keeps what else it says until this is written.
     out: Vec<u8>,
     n_written: usize,
+    excess: Excess,
     timer: Timer,
     /// The other end takes nothing any more.
     mute: bool,
@@ -70,6 +73,7 @@ impl<M: Machine> Connection<M> {
             clock,
             out: Vec::new(),
             n_written: 0,
+            excess: Excess::NONE,
             timer,
             mute: false,
             ended: false,
@@ -115,14 +119,13 @@ impl<M: Machine> Connection<M> {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             loop {
-                self.machine.poll_transmit(&mut self.out);
                 if let Poll::Ready(written) = self.poll_write(cx) {
                     return Poll::Ready(written);
                 }
-                if !self.machine.wants_input() || self.poll_read(cx).is_pending() {
+                if self.machine.input_room() == 0 || self.poll_read(cx).is_pending() {
                     break;
                 }
-                if self.ended || !self.machine.wants_input() {
+                if self.ended || self.machine.input_room() == 0 {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
             }
@@ -162,17 +165,20 @@ impl<M: Machine> Connection<M> {
             if self.ended {
                 return Poll::Ready(None);
             }
-            self.machine.poll_transmit(&mut self.out);
-            let writing = self.poll_write(cx);
-            if matches!(writing, Poll::Ready(Err(_))) {
-                self.mute();
-                continue;
-            }
-            // While the peer does not take what we say, nothing more is taken from it: what it can
-            // make us keep is bounded.
-            let may_read = writing.is_ready() && self.machine.wants_input();
-            if may_read && self.poll_read(cx).is_ready() {
-                continue;
+            self.excess.set(self.machine.n_waiting());
+            // While the peer does not take what we say, nothing more is taken from it, nor is what
+            // it sent before looked at: what it can make us keep is bounded.
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) => {
+                    if self.machine.resume(self.clock.now()) || self.poll_read(cx).is_ready() {
+                        continue;
+                    }
+                }
+                Poll::Ready(Err(_)) => {
+                    self.mute();
+                    continue;
+                }
+                Poll::Pending => {}
             }
             let deadline = self.machine.poll_timeout();
             ready!(self.timer.poll(cx, self.clock, deadline));
@@ -180,14 +186,19 @@ impl<M: Machine> Connection<M> {
         }
     }
 
-    /// Reads once; ready when the machine learned something.
+    /// Reads once, as much as the machine has room for; ready when the machine learned something.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let room = large_reads::readable(self.machine.input_room()).min(READ_LEN);
+        if room == 0 {
+            return Poll::Pending;
+        }
         READ_BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
+            let mut read = ReadBuf::new(&mut buffer[..room]);
             let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
             match outcome {
                 Ok(()) if !read.filled().is_empty() => {
                     self.machine.handle_input(self.clock.now(), read.filled());
+                    self.excess.set(self.machine.n_waiting());
                 }
                 Ok(()) | Err(_) => self.end(),
             }
@@ -195,13 +206,25 @@ impl<M: Machine> Connection<M> {
         })
     }
 
+    /// Writes all that the machine says.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.mute {
-            self.out.clear();
+        loop {
+            if self.mute {
+                self.out.clear();
+            }
+            if self.out.is_empty() {
+                self.machine.poll_transmit(&mut self.out);
+                if self.out.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if !self.mute {
+                ready!(self.poll_write_out(cx))?;
+            }
         }
-        if self.out.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.n_written < self.out.len() {
             let rest = &self.out[self.n_written..];
             let n = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;

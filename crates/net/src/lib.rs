@@ -12,6 +12,7 @@
 mod clock;
 mod connection;
 mod entropy;
+mod large_reads;
 mod listener;
 mod machine;
 mod owner;
@@ -21,6 +22,7 @@ pub mod tls;
 pub use clock::Clock;
 pub use connection::{ClientConnection, Connection, ServerConnection};
 pub use entropy::Entropy;
+pub use large_reads::{EXCESS_MAX, Excess};
 pub use listener::{Listener, Peer};
 pub use machine::Machine;
 pub use owner::{OwnerError, peer_uid};

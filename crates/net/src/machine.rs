@@ -24,43 +24,71 @@ pub trait Machine {
     fn poll_transmit(&mut self, out: &mut Vec<u8>);
     /// When [`Self::handle_timeout`] shall be called.
     fn poll_timeout(&self) -> Option<Moment>;
-    /// Whether more bytes are welcome now.
-    fn wants_input(&self) -> bool;
+    /// How many bytes are welcome now; none at all while the other end is not to be read from.
+    fn input_room(&self) -> usize;
+    /// How many bytes that arrived are kept, because they cannot be used yet.
+    fn n_waiting(&self) -> usize;
+    /// Everything is written: goes on with input that waited for this. Whether there was any.
+    fn resume(&mut self, now: Moment) -> bool;
 }
 
 macro_rules! forward {
-    ($machine:ty, $event:ty, $hears_last_words:literal) => {
-        impl Machine for $machine {
-            type Event = $event;
-            const HEARS_LAST_WORDS: bool = $hears_last_words;
-
-            fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
-                Self::handle_input(self, now, bytes);
-            }
-            fn handle_eof(&mut self, now: Moment) {
-                Self::handle_eof(self, now);
-            }
-            fn handle_timeout(&mut self, now: Moment) {
-                Self::handle_timeout(self, now);
-            }
-            fn handle_tls(&mut self, now: Moment) {
-                Self::handle_tls(self, now);
-            }
-            fn poll_event(&mut self) -> Option<$event> {
-                Self::poll_event(self)
-            }
-            fn poll_transmit(&mut self, out: &mut Vec<u8>) {
-                Self::poll_transmit(self, out);
-            }
-            fn poll_timeout(&self) -> Option<Moment> {
-                Self::poll_timeout(self)
-            }
-            fn wants_input(&self) -> bool {
-                Self::wants_input(self)
-            }
+    () => {
+        fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
+            Self::handle_input(self, now, bytes);
+        }
+        fn handle_eof(&mut self, now: Moment) {
+            Self::handle_eof(self, now);
+        }
+        fn handle_timeout(&mut self, now: Moment) {
+            Self::handle_timeout(self, now);
+        }
+        fn handle_tls(&mut self, now: Moment) {
+            Self::handle_tls(self, now);
+        }
+        fn poll_event(&mut self) -> Option<Self::Event> {
+            Self::poll_event(self)
+        }
+        fn poll_transmit(&mut self, out: &mut Vec<u8>) {
+            Self::poll_transmit(self, out);
+        }
+        fn poll_timeout(&self) -> Option<Moment> {
+            Self::poll_timeout(self)
         }
     };
 }
 
-forward!(smtp::client::Client, smtp::client::Event, true);
-forward!(smtp::server::Session, smtp::server::Event, false);
+impl Machine for smtp::server::Session {
+    type Event = smtp::server::Event;
+    const HEARS_LAST_WORDS: bool = false;
+
+    forward!();
+
+    fn input_room(&self) -> usize {
+        Self::input_room(self)
+    }
+    fn n_waiting(&self) -> usize {
+        Self::n_waiting(self)
+    }
+    fn resume(&mut self, now: Moment) -> bool {
+        Self::resume(self, now)
+    }
+}
+
+impl Machine for smtp::client::Client {
+    type Event = smtp::client::Event;
+    const HEARS_LAST_WORDS: bool = true;
+
+    forward!();
+
+    fn input_room(&self) -> usize {
+        if self.wants_input() { usize::MAX } else { 0 }
+    }
+    // What a server sends before it is asked ends the session: nothing is kept, or held back.
+    fn n_waiting(&self) -> usize {
+        0
+    }
+    fn resume(&mut self, _: Moment) -> bool {
+        false
+    }
+}

@@ -48,9 +48,13 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
         if session.is_closed() {
             return Ok(());
         }
+        if session.resume(now()) {
+            continue;
+        }
         let patience = session.poll_timeout().map(|at| at.since(now()));
         stream.set_read_timeout(patience.map(|time| time.max(Duration::from_millis(1))))?;
-        match stream.read(&mut input) {
+        let room = session.input_room().min(input.len());
+        match stream.read(&mut input[..room]) {
             Ok(0) => session.handle_eof(now()),
             Ok(n) => session.handle_input(now(), &input[..n]),
             Err(e) if matches!(e.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
@@ -84,9 +88,7 @@ fn answer(session: &mut Session, now: Moment, event: Event) -> io::Result<()> {
 }
 
 fn print_body(session: &mut Session) -> io::Result<()> {
-    let mut body = Vec::new();
-    session.take_body(&mut body);
-    io::stdout().write_all(&body)
+    io::stdout().write_all(&session.take_body())
 }
 
 fn settings() -> Settings {

@@ -48,16 +48,24 @@ pub const COMMAND_TIMEOUT_LEAST: Duration = Duration::from_secs(300);
 /// The least number of recipients that a transaction must be allowed (RFC 5321 §4.5.3.1.8).
 pub const RECIPIENTS_LEAST: usize = 100;
 
-/// Input that waits for an answer, in octets, before the session wants no more of it. A window of
-/// pipelined commands fits; what is above waits in the kernel, where it slows the sender down.
-pub const INPUT_LEN_MAX: usize = 16 * 1024;
+/// Input of a client, in octets, that may wait for an answer. A window of pipelined commands fits;
+/// what is above waits in the kernel, where it slows the sender down. Where a longest command line
+/// is longer, it is that much.
+pub const INPUT_LEN_MAX: usize = 8 * 1024;
+
+/// The same for another instance, which sends a whole handoff in one write, and for content.
+pub const INPUT_LEN_MAX_LARGE: usize = 64 * 1024;
 
 /// Decoded content, in octets, that may wait to be taken before the session wants no more input.
-pub const BODY_LEN_MAX: usize = 256 * 1024;
+pub const BODY_LEN_MAX: usize = INPUT_LEN_MAX_LARGE;
 
-/// Replies, in octets, that may wait to be written before the session wants no more input: a
-/// client that does not read must not be able to fill our memory with answers.
-pub const OUTPUT_LEN_MAX: usize = 16 * 1024;
+/// Replies, in octets, that may be unwritten before the next command is looked at, also one
+/// that came already: a client that does not read its replies must not be able to fill our memory
+/// with them. The replies to one command come on top.
+pub const OUTPUT_LEN_MAX: usize = 2 * 1024;
+
+/// Events that may wait to be taken before the next command is looked at.
+pub const EVENTS_MAX: usize = 16;
 
 /// How much of a command line that is too long is read over, in octets, before the session ends.
 pub const SKIPPED_LEN_MAX: usize = 64 * 1024;
@@ -78,7 +86,5 @@ pub const ENVID_LEN_MAX: usize = 100;
 /// The longest ORCPT, in octets after decoding (RFC 3461 §4.2).
 pub const ORCPT_LEN_MAX: usize = 500;
 
-// A reply to each command that fits the input must not be what fills the output for long.
-const _: () = assert!(OUTPUT_LEN_MAX >= INPUT_LEN_MAX);
 // A line that is too long is read over for at least one more line of the greatest length.
 const _: () = assert!(SKIPPED_LEN_MAX >= 2 * COMMAND_LEN_LEAST);

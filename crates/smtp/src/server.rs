@@ -3,8 +3,9 @@
 //!
 //! Drive it so: give it what was read ([`Session::handle_input`]), take its events until there
 //! are none ([`Session::poll_event`]), answering the questions among them; then write what it
-//! has to say ([`Session::poll_transmit`]), and read again where [`Session::wants_input`] says
-//! so, until [`Session::poll_timeout`] at the latest.
+//! has to say ([`Session::poll_transmit`]), let it go on with what came already
+//! ([`Session::resume`]), and when there was nothing read again, as much as
+//! [`Session::input_room`] says, until [`Session::poll_timeout`] at the latest.
 //!
 //! # Guarantees
 //! No `250` to a message before [`Session::answer_commit`]. Pipelined commands wait while a

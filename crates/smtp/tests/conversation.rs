@@ -64,6 +64,7 @@ impl Conversation {
             wire.clear();
             this.server_turn();
             this.server.poll_transmit(&mut wire);
+            this.server.resume(NOW);
             for bytes in wire.chunks(piece) {
                 this.client.handle_input(NOW, bytes);
             }
@@ -140,9 +141,7 @@ impl Conversation {
                 }
                 Event::Data(question) => self.server.answer_data(NOW, question, Ok(())),
                 Event::Commit(question) => {
-                    let mut content = Vec::new();
-                    self.server.take_body(&mut content);
-                    self.committed = Some(content);
+                    self.committed = Some(self.server.take_body());
                     let committed = self.committed_reply();
                     self.server.answer_commit(NOW, question, committed);
                 }

@@ -7,10 +7,11 @@ use super::event::{CloseReason, Event};
 use super::session::Session;
 use super::state::State;
 use crate::codec::line::{LineFault, LineStep};
+use crate::limits::{BODY_LEN_MAX, EVENTS_MAX, INPUT_LEN_MAX, INPUT_LEN_MAX_LARGE, OUTPUT_LEN_MAX};
 
 impl Session {
-    /// Takes octets from the client. All are kept or used, also where
-    /// [`wants_input`](Self::wants_input) is false; give at most what one read brings.
+    /// Takes octets from the client. All are kept or used; give at most as many as
+    /// [`input_room`](Self::input_room) says.
     pub fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
         if self.pending.is_empty() {
             let used = self.advance(now, bytes);
@@ -20,6 +21,58 @@ impl Session {
             self.advance_pending(now);
         }
         self.settle();
+    }
+
+    /// How many octets to read from the client. None while a question is open and enough input
+    /// waits, while the body waits to be taken or replies to be written, during a TLS handshake,
+    /// and after the end.
+    #[must_use]
+    pub fn input_room(&self) -> usize {
+        if self.saw_eof || self.is_full() || self.body.len() >= BODY_LEN_MAX {
+            return 0;
+        }
+        let max = match self.state {
+            State::Closed | State::Handshake => return 0,
+            // How much there is before its end is not known.
+            State::Data(..) => INPUT_LEN_MAX_LARGE,
+            State::Chunk(ref chunk) => usize::try_from(chunk.remaining)
+                .unwrap_or(usize::MAX)
+                .saturating_add(self.waiting_max())
+                .min(INPUT_LEN_MAX_LARGE),
+            State::Await(..) | State::Command => self.waiting_max(),
+        };
+        max.saturating_sub(self.pending.len())
+    }
+
+    /// How much input may wait.
+    fn waiting_max(&self) -> usize {
+        if self.is_edge() {
+            INPUT_LEN_MAX_LARGE
+        } else {
+            INPUT_LEN_MAX.max(self.settings.limits.command_len_max)
+        }
+    }
+
+    /// How much of the input waits.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// All that was transmitted is written: goes on with commands that waited for this. To be
+    /// called when no event is left, before more is read. Says whether there were any.
+    pub fn resume(&mut self, now: Moment) -> bool {
+        self.n_unwritten = 0;
+        let held_back = std::mem::take(&mut self.holds_back);
+        if held_back {
+            self.advance_pending(now);
+        }
+        held_back
+    }
+
+    /// Whether so much waits to be taken from the session that it looks at no further command.
+    pub(super) fn is_full(&self) -> bool {
+        self.n_unwritten + self.output.len() >= OUTPUT_LEN_MAX || self.events.len() >= EVENTS_MAX
     }
 
     /// Goes on with what waits.
@@ -37,11 +90,17 @@ impl Session {
         loop {
             let rest = &input[used..];
             let before = used;
+            let is_full = self.is_full();
             match &mut self.state {
                 State::Closed => return input.len(),
                 State::Await(..) => return used,
                 State::Handshake if rest.is_empty() => return used,
                 State::Handshake => self.end_injection(),
+                State::Command if rest.is_empty() => return used,
+                State::Command if is_full => {
+                    self.holds_back = true;
+                    return used;
+                }
                 State::Command => used += self.line(now, rest),
                 State::Chunk(_) => used += self.chunk(now, rest),
                 State::Data(..) => used += self.data(now, rest),
@@ -79,6 +138,9 @@ impl Session {
             && !self.events.iter().any(|event| matches!(event, Event::Body))
         {
             self.events.push_back(Event::Body);
+        }
+        if self.holds_back {
+            return;
         }
         if self.saw_eof && (is_receiving || matches!(self.state, State::Handshake)) {
             self.close(CloseReason::ClientLeft);
@@ -121,6 +183,8 @@ impl Pending {
         // What was used moves out only here, so that each octet moves at most once a read.
         self.octets.drain(..self.used);
         self.used = 0;
+        // No more than is needed: what a client sends must not cost twice as much.
+        self.octets.reserve_exact(bytes.len());
         self.octets.extend_from_slice(bytes);
     }
 

@@ -16,7 +16,6 @@ use super::settings::{Dialect, Settings};
 use super::state::{Asked, State, Transaction};
 use crate::codec::line::LineReader;
 use crate::codec::xforward::XforwardAttributes;
-use crate::limits::{BODY_LEN_MAX, INPUT_LEN_MAX, OUTPUT_LEN_MAX};
 
 /// One client's session, from the greeting to the end.
 ///
@@ -44,6 +43,10 @@ pub struct Session {
     pub(super) n_errors: u32,
     pub(super) lines: LineReader,
     pub(super) pending: Pending,
+    /// Commands wait until the replies before them are written.
+    pub(super) holds_back: bool,
+    /// Octets that were transmitted, and are not known to be written.
+    pub(super) n_unwritten: usize,
     pub(super) events: VecDeque<Event>,
     pub(super) output: Vec<u8>,
     pub(super) body: Vec<u8>,
@@ -101,6 +104,8 @@ impl Session {
             n_errors: 0,
             lines: LineReader::default(),
             pending: Pending::default(),
+            holds_back: false,
+            n_unwritten: 0,
             events: VecDeque::new(),
             output: Vec::new(),
             body: Vec::new(),
@@ -145,8 +150,11 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Appends what is to be written to the client to `out`, and forgets it.
+    /// Appends what is to be written to the client to `out`, and forgets it. It counts as unwritten
+    /// until [`resume`](Self::resume).
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
+        self.n_unwritten += self.output.len();
+        out.reserve_exact(self.output.len());
         out.append(&mut self.output);
         // The answers to a flood were many; an idle session stays small.
         if self.output.capacity() > OUTPUT_LEN_KEPT {
@@ -154,14 +162,11 @@ impl Session {
         }
     }
 
-    /// Appends the decoded content received so far to `into`, and forgets it. Nothing is copied
-    /// where `into` is empty: the buffers are exchanged.
-    pub fn take_body(&mut self, into: &mut Vec<u8>) {
-        if into.is_empty() {
-            std::mem::swap(&mut self.body, into);
-        } else {
-            into.append(&mut self.body);
-        }
+    /// The decoded content received since it was taken last. The session keeps nothing of it, and
+    /// no room for more.
+    #[must_use]
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` while the client is
@@ -169,22 +174,6 @@ impl Session {
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Moment> {
         self.deadline
-    }
-
-    /// Whether to read from the client. False while a question is open and enough input waits,
-    /// while the body waits to be taken or replies to be written, during a TLS handshake, and
-    /// after the end.
-    #[must_use]
-    pub fn wants_input(&self) -> bool {
-        let has_room = match self.state {
-            State::Closed | State::Handshake => false,
-            State::Await(..) => self.pending.len() < INPUT_LEN_MAX,
-            State::Chunk(_) | State::Command | State::Data(..) => true,
-        };
-        has_room
-            && !self.saw_eof
-            && self.output.len() < OUTPUT_LEN_MAX
-            && self.body.len() < BODY_LEN_MAX
     }
 
     /// Whether the connection is protected now.
@@ -288,6 +277,7 @@ impl Session {
         self.deadline = None;
         self.end_transaction();
         self.pending = Pending::default();
+        self.holds_back = false;
         self.body = Vec::new();
         self.events.push_back(Event::Closed(reason));
     }

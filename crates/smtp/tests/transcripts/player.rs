@@ -65,31 +65,35 @@ impl Player {
     /// What the machine told and said since it was asked last.
     pub(crate) fn outcome(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
-        while let Some(event) = self.session.poll_event() {
-            lines.extend(self.take(event).map(|told| format!("* {told}")));
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                lines.extend(self.take(event).map(|told| format!("* {told}")));
+            }
+            let mut output = Vec::new();
+            self.session.poll_transmit(&mut output);
+            let output = String::from_utf8(output).expect("replies are text");
+            assert!(output.is_empty() || output.ends_with("\r\n"), "{output:?}");
+            lines.extend(
+                output
+                    .split_terminator("\r\n")
+                    .map(|line| format!("S: {line}")),
+            );
+            if !self.session.resume(self.now) {
+                return lines;
+            }
         }
-        let mut output = Vec::new();
-        self.session.poll_transmit(&mut output);
-        let output = String::from_utf8(output).expect("replies are text");
-        assert!(output.is_empty() || output.ends_with("\r\n"), "{output:?}");
-        lines.extend(
-            output
-                .split_terminator("\r\n")
-                .map(|line| format!("S: {line}")),
-        );
-        lines
     }
 
     fn take(&mut self, event: Event) -> Option<String> {
         let now = self.now;
         Some(match event {
             Event::Body => {
-                self.session.take_body(&mut self.body);
+                self.body.extend(self.session.take_body());
                 return None;
             }
             Event::Closed(reason) => format!("closed: {}", shown(&reason)),
             Event::Commit(question) => {
-                self.session.take_body(&mut self.body);
+                self.body.extend(self.session.take_body());
                 let content = std::mem::take(&mut self.body);
                 if self.makes_wait {
                     self.waiting = Some(question);
