@@ -143,6 +143,17 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Whether it is the last that happens to a recipient: what nobody may miss.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Delivered { .. } | Self::Dropped { .. } | Self::Failed { .. }
+        )
+    }
+}
+
 /// Which recipient of which message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {

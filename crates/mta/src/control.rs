@@ -17,6 +17,7 @@ mod supervisor_end;
 mod verbs;
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,20 +26,23 @@ use std::time::Duration;
 use mail::InstanceName;
 use mail::event::{Event, What};
 use net::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::config::Config;
 use crate::leash::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, Told, Up, Weight};
-use log::Log;
+use log::{Care, Gone, Log};
 use members::Shared;
 use supervisor_end::SupervisorEnd;
 
-/// How often what waits is written to the log.
+/// How long lines of control itself wait for others.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
-/// How often the log file is looked after, in flushes: once a second.
-const LOOK_AFTER_FLUSHES: u32 = 10;
+/// How often the log file is looked after.
+const LOOK_AFTER_TIME: Duration = Duration::from_secs(1);
+
+/// How long control at its end waits for the log: less than the supervisor waits for control.
+const LAST_LINES_TIME: Duration = Duration::from_secs(2);
 
 /// The name that stands in lines about the system rather than about an instance.
 const OWN_NAME: &str = "control";
@@ -88,11 +92,11 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         }
     };
     let clock = Clock::start();
-    let shared = Shared::new(clock, Log::new(own_name(), config.log));
+    let shared = Shared::new(clock, Log::start(own_name(), config.log, clock)?);
     for channels in instances {
         shared.add(channels)?;
     }
-    shared.complete_the_log();
+    complete_the_log(&shared).await;
     let (supervisor, to_leash) = SupervisorEnd::new();
     let places = operators::places();
     for (_, socket) in listeners {
@@ -135,9 +139,10 @@ struct Prepared {
 
 impl Control {
     async fn obey(mut self, mut to_leash: mpsc::UnboundedReceiver<Box<str>>) {
-        let mut flushes = tokio::time::interval(FLUSH_TIME);
-        flushes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut n_flushes = 0_u32;
+        let mut looks = tokio::time::interval(FLUSH_TIME);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let shared = Rc::clone(&self.shared);
+        let mut keeping = pin!(keep_log(&shared));
         loop {
             tokio::select! {
                 order = self.leash.next(), if !self.is_orphan => {
@@ -146,26 +151,23 @@ impl Control {
                     }
                 }
                 Some(request) = to_leash.recv() => self.leash.say(Up::Request(request)).await,
-                _ = flushes.tick() => {
-                    n_flushes = n_flushes.wrapping_add(1);
-                    let now = self.shared.now();
-                    let mut log = self.shared.log.borrow_mut();
-                    log.flush(now);
-                    if n_flushes.is_multiple_of(LOOK_AFTER_FLUSHES) {
-                        log.look_after(now);
-                    }
-                    if self.is_orphan && self.shared.is_deserted() {
+                _ = looks.tick(), if self.is_orphan => {
+                    if self.shared.is_deserted() {
                         break;
                     }
                 }
+                // Without its thread control is of no use: the supervisor starts another one.
+                Gone = &mut keeping => return,
             }
         }
-        self.shared.drain();
-        self.shared
-            .log
-            .borrow_mut()
-            .note(self.shared.now(), "control stops");
-        self.shared.log.borrow_mut().flush(self.shared.now());
+        // What cannot be written by then is lost with this process.
+        let _ = tokio::time::timeout(LAST_LINES_TIME, self.end_log()).await;
+    }
+
+    async fn end_log(&self) -> Result<(), Gone> {
+        self.shared.drain().await?;
+        self.shared.log.note(self.shared.now(), "control stops");
+        self.shared.log.turn().await.flush(Care::None).await
     }
 
     /// Whether it was the last.
@@ -188,7 +190,7 @@ impl Control {
             ControlOrder::SupervisorGone => {
                 self.is_orphan = true;
                 let text = "the supervisor is gone; waiting for the instances to stop".to_owned();
-                self.shared.log.borrow_mut().alarm(self.shared.now(), text);
+                self.shared.log.alarm(self.shared.now(), text);
             }
             ControlOrder::Tell(told) => self.tell(told),
         }
@@ -209,8 +211,7 @@ impl Control {
         let Some(Prepared { config, reload }) = self.prepared.take() else {
             return Ok(());
         };
-        let now = self.shared.now();
-        self.shared.log.borrow_mut().set(config.log, now);
+        self.shared.log.set(config.log);
         for name in &reload.gone {
             self.shared.remove(name);
         }
@@ -233,10 +234,40 @@ impl Control {
         };
         let name = about.unwrap_or_else(own_name);
         let trace = None;
-        let mut log = self.shared.log.borrow_mut();
-        log.append(&name, &Event { at, trace, what });
-        // The supervisor tells it once.
-        log.flush(self.shared.now());
+        self.shared.log.append(&name, Event { at, trace, what });
+    }
+}
+
+/// Completes what an earlier control began to write, while everything else begins.
+async fn complete_the_log(shared: &Rc<Shared>) {
+    let (has_turn, begun) = oneshot::channel();
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(async move {
+        let turn = shared.log.turn().await;
+        let _ = has_turn.send(());
+        // A log that has ended ends control.
+        let _ = shared.complete_the_log(turn).await;
+    });
+    // Nobody else may have a turn before; but a disk that hangs is not waited for.
+    let _ = begun.await;
+}
+
+/// Writes the lines of control itself, and looks after the file, for as long as there is a log.
+async fn keep_log(shared: &Shared) -> Gone {
+    let mut looks = tokio::time::interval(LOOK_AFTER_TIME);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let care = tokio::select! {
+            _ = looks.tick() => Care::File,
+            () = shared.log.has_own() => Care::None,
+        };
+        if let Err(gone) = shared.log.turn().await.flush(care).await {
+            return gone;
+        }
+        // Others may have the turn; lines that come now share the next write.
+        if care == Care::None {
+            tokio::time::sleep(FLUSH_TIME).await;
+        }
     }
 }
 

@@ -59,6 +59,9 @@ fn page(answer: &Answer, now_ms: u64) -> Page {
             None => page.line(format!("{name:<12} not answering")),
         }
     }
+    if let Some(words) = log_words(&answer.end["log"]) {
+        page.line(format!("{:<12} {words}", "log"));
+    }
     for line in &answer.lines {
         instance_lines(&mut page, line, now_ms);
     }
@@ -67,6 +70,24 @@ fn page(answer: &Answer, now_ms: u64) -> Page {
         page.line(format!("{answered} of {asked} instances answer"));
     }
     page
+}
+
+/// How the log fares; `None` where control does not say so.
+fn log_words(log: &Value) -> Option<String> {
+    let state = log["state"].as_str()?;
+    let mut words = log["file"]
+        .as_str()
+        .unwrap_or("standard error stream")
+        .to_owned();
+    if state != "written" {
+        let seconds = log["since_seconds"].as_u64().unwrap_or_default();
+        let trouble = log["trouble"].as_str().unwrap_or(state);
+        words += &format!(", STUCK for {}: {trouble}", words::duration(seconds));
+    }
+    if let Some(n_lost @ 1..) = log["lost"].as_u64() {
+        words += &format!(", {} lost", words::count(n_lost, "event"));
+    }
+    Some(words)
 }
 
 fn instance_lines(page: &mut Page, line: &Value, now_ms: u64) {
@@ -175,6 +196,22 @@ fn count_words(counters: &Value, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_shown_with_the_reason_and_since_when() {
+        let log = json!({
+            "file": "/var/log/postern.log", "state": "stuck", "since_seconds": 125, "lost": 3,
+            "trouble": "the log /var/log/postern.log cannot be written: No space left on device",
+        });
+        assert_eq!(
+            log_words(&log).expect("words"),
+            "/var/log/postern.log, STUCK for 2 min: the log /var/log/postern.log cannot be \
+             written: No space left on device, 3 events lost"
+        );
+        let log = json!({"file": null, "state": "written", "lost": 0});
+        assert_eq!(log_words(&log).expect("words"), "standard error stream");
+        assert_eq!(log_words(&Value::Null), None);
+    }
 
     #[test]
     fn every_process_is_shown_and_the_silent_one_as_such() {

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
 use super::asking::Asking;
-use super::log::Log;
+use super::log::{Gone, Log, Turn};
 use crate::config::Role;
 use crate::leash::InstanceChannels;
 use crate::observe::counters::Counters;
@@ -41,20 +41,24 @@ pub(super) struct Shared {
     /// The clocks.
     pub(super) clock: Clock,
     /// The log.
-    pub(super) log: RefCell<Log>,
+    pub(super) log: Log,
     members: RefCell<Vec<Rc<Member>>>,
     n_readers: Cell<usize>,
+    /// Instances whose channel of requests is open: those that have not ended.
+    n_open: Cell<usize>,
 }
 
 impl Shared {
     /// Without instances yet.
     pub(super) fn new(clock: Clock, log: Log) -> Rc<Self> {
         let (members, n_readers) = (RefCell::default(), Cell::new(0));
+        let n_open = Cell::new(0);
         Rc::new(Self {
             clock,
-            log: RefCell::new(log),
+            log,
             members,
             n_readers,
+            n_open,
         })
     }
 
@@ -90,7 +94,12 @@ impl Shared {
         });
         self.members.borrow_mut().push(Rc::clone(&member));
         self.n_readers.set(self.n_readers.get() + 1);
-        tokio::task::spawn_local(asking.listen());
+        self.n_open.set(self.n_open.get() + 1);
+        let shared = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            asking.listen().await;
+            shared.n_open.set(shared.n_open.get() - 1);
+        });
         tokio::task::spawn_local(Rc::clone(self).read_events(member));
         Ok(())
     }
@@ -102,9 +111,11 @@ impl Shared {
             .retain(|member| member.name != *name);
     }
 
-    /// Whether no event can come any more, because all channels are closed.
+    /// Whether no event can come any more, because all channels are closed; or all instances have
+    /// ended and what they left cannot be written.
     pub(super) fn is_deserted(&self) -> bool {
-        self.n_readers.get() == 0
+        let is_over = self.n_open.get() == 0 && self.log.is_stuck(self.now());
+        self.n_readers.get() == 0 || is_over
     }
 
     /// The wall clock.
@@ -112,22 +123,27 @@ impl Shared {
         self.clock.timestamp()
     }
 
-    /// Takes all events that have been sent, without waiting for more.
-    pub(super) fn drain(&self) {
+    /// Takes all events that have been sent, without waiting for more; waits for the log.
+    ///
+    /// # Errors
+    /// When the log has ended.
+    pub(super) async fn drain(&self) -> Result<(), Gone> {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
         for member in self.members() {
             // Not through the runtime, which may not have noticed yet that there is something.
-            while let Ok(true) = self.take_batch(&member, &mut buffer) {}
+            while self.take_batch(&member, &mut buffer).await? == Taken::Batch {}
         }
+        Ok(())
     }
 
     /// Completes the one batch that an earlier control may have been writing when it was killed;
     /// to be called once, before anything else is written.
-    pub(super) fn complete_the_log(&self) {
-        let mut log = self.log.borrow_mut();
-        let tail = log.tail();
+    ///
+    /// # Errors
+    /// When the log has ended.
+    pub(super) async fn complete_the_log(&self, turn: Turn<'_>) -> Result<(), Gone> {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
-        let mut begun = Vec::new();
+        let (mut members, mut batches) = (Vec::new(), Vec::new());
         for member in self.members() {
             let Ok(len @ 1..) = peek(&member.events, &mut buffer) else {
                 continue;
@@ -135,30 +151,35 @@ impl Shared {
             let Ok(batch) = decode_batch(&buffer[..len]) else {
                 continue;
             };
-            let (n_written, rest) = log.rest_of(&tail, &member.name, &batch);
-            begun.push((n_written, rest, member, batch));
+            batches.push((member.name.clone(), batch));
+            members.push(member);
         }
-        // Of a line that was hardly begun nobody can say whose it was: it fits whom it is given to.
-        let longest = begun.into_iter().max_by_key(|(n_written, ..)| *n_written);
-        if let Some((1.., rest, member, batch)) = longest {
-            log.complete(&rest);
-            member.count(&batch, self.clock);
+        let completed = turn.complete(batches).await?;
+        if let Some(member) = completed.and_then(|at| members.get(at)) {
+            // It is the first of its channel still: nobody takes one out without the turn.
+            if let Ok(len @ 1..) = peek(&member.events, &mut buffer)
+                && let Ok(batch) = decode_batch(&buffer[..len])
+            {
+                member.count(&batch, self.clock);
+            }
             take(&member.events);
         }
+        Ok(())
     }
 
     async fn read_events(self: Rc<Self>, member: Rc<Member>) {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
         'open: while member.events.readable().await.is_ok() {
             for _ in 0..N_BATCHES_IN_A_ROW {
-                let taken = member
-                    .events
-                    .try_io(Interest::READABLE, || self.take_batch(&member, &mut buffer));
-                match taken {
-                    Ok(true) => {}
-                    Ok(false) => break 'open,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => break 'open,
+                match self.take_batch(&member, &mut buffer).await {
+                    Ok(Taken::Batch) => {}
+                    Ok(Taken::Nothing) => {
+                        // So that the runtime waits for the next one.
+                        let looked = || peek(&member.events, &mut [0]);
+                        let _ = member.events.try_io(Interest::READABLE, looked);
+                        break;
+                    }
+                    Ok(Taken::End) | Err(Gone) => break 'open,
                 }
             }
             tokio::task::yield_now().await;
@@ -167,29 +188,46 @@ impl Shared {
     }
 
     /// Writes the next batch of events to the log, and takes it out of its channel then: a control
-    /// that is killed in between leaves it there for the next one. False where none can come.
-    fn take_batch(&self, member: &Member, buffer: &mut [u8]) -> io::Result<bool> {
-        let len = peek(&member.events, buffer)?;
-        if len == 0 {
-            return Ok(false);
+    /// that is killed in between leaves it there for the next one.
+    async fn take_batch(&self, member: &Member, buffer: &mut [u8]) -> Result<Taken, Gone> {
+        match peek(&member.events, &mut [0]) {
+            Ok(0) => return Ok(Taken::End),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Taken::Nothing),
+            Err(_) => return Ok(Taken::End),
         }
-        let mut log = self.log.borrow_mut();
+        let turn = self.log.turn().await;
+        // Another one may have taken it meanwhile.
+        let Ok(len @ 1..) = peek(&member.events, buffer) else {
+            return Ok(Taken::Nothing);
+        };
         match decode_batch(&buffer[..len]) {
             Ok(batch) => {
-                log.write_batch(&member.name, &batch, self.now());
                 member.count(&batch, self.clock);
+                turn.write(&member.name, batch).await?;
             }
             Err(error) => {
                 let name = &member.name;
-                log.alarm(
+                self.log.alarm(
                     self.now(),
                     format!("unreadable events from {name}: {error}"),
                 );
             }
         }
         take(&member.events);
-        Ok(true)
+        Ok(Taken::Batch)
     }
+}
+
+/// What came of reading a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// A batch.
+    Batch,
+    /// Nothing can come any more.
+    End,
+    /// There is nothing now.
+    Nothing,
 }
 
 impl Member {

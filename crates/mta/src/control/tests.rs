@@ -14,7 +14,7 @@ use super::*;
 use crate::config::{LogFormat, Role};
 use crate::instance::requests::Channel;
 use crate::leash::InstanceChannels;
-use crate::observe::encoding::Batch;
+use crate::observe::encoding::{Batch, Lost};
 use crate::observe::samples;
 
 /// A scratch directory with the log in it.
@@ -35,13 +35,16 @@ impl Scratch {
             rotate_size: 1 << 20,
             rotate_keep: 1,
         };
-        Shared::new(Clock::start(), Log::new(own_name(), settings))
+        let clock = Clock::start();
+        let log = Log::start(own_name(), settings, clock).expect("a thread");
+        Shared::new(clock, log)
     }
 
     /// The log after everything that was sent has been written.
-    fn log(&self, shared: &Shared) -> String {
-        shared.drain();
-        shared.log.borrow_mut().flush(shared.now());
+    async fn log(&self, shared: &Shared) -> String {
+        shared.drain().await.expect("a log");
+        let turn = shared.log.turn().await;
+        turn.flush(Care::None).await.expect("a log");
         std::fs::read_to_string(self.0.join("postern.log")).expect("a log")
     }
 }
@@ -217,12 +220,16 @@ fn events_are_logged_and_counted_and_hostile_octets_are_an_alarm() {
         let mut batch = Batch::default();
         samples::all().iter().for_each(|event| batch.push(event));
         let flags = rustix::net::SendFlags::empty();
-        for datagram in [batch.take(7), b"garbage".to_vec()] {
+        let lost = Lost {
+            n_events: 7,
+            n_final: 2,
+        };
+        for datagram in [batch.take(lost), b"garbage".to_vec()] {
             rustix::net::send(&input_end.events, &datagram, flags).expect("sent");
         }
-        let log = scratch.log(&shared);
+        let log = scratch.log(&shared).await;
         assert_eq!(log.lines().count(), samples::all().len() + 2);
-        assert!(log.contains("input - alarm text=\"7 events were lost before these\""));
+        assert!(log.contains("input - alarm text=\"7 events were lost before these: 2 final"));
         assert!(log.contains("control - alarm text=\"unreadable events from input: "));
         let member = &shared.members()[0];
         let delivered = crate::observe::counters::Count::Delivered;

@@ -153,6 +153,7 @@ impl Asker {
             "end": true,
             "asked": n_asked,
             "answered": n_answered,
+            "log": self.shared.log.json(self.shared.now()),
             "processes": processes,
         })
     }

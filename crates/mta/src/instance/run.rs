@@ -158,7 +158,7 @@ async fn run(
     running.doors.set_listeners(doors);
     reins.ready().await;
     let ended = running.obey(&mut reins).await;
-    sink.flush();
+    sink.finish().await;
     drop(bootstrap.lock);
     ended
 }

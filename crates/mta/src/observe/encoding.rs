@@ -1,7 +1,7 @@
 //! Events as octets, for their way from an instance to control; and batches of them.
 //!
-//! A batch is one datagram: a version, the number of events lost before it, and events, each with
-//! its length before it. Nothing is ever stored in this form.
+//! A batch is one datagram: a version, the numbers of events and of final outcomes lost before it,
+//! and events, each with its length before it. Nothing is ever stored in this form.
 //!
 //! # Limits
 //! An encoded event is at most [`EVENT_LEN_MAX`] octets: its texts are cut to fit when written.
@@ -19,12 +19,38 @@ use super::wire::{Reader, TEXT_LEN_MAX, Writer};
 pub(crate) const EVENT_LEN_MAX: usize = 8 * TEXT_LEN_MAX;
 
 /// The first octet of every batch.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The phases of a transaction that an event can name.
 pub(crate) const PHASES: [&str; 7] = [
     "connect", "content", "data", "helo", "mail", "other", "rcpt",
 ];
+
+/// The longest head of a batch: a version and two numbers.
+pub(crate) const HEAD_LEN_MAX: usize = 21;
+
+/// What a sender had to leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Events.
+    pub(crate) n_events: u64,
+    /// Those among them that were [final outcomes](What::is_final).
+    pub(crate) n_final: u64,
+}
+
+impl Lost {
+    /// Counts an event.
+    pub(crate) fn add(&mut self, what: &What) {
+        self.n_events += 1;
+        self.n_final += u64::from(what.is_final());
+    }
+
+    /// Counts what somebody else has counted.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.n_events = self.n_events.saturating_add(other.n_events);
+        self.n_final = self.n_final.saturating_add(other.n_final);
+    }
+}
 
 /// Events in the making of a batch.
 #[derive(Debug, Default)]
@@ -54,12 +80,13 @@ impl Batch {
         self.n_events
     }
 
-    /// Ends the batch as a datagram that also says how many events were lost before it.
-    pub(crate) fn take(&mut self, n_lost: u64) -> Vec<u8> {
-        let mut datagram = Vec::with_capacity(self.octets.len() + 11);
+    /// Ends the batch as a datagram that also says what was lost before it.
+    pub(crate) fn take(&mut self, lost: Lost) -> Vec<u8> {
+        let mut datagram = Vec::with_capacity(self.octets.len() + HEAD_LEN_MAX);
         let mut writer = Writer(&mut datagram);
         writer.byte(VERSION);
-        writer.number(n_lost);
+        writer.number(lost.n_events);
+        writer.number(lost.n_final);
         datagram.append(&mut self.octets);
         self.n_events = 0;
         datagram
@@ -69,10 +96,31 @@ impl Batch {
 /// What a batch said.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
-    /// How many events the sender had to leave out before these.
-    pub(crate) n_lost: u64,
+    /// What the sender had to leave out before these.
+    pub(crate) lost: Lost,
     /// The events, in the order of the sender.
     pub(crate) events: Vec<Event>,
+}
+
+impl Decoded {
+    /// That events are missing: logged with the events after them, at the time of those.
+    pub(crate) fn loss(&self) -> Option<Event> {
+        let first = self.events.first().filter(|_| self.lost.n_events > 0)?;
+        let Lost { n_events, n_final } = self.lost;
+        let outcomes = match n_final {
+            0 => "no final outcomes among them".to_owned(),
+            n => format!(
+                "{n} final outcomes among them, which `postern spool dump` prints for as long as \
+                 the spool has them"
+            ),
+        };
+        let text = format!("{n_events} events were lost before these: {outcomes}");
+        Some(Event {
+            at: first.at,
+            trace: None,
+            what: What::Alarm { text: text.into() },
+        })
+    }
 }
 
 /// Reads a batch.
@@ -84,7 +132,8 @@ pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
     if reader.byte()? != VERSION {
         return Err(DecodeError::Version);
     }
-    let n_lost = reader.number()?;
+    let (n_events, n_final) = (reader.number()?, reader.number()?);
+    let lost = Lost { n_events, n_final };
     let mut events = Vec::new();
     while !reader.0.is_empty() {
         let len = reader.small()?;
@@ -94,7 +143,7 @@ pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
             return Err(DecodeError::Trailing);
         }
     }
-    Ok(Decoded { n_lost, events })
+    Ok(Decoded { lost, events })
 }
 
 /// The octet that says what happened.
@@ -386,14 +435,22 @@ mod tests {
         for event in events {
             batch.push(event);
         }
-        batch.take(n_lost)
+        let n_final = n_lost / 2;
+        batch.take(Lost {
+            n_events: n_lost,
+            n_final,
+        })
     }
 
     #[test]
     fn every_kind_of_event_reads_back_as_it_was_written() {
         let events = samples::all();
         let decoded = decode_batch(&batch(&events, 7));
-        assert_eq!(decoded, Ok(Decoded { n_lost: 7, events }));
+        let lost = Lost {
+            n_events: 7,
+            n_final: 3,
+        };
+        assert_eq!(decoded, Ok(Decoded { lost, events }));
     }
 
     #[test]
@@ -423,16 +480,16 @@ mod tests {
     fn numbers_that_overflow_and_unknown_kinds_are_refused() {
         for (octets, error) in [
             (&[][..], DecodeError::Truncated),
-            (&[2, 0], DecodeError::Version),
+            (&[1, 0, 0], DecodeError::Version),
             (
-                &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+                &[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
                 DecodeError::Value,
             ),
-            (&[1, 0, 0xff, 0xff, 3], DecodeError::Truncated),
-            (&[1, 0, 3, 0, 0, 99], DecodeError::Value),
-            (&[1, 0, 3, 0, 2, 1], DecodeError::Value),
-            (&[1, 0, 5, 0, 0, 1, 0, 0], DecodeError::Trailing),
-            (&[1, 0, 5, 0, 0, 1, 1, 0xff], DecodeError::Text),
+            (&[2, 0, 0, 0xff, 0xff, 3], DecodeError::Truncated),
+            (&[2, 0, 0, 3, 0, 0, 99], DecodeError::Value),
+            (&[2, 0, 0, 3, 0, 2, 1], DecodeError::Value),
+            (&[2, 0, 0, 5, 0, 0, 1, 0, 0], DecodeError::Trailing),
+            (&[2, 0, 0, 5, 0, 0, 1, 1, 0xff], DecodeError::Text),
         ] {
             assert_eq!(decode_batch(octets), Err(error), "{octets:?}");
         }

@@ -7,7 +7,7 @@
 //! # Limits
 //! A batch goes when [`BATCH_LEN`] octets wait, or [`BATCH_TIME`] after its first event. While
 //! control does not read, up to [`BACKLOG_LEN_MAX`] octets wait here; beyond that, new events are
-//! lost and counted.
+//! lost and counted, but for final outcomes, which have room up to [`FINAL_BACKLOG_LEN_MAX`].
 //!
 //! # Failure
 //! Control dead: the socket, whose other end the supervisor also holds, fills up, then the backlog;
@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::sync::Notify;
 
-use super::encoding::{Batch, EVENT_LEN_MAX};
+use super::encoding::{Batch, EVENT_LEN_MAX, HEAD_LEN_MAX, Lost};
 
 /// As many octets of events as are sent without waiting for more.
 pub(crate) const BATCH_LEN: usize = 32 * 1024;
@@ -31,11 +31,16 @@ pub(crate) const BATCH_LEN: usize = 32 * 1024;
 pub(crate) const BATCH_TIME: Duration = Duration::from_millis(5);
 /// How many octets wait for a control that does not read: about 5,000 events.
 pub(crate) const BACKLOG_LEN_MAX: usize = 1024 * 1024;
+/// How many octets wait before final outcomes are lost as well: about 40,000 of these.
+pub(crate) const FINAL_BACKLOG_LEN_MAX: usize = 8 * 1024 * 1024;
 /// The longest datagram that a sink makes; what control reads into is as large.
-pub(crate) const DATAGRAM_LEN_MAX: usize = BATCH_LEN + EVENT_LEN_MAX + 16;
+pub(crate) const DATAGRAM_LEN_MAX: usize = BATCH_LEN + EVENT_LEN_MAX + HEAD_LEN_MAX + 10;
 
 /// How long to wait before another try when the socket was full.
 const FULL_TIME: Duration = Duration::from_millis(50);
+
+/// How long an instance at its end waits for a control that does not read.
+const LAST_EVENTS_TIME: Duration = Duration::from_secs(1);
 
 /// Takes the events of one instance; its copies share one backlog.
 #[derive(Clone, Debug)]
@@ -55,14 +60,15 @@ struct Backlog {
     batch: Batch,
     waiting: VecDeque<Datagram>,
     waiting_len: usize,
-    n_lost: u64,
+    n_final: u64,
+    lost: Lost,
 }
 
 #[derive(Debug)]
 struct Datagram {
     octets: Vec<u8>,
-    n_events: u64,
-    n_lost: u64,
+    /// What is lost with it.
+    lost: Lost,
 }
 
 impl EventSink {
@@ -83,12 +89,18 @@ impl EventSink {
     /// Takes an event. From any thread.
     pub(crate) fn record(&self, event: &Event) {
         let mut backlog = self.lock();
-        if backlog.waiting_len + backlog.batch.len() > BACKLOG_LEN_MAX {
-            backlog.n_lost += 1;
+        let limit = if event.what.is_final() {
+            FINAL_BACKLOG_LEN_MAX
+        } else {
+            BACKLOG_LEN_MAX
+        };
+        if backlog.waiting_len + backlog.batch.len() > limit {
+            backlog.lost.add(&event.what);
             return;
         }
         let is_first = backlog.batch.n_events() == 0;
         backlog.batch.push(event);
+        backlog.n_final += u64::from(event.what.is_final());
         if backlog.batch.len() >= BATCH_LEN {
             backlog.send(&self.shared.socket);
         } else if is_first {
@@ -96,13 +108,26 @@ impl EventSink {
         }
     }
 
-    /// Sends what waits, as far as the socket takes it. For the end of an instance.
+    /// Sends what waits, as far as the socket takes it.
     pub(crate) fn flush(&self) {
         self.lock().send(&self.shared.socket);
     }
 
+    /// Sends what waits, for the end of an instance: a control that does not read has
+    /// [`LAST_EVENTS_TIME`] to begin with it.
+    pub(crate) async fn finish(&self) {
+        let all = async {
+            self.flush();
+            while !self.is_empty() {
+                tokio::time::sleep(FULL_TIME).await;
+                self.flush();
+            }
+        };
+        // What is left then is lost with the instance.
+        let _ = tokio::time::timeout(LAST_EVENTS_TIME, all).await;
+    }
+
     /// Whether control has, or will find in the socket, everything that was recorded.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         let backlog = self.lock();
         !backlog.is_stuck() && backlog.batch.n_events() == 0
@@ -152,14 +177,12 @@ impl Backlog {
     fn close_batch(&mut self) {
         let n_events = self.batch.n_events();
         if n_events > 0 {
-            let n_lost = std::mem::take(&mut self.n_lost);
-            let octets = self.batch.take(n_lost);
+            let n_final = std::mem::take(&mut self.n_final);
+            let mut lost = std::mem::take(&mut self.lost);
+            let octets = self.batch.take(lost);
+            lost.join(Lost { n_events, n_final });
             self.waiting_len += octets.len();
-            self.waiting.push_back(Datagram {
-                octets,
-                n_events,
-                n_lost,
-            });
+            self.waiting.push_back(Datagram { octets, lost });
         }
     }
 
@@ -172,7 +195,7 @@ impl Backlog {
             }
             if sent.is_err() {
                 // The channel itself is broken: no later try will do better.
-                self.n_lost += first.n_events + first.n_lost;
+                self.lost.join(first.lost);
             }
             self.waiting_len -= first.octets.len();
             self.waiting.pop_front();
@@ -182,6 +205,7 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
+    use mail::event::What;
     use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 
     use super::super::encoding::{Decoded, decode_batch};
@@ -253,13 +277,45 @@ mod tests {
                     break;
                 };
                 n_received += batch.events.len() as u64;
-                n_lost += batch.n_lost;
+                n_lost += batch.lost.n_events;
             }
             // One more event carries the count of what was lost at the end.
             sink.record(event);
         }
         assert!(n_lost > 0);
         assert_eq!(n_received + n_lost, n_recorded + 1);
+    }
+
+    #[test]
+    fn final_outcomes_are_kept_where_other_events_are_lost() {
+        let (sink, control) = pair();
+        let event_of = |is_kind: fn(&What) -> bool| {
+            let mut events = samples::all().into_iter();
+            events.find(|event| is_kind(&event.what)).expect("a sample")
+        };
+        let accepted = event_of(|what| matches!(what, What::Accepted { .. }));
+        let delivered = event_of(|what| matches!(what, What::Delivered { .. }));
+        while sink.lock().lost.n_events == 0 {
+            sink.record(&accepted);
+        }
+        for _ in 0..20_000 {
+            sink.record(&delivered);
+        }
+        assert_eq!(sink.lock().lost.n_final, 0);
+        let mut n_delivered = 0;
+        loop {
+            sink.flush();
+            let Some(batch) = receive(&control) else {
+                break;
+            };
+            let is_final = |event: &&Event| event.what.is_final();
+            n_delivered += batch.events.iter().filter(is_final).count();
+            assert_eq!(batch.lost.n_final, 0);
+        }
+        assert_eq!(n_delivered, 20_000);
+        while sink.lock().lost.n_final == 0 {
+            sink.record(&delivered);
+        }
     }
 
     #[test]
@@ -270,6 +326,6 @@ mod tests {
             sink.record(&samples::all()[0]);
         }
         sink.flush();
-        assert_eq!(sink.lock().n_lost, 1000);
+        assert_eq!(sink.lock().lost.n_events, 1000);
     }
 }

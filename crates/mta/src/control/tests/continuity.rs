@@ -14,7 +14,7 @@ fn send(instance: &Instance, events: &[Event]) {
     let mut batch = Batch::default();
     events.iter().for_each(|event| batch.push(event));
     let flags = rustix::net::SendFlags::empty();
-    rustix::net::send(&instance.events, &batch.take(0), flags).expect("sent");
+    rustix::net::send(&instance.events, &batch.take(Lost::default()), flags).expect("sent");
 }
 
 fn sorted(text: &str) -> Vec<&str> {
@@ -36,7 +36,7 @@ fn a_batch_that_was_being_written_is_completed_wherever_the_write_was_cut() {
             let (input, input_end) = channels("input");
             shared.add(input).expect("added");
             send(&input_end, mine);
-            scratch.log(&shared)
+            scratch.log(&shared).await
         };
         assert_eq!(written.lines().count(), mine.len());
         let mut expected = None;
@@ -50,8 +50,8 @@ fn a_batch_that_was_being_written_is_completed_wherever_the_write_was_cut() {
             shared.add(input).expect("added");
             send(&front_end, others);
             send(&input_end, mine);
-            shared.complete_the_log();
-            let log = scratch.log(&shared);
+            complete_the_log(&shared).await;
+            let log = scratch.log(&shared).await;
             assert!(log.starts_with(BEFORE), "cut at {n_written}");
             let expected = expected.get_or_insert_with(|| log.clone());
             assert_eq!(sorted(&log), sorted(expected), "cut at {n_written}");
@@ -73,14 +73,14 @@ fn what_was_taken_is_not_taken_for_what_waits() {
         let shared = scratch.shared();
         shared.add(input).expect("added");
         send(&input_end, &[event("one"), event("two")]);
-        assert_eq!(scratch.log(&shared).lines().count(), 2);
+        assert_eq!(scratch.log(&shared).await.lines().count(), 2);
         // The next control finds another batch, of which nothing is written yet.
         let (input, input_end) = channels("input");
         let shared = scratch.shared();
         shared.add(input).expect("added");
         send(&input_end, &[event("three"), event("four")]);
-        shared.complete_the_log();
-        let log = scratch.log(&shared);
+        complete_the_log(&shared).await;
+        let log = scratch.log(&shared).await;
         let texts: Vec<_> = log
             .lines()
             .filter_map(|line| line.split("text=").nth(1))
@@ -136,9 +136,11 @@ fn three_writers_in_a_hurry_lose_nothing_unsaid_and_nothing_is_mixed_up_also_whi
             if std::fs::rename(&path, &aside).is_ok() {
                 moved.push(aside);
             }
-            shared.log.borrow_mut().look_after(shared.now());
+            let turn = shared.log.turn().await;
+            turn.flush(Care::File).await.expect("a log");
         }
-        shared.log.borrow_mut().flush(shared.now());
+        let turn = shared.log.turn().await;
+        turn.flush(Care::None).await.expect("a log");
         moved.push(path);
         let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
         let text: String = moved.iter().map(read).collect();
