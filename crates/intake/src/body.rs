@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use mail::Header;
+use mail::{Found, HeaderStream, Treatment};
 use net::Excess;
 use spool::{ContentFile, Spool};
 
@@ -33,6 +33,10 @@ const GROWTH_STEP: usize = 256 * 1024;
 /// Content that arrives.
 #[derive(Debug)]
 pub(crate) struct Body {
+    /// Its header section while that arrives, and what it showed.
+    header: HeaderStream,
+    /// How many Received fields were added here.
+    n_received: u32,
     gathered: Vec<u8>,
     /// As its client announced it; 0 where it did not.
     expected_len: usize,
@@ -40,41 +44,41 @@ pub(crate) struct Body {
     share: Option<Share>,
     /// What it has beyond that, until it is in its file.
     excess: Excess,
-    /// Once it is too much for memory: where it is, and what was seen before it went there. Boxed,
-    /// because every session has room for what is passed on while it is written.
-    file: Option<(Box<ContentFile>, Seen)>,
+    /// Once it is too much for memory: where it is. Boxed, because every session has room for what
+    /// is passed on while it is written.
+    file: Option<Box<ContentFile>>,
     /// Why it cannot be kept. The rest is read over, so that the client learns it by a reply.
     failed: Option<io::Error>,
 }
 
-/// What its header section shows of a content. Of a large one only the part that memory held is
-/// looked at: a loop adds its fields at the top.
+/// What the header section of a content showed, however long it is.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// How many Received fields there are.
+    /// How many Received fields there are, those added here included.
     pub(crate) n_received: u32,
     /// The Message-ID, where there is one.
     pub(crate) message_id: Option<Box<str>>,
 }
 
 impl Seen {
-    fn of(beginning: &[u8]) -> Self {
-        let header = Header::scan(beginning);
+    fn of(found: &Found, n_added: u32) -> Self {
         Self {
-            n_received: header.n_received,
-            message_id: header.message_id.text().map(Into::into),
+            n_received: found.n_received.saturating_add(n_added),
+            message_id: found.message_id(),
         }
     }
 }
 
 impl Body {
-    /// Begins with `fields`, which stand above what arrives.
-    pub(crate) fn new(fields: &str, expected_len: Option<u64>) -> Self {
+    /// Begins with our trace field, where there is one, which stands above what arrives.
+    pub(crate) fn new(trace: &str, treatment: Treatment, expected_len: Option<u64>) -> Self {
         let expected_len = usize::try_from(expected_len.unwrap_or(0)).unwrap_or(0);
-        let room = expected_len.min(ROOM_AHEAD_MAX) + fields.len();
+        let room = expected_len.min(ROOM_AHEAD_MAX) + trace.len();
         let mut gathered = Vec::with_capacity(room);
-        gathered.extend_from_slice(fields.as_bytes());
+        gathered.extend_from_slice(trace.as_bytes());
         Self {
+            header: HeaderStream::new(treatment),
+            n_received: u32::from(!trace.is_empty()),
             gathered,
             expected_len,
             share: None,
@@ -86,7 +90,9 @@ impl Body {
 
     /// Takes what has arrived; [`Self::settle`] must follow.
     pub(crate) fn receive(&mut self, octets: Vec<u8>) {
-        if self.gathered.capacity() == 0 {
+        if !self.header.has_ended() {
+            self.header.push(&octets, &mut self.gathered);
+        } else if self.gathered.capacity() == 0 {
             self.gathered = octets;
         } else {
             self.gathered.extend_from_slice(&octets);
@@ -123,11 +129,13 @@ impl Body {
             false => Purpose::Small,
         };
         let share = self.share.get_or_insert_with(|| memory.share());
-        if len > len_max || !fits(share, &mut self.gathered, purpose) {
+        let held = self.header.held_len();
+        if len > len_max || !fits(share, held, &mut self.gathered, purpose) {
             return false;
         }
         let room = self.gathered.capacity();
-        if is_large && room - len < GROWTH_STEP / 2 && share.set(room + GROWTH_STEP, purpose) {
+        let grown = held + room + GROWTH_STEP;
+        if is_large && room - len < GROWTH_STEP / 2 && share.set(grown, purpose) {
             self.gathered.reserve_exact(room - len + GROWTH_STEP);
         }
         true
@@ -137,11 +145,10 @@ impl Body {
     async fn spill(&mut self, spool: &Spool) -> io::Result<()> {
         let piece = std::mem::take(&mut self.gathered);
         self.file = Some(match self.file.take() {
-            Some((file, seen)) => (write_to(|| Ok(file), piece).await?, seen),
+            Some(file) => write_to(|| Ok(file), piece).await?,
             None => {
-                let (spool, seen) = (spool.clone(), Seen::of(&piece));
-                let file = write_to(move || spool.content_file().map(Box::new), piece);
-                (file.await?, seen)
+                let spool = spool.clone();
+                write_to(move || spool.content_file().map(Box::new), piece).await?
             }
         });
         self.share = None;
@@ -156,16 +163,16 @@ impl Body {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        match self.file.take() {
-            Some((file, seen)) => {
+        self.header.finish(&mut self.gathered);
+        let seen = Seen::of(self.header.found(), self.n_received);
+        let gathered = match self.file.take() {
+            Some(file) => {
                 let file = write_to(|| Ok(file), self.gathered).await?;
-                Ok((Gathered::File(Arc::new(FileSource::new(*file))), seen))
+                Gathered::File(Arc::new(FileSource::new(*file)))
             }
-            None => {
-                let seen = Seen::of(&self.gathered);
-                Ok((Gathered::Bytes(self.gathered.into(), self.share), seen))
-            }
-        }
+            None => Gathered::Bytes(self.gathered.into(), self.share),
+        };
+        Ok((gathered, seen))
     }
 }
 
@@ -184,12 +191,13 @@ async fn write_to(
 }
 
 /// Whether a content finds room in memory, where need be without room for more of it.
-fn fits(share: &mut Share, gathered: &mut Vec<u8>, purpose: Purpose) -> bool {
-    if share.set(gathered.capacity(), purpose) {
+/// `held` is what its header section has beside it.
+fn fits(share: &mut Share, held: usize, gathered: &mut Vec<u8>, purpose: Purpose) -> bool {
+    if share.set(held + gathered.capacity(), purpose) {
         return true;
     }
     gathered.shrink_to_fit();
-    share.set(gathered.capacity(), purpose)
+    share.set(held + gathered.capacity(), purpose)
 }
 
 #[cfg(test)]
@@ -223,7 +231,7 @@ mod tests {
     async fn content_that_finds_no_room_is_read_over_and_says_why_at_its_end() {
         let (disk, spool) = spool();
         let memory = Arc::default();
-        let mut body = Body::new("Received: by x\r\n", None);
+        let mut body = Body::new("Received: by x\r\n", Treatment::Receive, None);
         disk.set_fault(Fault::FullFrom(0));
         for _ in 0..4 {
             receive(&mut body, CONTENT_SHARING_MEMORY_MAX + 1, &spool, &memory).await;
@@ -243,17 +251,20 @@ mod tests {
         let memory = Arc::new(ContentMemory::new(12 * 1024 * 1024));
         let receive = async |body: &mut Body, len| receive(body, len, &spool, &memory).await;
         let largest = CONTENT_SHARING_MEMORY_MAX;
-        let (mut large, mut second) = (Body::new("", None), Body::new("", None));
+        let (mut large, mut second) = (
+            Body::new("", Treatment::Read, None),
+            Body::new("", Treatment::Read, None),
+        );
         assert!(receive(&mut large, largest).await);
         assert!(receive(&mut second, largest).await);
-        let mut third = Body::new("", None);
+        let mut third = Body::new("", Treatment::Read, None);
         assert!(receive(&mut third, CONTENT_IN_MEMORY_MAX).await);
         assert!(!receive(&mut third, largest - CONTENT_IN_MEMORY_MAX).await);
         assert!(!receive(&mut large, 1).await);
         assert_eq!(large.gathered.capacity(), 0);
-        let mut larger = Body::new("", Some(largest as u64 + 1));
+        let mut larger = Body::new("", Treatment::Read, Some(largest as u64 + 1));
         assert!(!receive(&mut larger, CONTENT_IN_MEMORY_MAX + 1).await);
-        let mut third = Body::new("", None);
+        let mut third = Body::new("", Treatment::Read, None);
         assert!(receive(&mut third, largest).await);
     }
 
@@ -265,7 +276,7 @@ mod tests {
         let mut bodies = Vec::new();
         let mut n_in_memory = 0;
         for _ in 0..100 {
-            let mut body = Body::new("", None);
+            let mut body = Body::new("", Treatment::Read, None);
             // In pieces, as a slow client sends.
             for _ in 0..LEN / 1024 {
                 receive(&mut body, 1024, &spool, &memory).await;

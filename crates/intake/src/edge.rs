@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use handoff::{Mode, Parameters, VISITED_MAX};
 use mail::reply::table;
-use mail::{InstanceName, Origin, Reply, SpoolId};
+use mail::{InstanceName, Origin, Reply, SpoolId, Treatment};
 use net::ServerConnection;
 use policy::Standing;
 use smtp::server::{Committed, Event, MailCommand, RcptCommand};
@@ -116,7 +116,7 @@ impl EdgeSession {
             Event::Data(question) => {
                 if let Some(transaction) = &mut self.transaction {
                     // The entry instance added the trace field; between instances none is added.
-                    transaction.body = Some(Body::new("", transaction.size));
+                    transaction.body = Some(Body::new("", Treatment::Read, transaction.size));
                 }
                 self.connection.machine().answer_data(now, question, Ok(()));
             }

@@ -19,8 +19,6 @@ use tokio::sync::watch;
 
 use crate::accept::{Current, Intake, Way};
 use crate::admission::Place;
-use crate::body::Body;
-use crate::trace_field::received;
 use crate::transaction::Transaction;
 
 /// By which door a client came in.
@@ -332,14 +330,7 @@ impl Session {
 
     fn begin_body(&mut self) {
         if let Some(transaction) = &mut self.transaction {
-            let (hostname, name) = (&self.intake.hostname, self.intake.name.as_str());
-            let field = received(
-                &transaction.provenance,
-                &transaction.envelope,
-                hostname,
-                name,
-            );
-            transaction.body = Some(Body::new(&field, transaction.size));
+            transaction.begin_body(&self.intake);
         }
     }
 

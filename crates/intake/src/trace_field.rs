@@ -5,6 +5,7 @@
 //! (quirk: one-received-field); RFC 3848 and RFC 6531 §4.3 for the protocol names.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use mail::{Client, Envelope, Provenance, Security};
 
@@ -38,16 +39,25 @@ fn put_from(field: &mut String, client: &Client) {
         helo => word(helo),
     };
     let _ = write!(field, "from {helo}");
-    match (client.name.as_deref().map(word), client.address) {
+    let address = client.address.map(literal);
+    match (client.name.as_deref().map(word), address) {
         (Some(name), Some(address)) => {
-            let _ = write!(field, " ({name} [{address}])");
+            let _ = write!(field, " ({name} {address})");
         }
         (None, Some(address)) => {
-            let _ = write!(field, " ([{address}])");
+            let _ = write!(field, " ({address})");
         }
         (_, None) => field.push_str(" (local)"),
     }
     field.push_str("\r\n\t");
+}
+
+/// An address as a literal of RFC 5321 §4.1.3.
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    }
 }
 
 /// A name as one word of a field. What a session hears in EHLO is one already; what a peer hands on
@@ -122,6 +132,22 @@ mod tests {
                 provenance.trace
             )
         );
+    }
+
+    #[test]
+    fn an_ipv6_client_is_written_as_an_ipv6_literal() {
+        let (mut provenance, envelope) = message(&["a@x.org"]);
+        for (name, expected) in [
+            (None, "([IPv6:2001:db8::7])"),
+            (Some("c.example".into()), "(c.example [IPv6:2001:db8::7])"),
+        ] {
+            if let Some(client) = &mut provenance.client {
+                client.address = Some("2001:db8::7".parse().unwrap());
+                client.name = name;
+            }
+            let field = received(&provenance, &envelope, "h", "i");
+            assert!(field.contains(expected), "{field}");
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One transaction, from MAIL to the end of its data.
 
 use handoff::Parameters;
-use mail::{Envelope, HandoffKey, Provenance, Recipient};
+use mail::{Additions, Envelope, HandoffKey, Provenance, Recipient, ReversePath, Treatment};
 use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
 
 use crate::accept::Intake;
 use crate::body::Body;
+use crate::trace_field::received;
 
 /// What was gathered so far.
 #[derive(Debug)]
@@ -61,6 +62,34 @@ impl Transaction {
             size: command.size,
             takes_own_route: false,
             handed: None,
+        }
+    }
+
+    /// Begins the content of a client's message: our trace field stands above it, and a message of
+    /// our own gets what it lacks.
+    pub(crate) fn begin_body(&mut self, intake: &Intake) {
+        let hostname = &intake.hostname;
+        let name = intake.name.as_str();
+        let trace = received(&self.provenance, &self.envelope, hostname, name);
+        let treatment = if self.provenance.origin.is_ours() {
+            Treatment::Submit(Box::new(self.additions(hostname)))
+        } else {
+            Treatment::Receive
+        };
+        self.body = Some(Body::new(&trace, treatment, self.size));
+    }
+
+    fn additions(&self, hostname: &str) -> Additions {
+        let from = match &self.envelope.sender {
+            ReversePath::Mailbox(mailbox) => mailbox.as_str().into(),
+            ReversePath::Null => format!("MAILER-DAEMON@{hostname}").into(),
+        };
+        let Provenance { arrived, trace, .. } = &self.provenance;
+        Additions {
+            domain: hostname.into(),
+            date: arrived.rfc5322().to_string().into(),
+            from,
+            message_id: format!("<{trace}@{hostname}>").into(),
         }
     }
 

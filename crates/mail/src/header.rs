@@ -1,7 +1,7 @@
 //! The header section of a content: where it ends, and the few fields that a carrier looks at.
 //!
-//! One pass over the lines, no allocation, nothing interpreted that is not asked for: this runs for
-//! each message. The content is never changed here.
+//! [`Header`] looks at a content that is there; [`HeaderStream`] reads one that arrives, to the end
+//! of its header section however long that is, and completes it where it is our own.
 //!
 //! # Guarantees
 //! Any octets are read without a panic, and none beyond the limits.
@@ -14,9 +14,17 @@
 //! RFC 5322 §2.2, §3.6; §4.5 for the white space that may stand before a colon. Lines end with
 //! CR LF only: a bare CR or LF is part of its line.
 
+mod addresses;
+mod stream;
+
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
+
+pub use stream::{ADDRESSES_LEN_MAX, Additions, Found, HeaderStream, Treatment};
+
+/// The longest name of a field, white space before its colon included: a line of RFC 5322 §2.1.1.
+const FIELD_NAME_LEN_MAX: usize = 998;
 
 /// How a header section ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +185,7 @@ fn continues(line: &[u8]) -> bool {
 
 /// Where the colon stands behind the field name that `line` begins with.
 fn colon(line: &[u8]) -> Option<usize> {
-    let colon = memchr(b':', line)?;
+    let colon = memchr(b':', &line[..line.len().min(FIELD_NAME_LEN_MAX + 1)])?;
     let name = line[..colon].trim_ascii_end();
     (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(colon)
 }

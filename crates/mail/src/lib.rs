@@ -31,7 +31,9 @@ pub use disposition::{Disposition, Outcome};
 pub use enhanced_status::EnhancedStatus;
 pub use envelope::{BodyType, Envelope, Notify, Recipient, Return};
 pub use handoff_key::HandoffKey;
-pub use header::{Header, HeaderEnd, Seen};
+pub use header::{
+    ADDRESSES_LEN_MAX, Additions, Found, Header, HeaderEnd, HeaderStream, Seen, Treatment,
+};
 pub use id::{IdError, InstanceName, MessageId, SpoolId, TraceId};
 pub use origin::Origin;
 pub use provenance::Provenance;

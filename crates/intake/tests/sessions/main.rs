@@ -4,6 +4,7 @@
 
 mod clients;
 mod handoffs;
+mod header;
 mod leaving;
 mod pressure;
 mod slow;

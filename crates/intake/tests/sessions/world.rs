@@ -47,6 +47,8 @@ struct Noted {
     n_outside: AtomicU64,
     events: Mutex<Vec<Event>>,
     stored: Mutex<Vec<Message>>,
+    /// Those of its messages that were in memory.
+    contents: Mutex<Vec<Arc<Vec<u8>>>>,
 }
 
 impl Noted {
@@ -71,6 +73,7 @@ impl Queued for Noted {
 
     fn queued(&self, fresh: Fresh) {
         self.stored.lock().unwrap().push(fresh.message);
+        self.contents.lock().unwrap().extend(fresh.content);
     }
 }
 
@@ -239,6 +242,13 @@ impl Instance {
         self.noted.stored.lock().unwrap().clone()
     }
 
+    /// The content of the message that its spool took last.
+    pub(crate) fn last_content(&self) -> String {
+        let contents = self.noted.contents.lock().unwrap();
+        let last = contents.last().expect("a content in memory");
+        String::from_utf8_lossy(last).into_owned()
+    }
+
     /// What it told.
     pub(crate) fn told(&self) -> Vec<What> {
         let events = self.noted.events.lock().unwrap();
@@ -360,7 +370,7 @@ impl Instance {
             command_len_max: 16 * 1024,
             command_timeout: LIMIT,
             commands_max: 100,
-            content_len_max: 1024 * 1024,
+            content_len_max: 16 * 1024 * 1024,
             content_line_len_max: 998,
             data_rate_min: 1,
             data_timeout: LIMIT,
