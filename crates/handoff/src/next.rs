@@ -340,13 +340,19 @@ impl Next {
         Ok(connection)
     }
 
+    /// A kept connection on which nothing has come meanwhile, nor its end.
     fn kept(&self) -> Option<ClientConnection> {
-        self.state().idle.pop()
+        loop {
+            let mut connection = self.state().idle.pop()?;
+            if connection.is_reusable() {
+                return Some(connection);
+            }
+        }
     }
 
     fn keep(&self, mut connection: ClientConnection) {
         let mut state = self.state();
-        if connection.machine().is_idle() && !state.released {
+        if connection.is_reusable() && !state.released {
             state.idle.push(connection);
         }
     }

@@ -5,6 +5,9 @@
 //! has no event left: replies to pipelined commands leave in one write. All methods are
 //! cancel-safe: dropping a future loses neither bytes nor events.
 //!
+//! What a server sends unasked is read before the client's next words are written, so that it
+//! cannot pass for the answer to them.
+//!
 //! A client hears its server also while it writes, and after the server stopped reading: who
 //! refuses a content in its middle may read no more of it, or close, and its reply says why.
 //!
@@ -119,6 +122,14 @@ impl<M: Machine> Connection<M> {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             loop {
+                match self.poll_unasked(cx) {
+                    Poll::Ready(Unasked::Nothing) => {}
+                    Poll::Ready(Unasked::Read) if self.ended || self.machine.input_room() == 0 => {
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    Poll::Ready(Unasked::Read) => continue,
+                    Poll::Pending => break,
+                }
                 if let Poll::Ready(written) = self.poll_write(cx) {
                     return Poll::Ready(written);
                 }
@@ -168,7 +179,12 @@ impl<M: Machine> Connection<M> {
             self.excess.set(self.machine.n_waiting());
             // While the peer does not take what we say, nothing more is taken from it, nor is what
             // it sent before looked at: what it can make us keep is bounded.
-            match self.poll_write(cx) {
+            let writing = match self.poll_unasked(cx) {
+                Poll::Ready(Unasked::Read) => continue,
+                Poll::Ready(Unasked::Nothing) => self.poll_write(cx),
+                Poll::Pending => Poll::Pending,
+            };
+            match writing {
                 Poll::Ready(Ok(())) => {
                     if self.machine.resume(self.clock.now()) || self.poll_read(cx).is_ready() {
                         continue;
@@ -183,6 +199,21 @@ impl<M: Machine> Connection<M> {
             let deadline = self.machine.poll_timeout();
             ready!(self.timer.poll(cx, self.clock, deadline));
             self.machine.handle_timeout(self.clock.now());
+        }
+    }
+
+    /// Before the machine says something that no reply was due before: reads what is there, which
+    /// answers nothing. To look costs one call of the system for each such group of commands.
+    fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Unasked> {
+        if !self.machine.begins_exchange() || !self.stream.has_input() {
+            return Poll::Ready(Unasked::Nothing);
+        }
+        match self.poll_read(cx) {
+            Poll::Ready(()) => Poll::Ready(Unasked::Read),
+            // It was TLS's own, or the beginning of a record.
+            Poll::Pending if !self.stream.has_input() => Poll::Ready(Unasked::Nothing),
+            // The runtime has not heard of it yet, and will wake us.
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -290,6 +321,12 @@ impl<M: Machine> Connection<M> {
     }
 }
 
+/// Whether something came that answers nothing.
+enum Unasked {
+    Nothing,
+    Read,
+}
+
 impl ServerConnection {
     /// Answers the machine's wish for TLS: writes what is due, then shakes hands.
     ///
@@ -308,6 +345,18 @@ impl ServerConnection {
 }
 
 impl ClientConnection {
+    /// Whether it can carry another transaction: nothing is under way, the server has said nothing
+    /// that it was not asked for, and there is nothing to read, not even its end. What would be
+    /// read later would pass for the answer to something else.
+    #[must_use]
+    pub fn is_reusable(&mut self) -> bool {
+        !self.ended
+            && !self.mute
+            && self.out.is_empty()
+            && self.machine.is_reusable()
+            && !self.stream.has_input()
+    }
+
     /// Answers the machine's wish for TLS: writes what is due, then shakes hands with `host`.
     ///
     /// # Errors

@@ -30,6 +30,9 @@ pub trait Machine {
     fn n_waiting(&self) -> usize;
     /// Everything is written: goes on with input that waited for this. Whether there was any.
     fn resume(&mut self, now: Moment) -> bool;
+    /// Whether what can be read before the machine's next words are written was sent unasked, and
+    /// must be read before them.
+    fn begins_exchange(&self) -> bool;
 }
 
 macro_rules! forward {
@@ -73,6 +76,10 @@ impl Machine for smtp::server::Session {
     fn resume(&mut self, now: Moment) -> bool {
         Self::resume(self, now)
     }
+    // A client may speak whenever it likes.
+    fn begins_exchange(&self) -> bool {
+        false
+    }
 }
 
 impl Machine for smtp::client::Client {
@@ -90,5 +97,8 @@ impl Machine for smtp::client::Client {
     }
     fn resume(&mut self, _: Moment) -> bool {
         false
+    }
+    fn begins_exchange(&self) -> bool {
+        Self::begins_exchange(self)
     }
 }

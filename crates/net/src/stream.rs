@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -45,6 +47,33 @@ impl Stream {
     #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Closed)
+    }
+
+    /// Whether the system has something for this end that was not read: octets, the end, or an
+    /// error. Asks the system itself, and so knows also what the runtime has not heard of yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        fn has<T>(looked: Result<T, Errno>) -> bool {
+            !matches!(looked, Err(Errno::AGAIN | Errno::INTR))
+        }
+        fn decrypted(processed: Result<rustls::IoState, rustls::Error>) -> bool {
+            processed.map_or(true, |state| state.plaintext_bytes_to_read() > 0)
+        }
+        let mut octet = [0];
+        let octet = &mut octet[..];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match self {
+            Self::Closed => true,
+            Self::Tcp(s) => has(recv(s, octet, flags)),
+            Self::TlsClient(s) => {
+                let (s, tls) = s.get_mut();
+                decrypted(tls.process_new_packets()) || has(recv(s, octet, flags))
+            }
+            Self::TlsServer(s) => {
+                let (s, tls) = s.get_mut();
+                decrypted(tls.process_new_packets()) || has(recv(s, octet, flags))
+            }
+            Self::Unix(s) => has(recv(s, octet, flags)),
+        }
     }
 
     fn closed<T>() -> Poll<io::Result<T>> {

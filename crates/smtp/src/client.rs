@@ -15,6 +15,11 @@
 //! positive reply after the whole content. Content that the server cannot take as it is, is not
 //! sent. Plaintext that came before TLS is never taken for a reply within it.
 //!
+//! A reply belongs to a command that was sent before it came. One that answers nothing ends the
+//! connection, and none of the transaction's other replies is believed: each may have answered
+//! another command. A transaction that the server did not finish is ended by RSET before its
+//! outcome is reported, which brings such a reply to light.
+//!
 //! # Limits
 //! [`PIPELINE_MAX`] commands wait for a reply at once; replies as [`crate::codec::reply`]. Content
 //! that was given waits in memory until it is written: the driver writes between two pieces.
@@ -68,9 +73,10 @@ pub struct Client {
     reader: ReplyReader,
     /// What the next replies answer, in their order.
     awaited: VecDeque<Awaited>,
+    /// How many of them, from the front, answer something that was given out to be written. A reply
+    /// that comes when there are none answers nothing.
+    n_sent: usize,
     running: Option<Running>,
-    /// The last transaction was left open: RSET goes before the next.
-    reset_due: bool,
     out: Vec<u8>,
     events: VecDeque<Event>,
     deadline: Option<Moment>,
@@ -131,8 +137,8 @@ impl Client {
             capabilities: Capabilities::default(),
             reader: ReplyReader::new(),
             awaited: VecDeque::from([Awaited::Greeting]),
+            n_sent: 1,
             running: None,
-            reset_due: false,
             out: Vec::new(),
             events: VecDeque::new(),
             deadline,
@@ -148,7 +154,8 @@ impl Client {
                 Some(Err(e)) => self.close(CloseReason::Protocol(e)),
                 None => return,
             }
-            // After each reply, so that it makes no difference which of them arrive together.
+            // After each reply: what is sent because of one cannot be answered by the next that
+            // came together with it.
             self.advance();
             self.rearm(now);
         }
@@ -193,6 +200,14 @@ impl Client {
 
     /// Appends what is to be written.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) {
+        // The beginning of a reply to nothing has come: its end would pass for an answer.
+        if self.n_sent == 0 && self.reader.is_amid_reply() && !self.sends_lines() {
+            return;
+        }
+        self.n_sent = self.awaited.len();
+        if let Some(running) = &mut self.running {
+            running.note_transmit(!self.out.is_empty());
+        }
         if out.is_empty() {
             mem::swap(out, &mut self.out);
         } else {
@@ -230,6 +245,23 @@ impl Client {
         matches!(self.stage, Stage::Ready) && self.running.is_none()
     }
 
+    /// Whether it may be kept for another transaction: it is idle, and the server has said nothing
+    /// but what it was asked for. The driver sees to it that nothing waits to be read.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        self.is_idle()
+            && self.awaited.is_empty()
+            && !self.reader.is_amid_reply()
+            && self.events.is_empty()
+    }
+
+    /// Whether it has something to send while no reply is due: what can be read before that is
+    /// written answers nothing, and must be read first.
+    #[must_use]
+    pub fn begins_exchange(&self) -> bool {
+        self.n_sent == 0 && !self.out.is_empty() && self.wants_input()
+    }
+
     /// Whether more content is of use. Once [`Event::SendContent`] was there, false says that the
     /// server refused: the rest of the content need not be read, and is not sent.
     #[must_use]
@@ -260,10 +292,6 @@ impl Client {
             self.events
                 .push_back(Event::Finished(running.finish(&obstacle)));
             return;
-        }
-        if mem::take(&mut self.reset_due) {
-            self.out.extend_from_slice(b"RSET\r\n");
-            self.awaited.push_back(Awaited::Reset);
         }
         self.running = Some(running);
         self.advance();
@@ -336,13 +364,24 @@ impl Client {
         // What is not written yet must not be: a half content could look like a whole one.
         self.out.clear();
         self.awaited.clear();
+        self.n_sent = 0;
         self.deadline = None;
-        let unfinished = self
-            .running
-            .take()
-            .map(|running| running.finish(&reason.reply()));
+        let unfinished = self.running.take().map(|mut running| {
+            if matches!(
+                reason,
+                CloseReason::Protocol(_) | CloseReason::Unexpected(_)
+            ) {
+                running.distrust();
+            }
+            running.finish(&reason.reply())
+        });
         self.events
             .push_back(Event::Closed(Closed { reason, unfinished }));
+    }
+
+    /// Whether content travels by DATA: then a server may refuse it though no reply is due.
+    fn sends_lines(&self) -> bool {
+        self.running.as_ref().is_some_and(Running::sends_lines)
     }
 
     /// Something moved: from now on the server has its time again.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::reply::table;
-use mail::{Envelope, Outcome, Provenance, Reply};
+use mail::{BodyType, Envelope, Outcome, Provenance, Reply};
 use net::{ClientConnection, Clock};
 use smtp::client::{self, CloseReason, Closed, DataSent, Event, Finished};
 use smtp::client::{ClientRecipient, Transaction};
@@ -92,8 +92,10 @@ impl Relay {
         let Some(_slot) = self.pool.slot().await else {
             return deferred(table::SHUTTING_DOWN_LATE.reply());
         };
-        // A kept connection that turns out to be dead has cost nothing but a look.
-        while let Some(mut kept) = self.pool.take() {
+        // A kept connection that turns out to be dead has cost nothing but a look. Binary content
+        // goes without the 354 that shows a reply too many, so on a connection that has none.
+        let may_use_kept = letter.envelope.body != BodyType::BinaryMime;
+        while may_use_kept && let Some(mut kept) = self.pool.take() {
             match try_on(&mut kept, letter, &mut body).await {
                 Err(closed) if is_stale(&closed) => {}
                 tried => return self.settle(kept, tried, n_recipients),
@@ -145,7 +147,7 @@ struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    fn transaction(&self, size: u64, body: mail::BodyType) -> Transaction {
+    fn transaction(&self, size: u64, body: BodyType) -> Transaction {
         let Envelope {
             sender,
             recipients,
@@ -236,18 +238,24 @@ async fn try_on<C: Octets>(
     }
 }
 
-/// Whether a kept connection ended because it had been kept for too long.
+/// Whether a kept connection ended because it had been kept for too long. The host has not seen the
+/// content, and has said nothing of the message.
 fn is_stale(closed: &Closed) -> bool {
-    let nothing_sent = closed
-        .unfinished
-        .as_ref()
-        .is_none_or(|f| f.data_sent == DataSent::No);
     let left = match &closed.reason {
         CloseReason::Lost => true,
         CloseReason::Refused(reply) => reply.code.value() == 421,
         _ => false,
     };
-    nothing_sent && left
+    left && said_nothing(closed)
+}
+
+/// Whether the host cannot have the whole content, and no recipient has a reply of its own.
+fn said_nothing(closed: &Closed) -> bool {
+    let unknown = closed.reason.reply();
+    closed.unfinished.as_ref().is_none_or(|unfinished| {
+        let replies = &unfinished.recipients;
+        unfinished.data_sent == DataSent::No && replies.iter().all(|reply| *reply == unknown)
+    })
 }
 
 /// What a connection that ended in the middle of a message shows of the host. One that had the
@@ -265,12 +273,7 @@ fn seen(closed: &Closed) -> SiteSeen {
         | CloseReason::TlsUnavailable
         | CloseReason::Unexpected(_) => true,
     };
-    let unknown = closed.reason.reply();
-    let nothing_said = closed.unfinished.as_ref().is_none_or(|unfinished| {
-        let replies = &unfinished.recipients;
-        unfinished.data_sent == DataSent::No && replies.iter().all(|reply| *reply == unknown)
-    });
-    if host_left && nothing_said {
+    if host_left && said_nothing(closed) {
         SiteSeen::Down
     } else {
         SiteSeen::Answering

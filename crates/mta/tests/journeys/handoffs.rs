@@ -318,7 +318,7 @@ fn front_by(plan: &Plan, disk: SimulatedDisk, own: Vec<Route>) -> (Instance, Arc
     (instance, made.unwrap(), other_end.into())
 }
 
-fn next(spool: &Spool, edge: OwnedFd) -> Arc<Next> {
+pub(crate) fn next(spool: &Spool, edge: OwnedFd) -> Arc<Next> {
     let settings = Settings {
         own_name: "input".parse().unwrap(),
         next_name: "output".parse().unwrap(),

@@ -10,4 +10,5 @@ mod host;
 mod operators;
 mod panics;
 mod recoveries;
+mod strays;
 mod world;

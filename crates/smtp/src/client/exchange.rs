@@ -1,21 +1,21 @@
 //! The exchange of commands and replies within transactions.
 //!
-//! Without PIPELINING one command goes at a time. With it, the envelope and DATA go together; with
-//! CHUNKING the content follows when the server has accepted a recipient, and to another instance
-//! at once: it is near, it asked for it, and it is meant to say yes.
+//! Without PIPELINING one command goes at a time. With it, the envelope and DATA go together.
+//! Binary content goes in chunks, when the server has accepted a recipient; to another instance
+//! every content does, at once: it is near, it asked for it, and it is meant to say yes.
 //!
 //! # Standards
 //! RFC 5321 §3.3, §4.1.1; RFC 2033 §4.2; RFC 2920 §3.1; RFC 3030 §2, §4.2.
 
 use mail::reply::table;
-use mail::{EnhancedStatus, Reply, ReplyClass, ReplyCode};
+use mail::{BodyType, EnhancedStatus, Reply, ReplyClass, ReplyCode};
 
 use super::capabilities::Capability;
 use super::command::{write_mail, write_rcpt, write_xforward};
 use super::content::{CHUNK_LEN_MAX, Chunk, Chunks, Lines};
 use super::event::{CloseReason, Event};
 use super::settings::Dialect;
-use super::transaction::{Answer, Framing, Running, Step};
+use super::transaction::{Answer, Framing, Step};
 use super::{Awaited, Client, PIPELINE_MAX, Part, Stage};
 
 impl Client {
@@ -23,32 +23,51 @@ impl Client {
     pub(super) fn handle_reply(&mut self, code: ReplyCode, rest: &[u8]) {
         // RFC 5321 §3.8: 421 answers any command and says that the connection is over.
         let is_over = code.value() == 421 && self.stage != Stage::Quitting;
-        let Some(awaited) = self.awaited.front().copied().filter(|_| !is_over) else {
-            let reply = self.reader.reply();
-            if let Some(running) = self.running.as_mut().filter(|_| is_over) {
-                running.refuse_content(&reply);
-            }
-            return self.close(match reply.class() {
-                ReplyClass::Transient | ReplyClass::Permanent => CloseReason::Refused(reply),
-                ReplyClass::Positive | ReplyClass::Intermediate => CloseReason::Unexpected(reply),
-            });
+        let is_answer = self.n_sent > 0 && !is_over;
+        let Some(awaited) = self.awaited.pop_front_if(|_| is_answer) else {
+            return self.on_unasked(is_over);
         };
-        self.awaited.pop_front();
+        self.n_sent -= 1;
         match awaited {
             Awaited::Greeting => self.on_greeting(code),
             Awaited::Ehlo => self.on_ehlo(code),
             Awaited::Helo => self.on_helo(code),
             Awaited::StartTls => self.on_starttls(code, rest),
+            Awaited::Noop | Awaited::Reset | Awaited::Xforward
+                if code.class() == ReplyClass::Intermediate =>
+            {
+                self.close(CloseReason::Unexpected(self.reader.reply()));
+            }
             // Whether a server wants to know who is behind us, or listens to a NOOP, is its own.
             Awaited::Noop | Awaited::Xforward => {}
             Awaited::Quit => self.close(CloseReason::Quit),
-            Awaited::Reset => {
-                if code.class() != ReplyClass::Positive {
-                    self.close(CloseReason::Unexpected(self.reader.reply()));
-                }
-            }
+            Awaited::Reset => self.on_reset(code),
             Awaited::Verify => self.events.push_back(Event::Verified(self.reader.reply())),
             Awaited::Transaction(part) => self.handle_transaction_reply(part, code),
+        }
+    }
+
+    /// A reply came that no command is waiting for, or 421, which needs none.
+    fn on_unasked(&mut self, is_over: bool) {
+        let reply = self.reader.reply();
+        if let Some(running) = self.running.as_mut().filter(|_| is_over) {
+            running.refuse_content(&reply);
+        }
+        let is_refusal = matches!(reply.class(), ReplyClass::Transient | ReplyClass::Permanent);
+        let has_place = is_over || self.running.is_none() || self.sends_lines();
+        self.close(if is_refusal && has_place {
+            CloseReason::Refused(reply)
+        } else {
+            CloseReason::Unexpected(reply)
+        });
+    }
+
+    /// The end of a transaction that the server left open. Where it knows no RSET, what it replied
+    /// before stands, and the next transaction needs another connection.
+    fn on_reset(&mut self, code: ReplyCode) {
+        if code.class() != ReplyClass::Positive {
+            self.finish();
+            self.close(CloseReason::Unexpected(self.reader.reply()));
         }
     }
 
@@ -66,6 +85,10 @@ impl Client {
         let Some(running) = &mut self.running else {
             return;
         };
+        // Nobody accepts what is not all there.
+        if positive && running.is_premature(part, self.awaited.is_empty()) {
+            return self.close(CloseReason::Unexpected(self.reader.reply()));
+        }
         match part {
             Part::Mail if positive => running.mail = Answer::Yes,
             Part::Mail => {
@@ -101,6 +124,7 @@ impl Client {
         };
         if more {
             self.awaited.push_front(Awaited::Transaction(Part::Content));
+            self.n_sent += 1;
         } else {
             running.content_answered = true;
         }
@@ -126,11 +150,22 @@ impl Client {
     /// Sends what can be sent, and finishes what is over.
     pub(super) fn advance(&mut self) {
         while self.send_next() {}
-        let over = |running: &mut Running| matches!(running.step, Step::Nothing);
-        if self.awaited.is_empty()
-            && let Some(running) = self.running.take_if(over)
-        {
-            self.reset_due = running.is_left_open();
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if !self.awaited.is_empty() || !matches!(running.step, Step::Nothing) {
+            return;
+        }
+        if running.take_left_open() {
+            self.out.extend_from_slice(b"RSET\r\n");
+            self.awaited.push_back(Awaited::Reset);
+        } else {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
             // Nobody is without a reply here, but for a message without recipients.
             let finished = running.finish(&table::TRY_AGAIN.reply());
             self.events.push_back(Event::Finished(finished));
@@ -188,9 +223,13 @@ impl Client {
         };
         let can = &self.capabilities;
         let answered = self.awaited.is_empty();
+        // 354 shows that the replies to the envelope are in step, as no other command has it; a
+        // chunk would be taken for accepted by the reply to a recipient, were there one too many.
+        let by_chunks = self.settings.dialect == Dialect::Edge
+            || running.transaction.body == BodyType::BinaryMime;
         if answered && !running.is_hopeful() {
             running.step = Step::Nothing;
-        } else if !can.has(Capability::Chunking) {
+        } else if !by_chunks {
             self.out.extend_from_slice(b"DATA\r\n");
             self.awaited.push_back(Awaited::Transaction(Part::Data));
             running.step = Step::Data;

@@ -3,6 +3,7 @@
 use mail::reply::table;
 use mail::{BodyType, Mailbox, Notify, Reply, Return, ReversePath};
 
+use super::Part;
 use super::capabilities::{Capabilities, Capability};
 use super::content::{Chunks, Lines};
 use super::event::{DataSent, Finished};
@@ -90,6 +91,10 @@ pub(super) struct Running {
     pub(super) content_given: bool,
     /// The server replied to the whole content.
     pub(super) content_answered: bool,
+    /// Some of the content was given out to be written.
+    content_begun: bool,
+    /// RSET was sent.
+    reset: bool,
 }
 
 /// What is to be sent next.
@@ -148,6 +153,8 @@ impl Running {
             standings,
             content_given: false,
             content_answered: false,
+            content_begun: false,
+            reset: false,
         }
     }
 
@@ -197,9 +204,41 @@ impl Running {
         accepted.next().is_some()
     }
 
-    /// Whether the server waits for content or RSET, rather than for the next MAIL.
-    pub(super) fn is_left_open(&self) -> bool {
-        self.mail == Answer::Yes && !self.content_answered
+    /// Whether the server waits for content or RSET, rather than for the next MAIL; true once.
+    pub(super) fn take_left_open(&mut self) -> bool {
+        let is_left_open = self.mail == Answer::Yes && !self.content_answered && !self.reset;
+        self.reset |= is_left_open;
+        is_left_open
+    }
+
+    /// What there was to be written is on its way, `some` or nothing.
+    pub(super) fn note_transmit(&mut self, some: bool) {
+        self.content_begun |= some && matches!(self.step, Step::Content(_));
+    }
+
+    /// Whether content travels by DATA, and the server has begun to see it.
+    pub(super) fn sends_lines(&self) -> bool {
+        self.content_begun && matches!(self.step, Step::Content(Framing::Lines(_)))
+    }
+
+    /// Whether the server cannot have seen all of what a positive reply to `part` would be about;
+    /// `is_newest` says that nothing was sent after it.
+    pub(super) fn is_premature(&self, part: Part, is_newest: bool) -> bool {
+        match (part, &self.step) {
+            (Part::Content, Step::Content(_)) => !self.content_given,
+            (Part::Chunk, Step::Content(Framing::Chunks(chunks))) => {
+                is_newest && !chunks.is_at_boundary()
+            }
+            _ => false,
+        }
+    }
+
+    /// A reply came that answers nothing: those before it may have answered other commands than
+    /// those they were taken for.
+    pub(super) fn distrust(&mut self) {
+        for standing in &mut self.standings {
+            *standing = Standing::Asked;
+        }
     }
 
     /// What became of it, where `reply` is for everyone who has no final reply.

@@ -54,15 +54,21 @@ impl Pool {
         self.slots.acquire().await.ok()
     }
 
-    /// The connection that was used last: the others may then grow old. It may be over without our
-    /// knowing.
+    /// The connection that was used last: the others may then grow old. One that has ended, or on
+    /// which the host has said something meanwhile, is closed and not given out. It may end at any
+    /// time after that.
     pub(super) fn take(&self) -> Option<ClientConnection> {
-        self.waiting().idle.pop().map(|idle| idle.connection)
+        loop {
+            let mut connection = self.waiting().idle.pop()?.connection;
+            if connection.is_reusable() {
+                return Some(connection);
+            }
+        }
     }
 
-    /// Keeps a connection for the next message, unless it is over.
-    pub(super) fn keep(self: &Arc<Self>, connection: ClientConnection) {
-        if !connection.machine_ref().is_idle() {
+    /// Keeps a connection for the next message, unless it is over or the host said too much.
+    pub(super) fn keep(self: &Arc<Self>, mut connection: ClientConnection) {
+        if !connection.is_reusable() {
             return;
         }
         let mut waiting = self.waiting();

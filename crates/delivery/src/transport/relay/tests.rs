@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Barrier;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
@@ -19,9 +20,25 @@ enum Step {
     Hear(&'static str),
     /// Hears content up to its dot, and keeps it.
     HearContent,
+    /// Says lines if anybody still listens.
+    Offer(&'static str),
+    /// Waits for the test to come as far.
+    Meet(&'static Barrier),
 }
 
-use Step::{Hear, HearContent, Say};
+use Step::{Hear, HearContent, Meet, Offer, Say};
+
+/// Where a host and its test wait for each other.
+fn meeting() -> &'static Barrier {
+    Box::leak(Box::new(Barrier::new(2)))
+}
+
+/// Waits for the host while the runtime goes on.
+async fn meet(meeting: &'static Barrier) {
+    tokio::task::spawn_blocking(|| meeting.wait())
+        .await
+        .unwrap();
+}
 
 const HELLO: [Step; 4] = [
     Say("220 mx.example"),
@@ -58,6 +75,8 @@ fn host_until(connections: Vec<Vec<Step>>, done: Receiver<()>) -> (u16, JoinHand
             stream
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .unwrap();
+            // What it says is there when it goes on.
+            stream.set_nodelay(true).unwrap();
             serve(&stream, &steps, &mut contents);
             let _ = done.recv_timeout(Duration::from_secs(60));
         }
@@ -75,6 +94,10 @@ fn serve(mut stream: &TcpStream, steps: &[Step], contents: &mut Vec<String>) {
                 let mut line = String::new();
                 reader.read_line(&mut line).unwrap();
                 assert!(line.starts_with(expected), "{line:?} for {expected:?}");
+            }
+            Offer(lines) => drop(stream.write_all(format!("{lines}\r\n").as_bytes())),
+            Meet(meeting) => {
+                meeting.wait();
             }
             HearContent => {
                 let mut content = String::new();
@@ -326,4 +349,89 @@ async fn a_connection_without_work_is_closed_in_order() {
         ["delivered 250 2.0.0 queued"]
     );
     assert_eq!(contents(serving).await, ["x\r\n"]);
+}
+
+#[tokio::test]
+async fn what_a_host_says_while_a_connection_is_idle_answers_no_later_message() {
+    for unasked in ["250 2.0.0 queued", "452 4.3.1 full", "554 5.7.1 spam", "25"] {
+        let said = meeting();
+        let (port, serving) = host(vec![
+            steps(&[
+                &HELLO,
+                &ACCEPT[..8],
+                &[Say(unasked), Meet(said), Hear(""), Hear(""), Hear("")],
+                &[Offer("250 ok\r\n250 ok\r\n354 go"), Hear("")],
+            ]),
+            steps(&[
+                &HELLO,
+                &ACCEPT[..7],
+                &[Say("452 4.3.1 not this one"), Hear("")],
+            ]),
+        ]);
+        let relay = relay(port, LONG);
+        let first = send(&relay, &["a@y.org"], b"1").await;
+        assert_eq!(first, ["delivered 250 2.0.0 queued"]);
+        meet(said).await;
+        let second = send(&relay, &["a@y.org"], b"2").await;
+        assert_eq!(second, ["deferred 452 4.3.1 not this one"], "{unasked}");
+        drop(relay);
+        let _ = serving;
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_comes_twice_in_one_packet_answers_no_later_message() {
+    let (port, _serving) = host(vec![
+        steps(&[
+            &HELLO,
+            &ACCEPT[..7],
+            &[Say("250 2.0.0 queued\r\n250 2.0.0 queued"), Hear("")],
+        ]),
+        steps(&[&HELLO, &ACCEPT[..7], &[Say("554 5.7.1 spam"), Hear("")]]),
+    ]);
+    let relay = relay(port, LONG);
+    let first = send(&relay, &["a@y.org"], b"1").await;
+    assert_eq!(first, ["delivered 250 2.0.0 queued"]);
+    let second = send(&relay, &["a@y.org"], b"2").await;
+    assert_eq!(second, ["failed 554 5.7.1 spam"]);
+}
+
+#[tokio::test]
+async fn a_reply_too_many_within_the_envelope_makes_nobody_accepted_or_refused() {
+    for second in ["250 ok", "550 5.7.1 spam"] {
+        let said = meeting();
+        let (port, _serving) = host(vec![steps(&[
+            &[Say("220 mx.example"), Hear("EHLO")],
+            &[Say("250-mx\r\n250-PIPELINING\r\n250 CHUNKING")],
+            &[Hear("MAIL"), Hear("RCPT"), Hear("DATA")],
+            &[Say("250 ok"), Say(second), Say("250 ok"), Say("354 go")],
+            &[Meet(said), Hear("")],
+        ])]);
+        let relay = relay(port, LONG);
+        let sending = async { send(&relay, &["a@y.org"], b"1").await };
+        let (outcomes, ()) = tokio::join!(sending, meet(said));
+        assert!(outcomes[0].starts_with("deferred 451 "), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_rset_gets_a_new_connection_after_a_refused_recipient() {
+    let (port, _serving) = host(vec![
+        steps(&[
+            &HELLO,
+            &[Hear("MAIL"), Hear("RCPT"), Hear("DATA")],
+            &[
+                Say("250 ok"),
+                Say("550 5.1.1 no such user"),
+                Say("554 5.5.1 no valid recipients"),
+            ],
+            &[Hear("RSET"), Say("502 5.5.2 what?"), Hear("")],
+        ]),
+        steps(&[&HELLO, &ACCEPT]),
+    ]);
+    let relay = relay(port, LONG);
+    let first = send(&relay, &["b@y.org"], b"1").await;
+    assert_eq!(first, ["failed 550 5.1.1 no such user"]);
+    let second = send(&relay, &["a@y.org"], b"2").await;
+    assert_eq!(second, ["delivered 250 2.0.0 queued"]);
 }
