@@ -106,19 +106,32 @@ fn difference(written: &str, played: &str) -> String {
 fn splitting_the_input_anywhere_changes_nothing() {
     for (path, script) in transcripts() {
         let steps = joined(&script);
-        let whole = run(&script, &steps, usize::MAX, usize::MAX);
-        assert_eq!(
-            run(&script, &steps, 1, usize::MAX),
-            whole,
-            "{}: octet by octet",
-            path.display()
-        );
+        let whole = run(&script, &steps, usize::MAX, usize::MAX, Writes::AtEnd);
+        // Whether a client waited before it went on is seen by whether the reply was written.
+        let waited = whole.1.iter().all(|line| !line.contains("OUT_OF_STEP"));
+        let writes = match waited {
+            true => &[Writes::AtEnd, Writes::Always][..],
+            false => &[Writes::AtEnd],
+        };
         let longest = steps.iter().map(sent).max().unwrap_or(0);
         // Long ones repeat themselves: not every octet of them is a place of its own.
         let stride = 1 + longest / 500;
-        for cut in (1..longest).step_by(stride) {
-            let split = run(&script, &steps, usize::MAX, cut);
-            assert_eq!(split, whole, "{}: split at octet {cut}", path.display());
+        for writes in writes {
+            assert_eq!(
+                run(&script, &steps, 1, usize::MAX, *writes),
+                whole,
+                "{}: octet by octet, {writes:?}",
+                path.display()
+            );
+            for cut in (1..longest).step_by(stride) {
+                let split = run(&script, &steps, usize::MAX, cut, *writes);
+                assert_eq!(
+                    split,
+                    whole,
+                    "{}: split at octet {cut}, {writes:?}",
+                    path.display()
+                );
+            }
         }
     }
 }
@@ -169,10 +182,10 @@ fn garbage_is_answered_the_same_however_it_is_split() {
         let begin = "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n".to_owned();
         let text = (0..30).fold(begin, |text, _| text + WORDS[random(WORDS.len())]);
         let steps = [Step::Send(text.into_bytes()), Step::Eof];
-        let whole = run(&script, &steps, usize::MAX, usize::MAX);
+        let whole = run(&script, &steps, usize::MAX, usize::MAX, Writes::AtEnd);
         for piece in [1, 2 + random(20)] {
             assert_eq!(
-                run(&script, &steps, piece, usize::MAX),
+                run(&script, &steps, piece, usize::MAX, Writes::AtEnd),
                 whole,
                 "{:?}",
                 steps[0]
@@ -201,9 +214,24 @@ fn joined(script: &Script) -> Vec<Step> {
     steps
 }
 
+/// When what the server says while a client sends is written.
+#[derive(Clone, Copy, Debug)]
+enum Writes {
+    /// After each piece that the client sends.
+    Always,
+    /// After all that the client sends at a time.
+    AtEnd,
+}
+
 /// What the server said, and what it told: two lists, because replies that come earlier or later
 /// than a question are still the same.
-fn run(script: &Script, steps: &[Step], piece: usize, cut: usize) -> (Vec<String>, Vec<String>) {
+fn run(
+    script: &Script,
+    steps: &[Step],
+    piece: usize,
+    cut: usize,
+    writes: Writes,
+) -> (Vec<String>, Vec<String>) {
     let mut player = Player::new(script);
     let mut lines = player.outcome();
     for step in steps {
@@ -211,8 +239,12 @@ fn run(script: &Script, steps: &[Step], piece: usize, cut: usize) -> (Vec<String
             Step::Send(octets) => {
                 let (begin, end) = octets.split_at(cut.min(octets.len()));
                 for part in begin.chunks(piece).chain(end.chunks(piece)) {
-                    lines.extend(player.play(&Step::Send(part.to_vec())));
+                    lines.extend(player.feed(part));
+                    if let Writes::Always = writes {
+                        lines.extend(player.outcome());
+                    }
                 }
+                lines.extend(player.outcome());
             }
             other => lines.extend(player.play(other)),
         }

@@ -83,9 +83,9 @@ table! {
     TOO_MANY_CONNECTIONS 421 (4, 7, 0) "too many connections, try again later" "A limit on connections is reached.";
     TOO_MANY_ERRORS 421 (4, 7, 0) "too many errors" "The client made more errors than it may.";
     TOO_MANY_COMMANDS 421 (4, 7, 0) "too many commands without a message" "The client sends commands that lead nowhere.";
-    OUT_OF_STEP 421 (4, 5, 0) "cannot tell where the next command begins" "A BDAT whose size cannot be read.";
+    OUT_OF_STEP 421 (4, 5, 0) "cannot tell where the next command begins" "A BDAT whose size cannot be read; and where what follows may be content: behind one that was refused or that another server could have ended elsewhere, and behind lines without CR LF.";
     FAR_TOO_BIG 421 (4, 3, 4) "the message goes on far beyond the limit" "Content that was refused for its size goes on without end.";
-    NOT_SMTP 421 (4, 7, 0) "this is a mail service" "A first word that only another protocol has.";
+    NOT_SMTP 421 (4, 7, 0) "this is a mail service" "A first word or octet that only another protocol has, a NUL, or a field of a header in the place of a command.";
     LINE_TOO_LONG_CLOSING 421 (4, 5, 0) "line too long" "A command line passed all bounds.";
     NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
     NEXT_AWAY 451 (4, 4, 1) "the next instance does not answer; the message waits here" "Not sent on the wire: a message that waits in its spool for the next instance.";

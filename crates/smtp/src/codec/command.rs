@@ -8,6 +8,8 @@
 /// A command with its argument, without the spaces around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
+    /// AUTH.
+    Auth,
     /// BDAT.
     Bdat(&'a str),
     /// DATA.
@@ -16,7 +18,7 @@ pub enum Command<'a> {
     Ehlo(&'a str),
     /// EXPN.
     Expn,
-    /// The first word of another protocol, or an octet that begins no word.
+    /// The first word of another protocol, a field of a header, or an octet that begins no word.
     Foreign,
     /// HELO.
     Helo(&'a str),
@@ -47,6 +49,8 @@ pub enum CommandError {
     AddressOctets,
     /// An argument where none may be, or without its keyword.
     Argument,
+    /// DATA with an argument.
+    DataArgument,
     /// Control characters, or octets that are neither ASCII nor UTF-8.
     Octets,
     /// BDAT with an argument that is no text.
@@ -66,14 +70,59 @@ impl<'a> Command<'a> {
         let line = line.trim_ascii_end();
         let verb_len = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
         let (verb, argument) = line.split_at(verb_len);
-        let Some(verb) = Verb::parse(verb)? else {
-            return Ok(Self::Foreign);
+        let verb = match Verb::parse(verb) {
+            Some(verb) => verb,
+            None if is_foreign(line) => return Ok(Self::Foreign),
+            None => return Err(CommandError::Unknown),
         };
         let argument = text(argument)
             .ok_or_else(|| verb.octets_error(argument))?
             .trim_start_matches(' ');
         verb.with(argument)
     }
+}
+
+/// First words that a browser can be made to send: with commands in the body of a form, a page
+/// could speak SMTP from within our network. And of others that try every port.
+const FOREIGN: [&str; 10] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PRI", "PUT", "TRACE",
+];
+
+/// Whether an octet at the beginning of a line shows that no command follows: TLS, a terminal
+/// protocol, or octets of any kind.
+#[must_use]
+pub const fn begins_no_line(octet: u8) -> bool {
+    !octet.is_ascii_alphabetic() && !matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Whether a line that is no command is another protocol's, or a field of a header: then what
+/// follows is not meant for us either.
+fn is_foreign(line: &[u8]) -> bool {
+    let word_len = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
+    let word = &line[..word_len];
+    let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
+    let is_version = |text: &[u8]| {
+        let slash = text.iter().position(|b| *b == b'/');
+        slash.is_some_and(|at| {
+            at > 0
+                && text[..at].iter().all(u8::is_ascii_uppercase)
+                && text.get(at + 1).is_some_and(u8::is_ascii_digit)
+        })
+    };
+    line.first().copied().is_some_and(begins_no_line)
+        || word.contains(&b':')
+        || word.starts_with(b"SSH-")
+        || is_version(version)
+        || FOREIGN
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether a line that is too long to be looked at as a whole announces content.
+pub(crate) fn announces_content(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| {
+        verb.eq_ignore_ascii_case(b"DATA") || verb.eq_ignore_ascii_case(b"BDAT")
+    })
 }
 
 /// The text of an argument, where it is one.
@@ -86,6 +135,7 @@ fn text(argument: &[u8]) -> Option<&str> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
+    Auth,
     Bdat,
     Data,
     Ehlo,
@@ -103,7 +153,7 @@ enum Verb {
 }
 
 impl Verb {
-    const ALL: [(&'static str, Self); 14] = [
+    const ALL: [(&'static str, Self); 15] = [
         ("MAIL", Self::Mail),
         ("RCPT", Self::Rcpt),
         ("DATA", Self::Data),
@@ -118,31 +168,19 @@ impl Verb {
         ("HELP", Self::Help),
         ("STARTTLS", Self::StartTls),
         ("XFORWARD", Self::Xforward),
+        ("AUTH", Self::Auth),
     ];
 
-    /// First words that a browser can be made to send: with commands in the body of a form, a
-    /// page could speak SMTP from within our network.
-    const FOREIGN: [&'static str; 3] = ["CONNECT", "GET", "POST"];
-
-    /// `None` for the first word of another protocol.
-    fn parse(word: &[u8]) -> Result<Option<Self>, CommandError> {
-        for (name, verb) in Self::ALL {
-            if word.eq_ignore_ascii_case(name.as_bytes()) {
-                return Ok(Some(verb));
-            }
-        }
-        let is_foreign = |name: &&str| word.eq_ignore_ascii_case(name.as_bytes());
-        let begins_no_word = word.first().is_some_and(|b| !b.is_ascii_alphabetic());
-        if begins_no_word || Self::FOREIGN.iter().any(is_foreign) {
-            return Ok(None);
-        }
-        Err(CommandError::Unknown)
+    fn parse(word: &[u8]) -> Option<Self> {
+        let is_named = |(name, _): &&(&str, Self)| word.eq_ignore_ascii_case(name.as_bytes());
+        Self::ALL.iter().find(is_named).map(|(_, verb)| *verb)
     }
 
     fn octets_error(self, argument: &[u8]) -> CommandError {
         let has_controls = argument.iter().any(u8::is_ascii_control);
         match self {
             Self::Bdat => CommandError::OctetsInBdat,
+            Self::Data => CommandError::DataArgument,
             Self::Mail | Self::Rcpt if !has_controls => CommandError::AddressOctets,
             _ => CommandError::Octets,
         }
@@ -151,11 +189,13 @@ impl Verb {
     fn with(self, argument: &str) -> Result<Command<'_>, CommandError> {
         let alone = |command| {
             argument.is_empty().then_some(command).ok_or(match self {
+                Self::Data => CommandError::DataArgument,
                 Self::StartTls => CommandError::StartTlsArgument,
                 _ => CommandError::Argument,
             })
         };
         match self {
+            Self::Auth => Ok(Command::Auth),
             Self::Bdat => Ok(Command::Bdat(argument)),
             Self::Data => alone(Command::Data),
             Self::Ehlo => Ok(Command::Ehlo(argument)),
@@ -214,15 +254,36 @@ mod tests {
         check(b"MAIL", Err(CommandError::Argument));
         check(b"MAIL <a@b>", Err(CommandError::Argument));
         check(b"RCPT FROM:<a@b>", Err(CommandError::Argument));
-        check(b"DATA now", Err(CommandError::Argument));
+        check(b"DATA now", Err(CommandError::DataArgument));
+        check(b"DATA \xff", Err(CommandError::DataArgument));
         check(b"STARTTLS now", Err(CommandError::StartTlsArgument));
         check(b"MAIL FROM:<k\xe4the@x>", Err(CommandError::AddressOctets));
         check(b"MAIL FROM:<a\0@x>", Err(CommandError::Octets));
         check(b"EHLO \xff", Err(CommandError::Octets));
         check(b"BDAT \xff", Err(CommandError::OctetsInBdat));
         check(b"NOOP a\tb", Err(CommandError::Octets));
-        check(b"GET / HTTP/1.1", Ok(Command::Foreign));
-        check(b"\x16\x03\x01", Ok(Command::Foreign));
+        check(b"AUTH LOGIN", Ok(Command::Auth));
         check(b" MAIL FROM:<a@b>", Err(CommandError::Unknown));
+    }
+    #[test]
+    fn lines_of_other_protocols_and_of_headers_are_known() {
+        for foreign in [
+            &b"GET / HTTP/1.1"[..],
+            b"put /x HTTP/1.0",
+            b"PROPFIND / HTTP/1.1",
+            b"Host: mx.example.org",
+            b"Subject:",
+            b"SSH-2.0-x",
+            b"DESCRIBE rtsp://x RTSP/1.0",
+            b"INVITE sip:x SIP/2.0",
+            b"\x16\x03\x01",
+            b"*1",
+            b"{}",
+        ] {
+            check(foreign, Ok(Command::Foreign));
+        }
+        for unknown in [&b"HELLO a/b"[..], b"XCLIENT a=/1", b"say that: x"] {
+            check(unknown, Err(CommandError::Unknown));
+        }
     }
 }

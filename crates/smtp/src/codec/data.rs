@@ -28,6 +28,8 @@ pub enum DataStep {
 #[derive(Debug)]
 pub struct DataDecoder {
     place: Place,
+    /// Whether a line was a dot and a bare CR or LF.
+    dot_before_bare: bool,
 }
 
 /// What the octet before the next one was.
@@ -49,11 +51,18 @@ impl Default for DataDecoder {
     fn default() -> Self {
         Self {
             place: Place::LineStart,
+            dot_before_bare: false,
         }
     }
 }
 
 impl DataDecoder {
+    /// Whether another server could have taken a line before for the end of the data.
+    #[must_use]
+    pub const fn is_ambiguous(&self) -> bool {
+        self.dot_before_bare
+    }
+
     /// Gives the content in `input` to `pass`, in runs. Uses all of `input` but what follows the
     /// end of the data.
     pub fn decode(&mut self, input: &[u8], mut pass: impl FnMut(&[u8])) -> DataStep {
@@ -75,6 +84,7 @@ impl DataDecoder {
                     // Smuggling: `.` CR CR LF is a stuffed dot and a bare CR, not an end.
                     pass(b"\r");
                     self.place = Place::Cr;
+                    self.dot_before_bare = true;
                 }
                 (Place::Cr, b'\n') => {
                     pass(b"\n");
@@ -82,6 +92,7 @@ impl DataDecoder {
                     rest = &rest[1..];
                 }
                 (Place::Cr | Place::Dot | Place::LineStart | Place::Middle, _) => {
+                    self.dot_before_bare |= self.place == Place::Dot && *first == b'\n';
                     let run = self.run(rest);
                     pass(&rest[..run.content]);
                     rest = &rest[run.used..];

@@ -23,6 +23,8 @@ pub enum LineFault {
     BareNewline,
     /// [`SKIPPED_LEN_MAX`] octets were read over and the line has no end yet.
     Endless,
+    /// A NUL: no program that sends mail says so, and whatever does need not end its lines.
+    Nul,
     /// Longer than allowed.
     TooLong,
 }
@@ -30,8 +32,9 @@ pub enum LineFault {
 /// What the input begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineStep<'a> {
-    /// A line that is wrong; what follows it, or the rest of it, comes with the next step.
-    Fault(LineFault),
+    /// A line that is wrong, and what of it was looked at; what follows it, or the rest of it,
+    /// comes with the next step.
+    Fault(LineFault, &'a [u8]),
     /// A line without its CR LF; it holds neither CR nor LF.
     Line(&'a [u8]),
     /// Not yet a whole line.
@@ -52,6 +55,12 @@ struct ReadOver {
 }
 
 impl LineReader {
+    /// Whether `input` begins with a line, and not with what is left of one that was reported.
+    #[must_use]
+    pub const fn is_at_line_start(&self) -> bool {
+        self.over.is_none()
+    }
+
     /// Takes one step over `input`, whose lines may have `len_max` octets with their CR LF.
     /// Also says how many octets it used; those that it did not use must come again.
     pub fn step<'a>(&mut self, input: &'a [u8], len_max: usize) -> (usize, LineStep<'a>) {
@@ -62,7 +71,7 @@ impl LineReader {
                     self.over = None;
                     used = n;
                 }
-                (n, Over::Endless) => return (n, LineStep::Fault(LineFault::Endless)),
+                (n, Over::Endless) => return (n, LineStep::Fault(LineFault::Endless, &[])),
                 (n, Over::More) => return (n, LineStep::More),
             }
         }
@@ -72,7 +81,12 @@ impl LineReader {
 
     fn line<'a>(&mut self, input: &'a [u8], len_max: usize) -> (usize, LineStep<'a>) {
         let window = &input[..input.len().min(len_max)];
-        let Some(lf) = memchr(b'\n', window) else {
+        let lf = memchr(b'\n', window);
+        let begun = lf.map_or(window, |lf| &window[..lf]);
+        if memchr(0, begun).is_some() {
+            return self.read_over(begun, LineFault::Nul);
+        }
+        let Some(lf) = lf else {
             if window.len() < len_max {
                 return (0, LineStep::More);
             }
@@ -82,18 +96,18 @@ impl LineReader {
             return self.read_over(&window[..=lf], LineFault::BareNewline);
         };
         let step = match memchr(b'\r', line) {
-            Some(_) => LineStep::Fault(LineFault::BareNewline),
+            Some(_) => LineStep::Fault(LineFault::BareNewline, line),
             None => LineStep::Line(line),
         };
         (lf + 1, step)
     }
 
-    fn read_over(&mut self, begun: &[u8], fault: LineFault) -> (usize, LineStep<'static>) {
+    fn read_over<'a>(&mut self, begun: &'a [u8], fault: LineFault) -> (usize, LineStep<'a>) {
         self.over = Some(ReadOver {
             len: 0,
             after_cr: begun.ends_with(b"\r"),
         });
-        (begun.len(), LineStep::Fault(fault))
+        (begun.len(), LineStep::Fault(fault, begun))
     }
 }
 
@@ -146,7 +160,7 @@ mod tests {
             loop {
                 let (used, step) = reader.step(&waiting, len_max);
                 match step {
-                    LineStep::Fault(fault) => steps.push(Err(fault)),
+                    LineStep::Fault(fault, _) => steps.push(Err(fault)),
                     LineStep::Line(line) => steps.push(Ok(line.to_vec())),
                     LineStep::More => {}
                 }
@@ -171,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_cr_lf_ends_a_line() {
-        use LineFault::{BareNewline, TooLong};
+        use LineFault::{BareNewline, Nul, TooLong};
         check(b"NOOP\r\nQUIT\r\n", &[Ok(b"NOOP"), Ok(b"QUIT")]);
         check(b"\r\n", &[Ok(b"")]);
         check(b"NOOP", &[]);
@@ -181,6 +195,9 @@ mod tests {
         check(b"A\n\nB\n\r\nC\r\n", &[Err(BareNewline), Ok(b"C")]);
         check(b"0123456789\r\nC\r\n", &[Ok(b"0123456789"), Ok(b"C")]);
         check(b"01234567890\r\nC\r\n", &[Err(TooLong), Ok(b"C")]);
+        check(b"A\0", &[Err(Nul)]);
+        check(b"A\0B\r\nC\r\n", &[Err(Nul), Ok(b"C")]);
+        check(b"A\nB\0\r\nC\r\n", &[Err(BareNewline), Ok(b"C")]);
         check(
             b"0123456789012345\n6\r7\r\nC\r\n",
             &[Err(TooLong), Ok(b"C")],

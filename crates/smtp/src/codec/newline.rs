@@ -39,6 +39,12 @@ pub struct ContentCheck {
     line_len: usize,
     /// A CR at the end of what came so far; it is not passed on before what follows is known.
     after_cr: bool,
+    /// Whether the last line ended with a bare CR or LF.
+    after_bare: bool,
+    /// Whether what came last is CR LF and a bare CR or LF before it.
+    ends_bare: bool,
+    /// Whether a dot followed a bare CR or LF.
+    dot_after_bare: bool,
 }
 
 impl ContentCheck {
@@ -50,7 +56,17 @@ impl ContentCheck {
             line_len_max,
             line_len: 0,
             after_cr: false,
+            after_bare: false,
+            ends_bare: false,
+            dot_after_bare: false,
         }
+    }
+
+    /// Whether another server could take a line of this content for the end of the data, or its end
+    /// for a line, where bare newlines became line ends.
+    #[must_use]
+    pub const fn is_ambiguous(&self) -> bool {
+        self.dot_after_bare || self.ends_bare
     }
 
     /// Passes the next octets on to `out`.
@@ -64,6 +80,7 @@ impl ContentCheck {
         }
         let mut at = self.settle_cr(run, out)?;
         let mut copied = at;
+        self.note_dot(run.get(at));
         while let Some(n) = memchr3(b'\r', b'\n', 0, &run[at..]) {
             let found = at + n;
             self.lengthen(n)?;
@@ -73,7 +90,7 @@ impl ContentCheck {
             if run[found] == b'\r' {
                 match run.get(found + 1) {
                     Some(b'\n') => {
-                        self.line_len = 0;
+                        self.end_line();
                         at = found + 2;
                         continue;
                     }
@@ -89,6 +106,7 @@ impl ContentCheck {
             self.bare_newline(out)?;
             at = found + 1;
             copied = at;
+            self.note_dot(run.get(at));
         }
         self.lengthen(run.len() - at)?;
         out.extend_from_slice(&run[copied..]);
@@ -116,7 +134,7 @@ impl ContentCheck {
         }
         if *first == b'\n' {
             out.extend_from_slice(b"\r\n");
-            self.line_len = 0;
+            self.end_line();
             return Ok(1);
         }
         self.bare_newline(out)?;
@@ -131,7 +149,21 @@ impl ContentCheck {
         }
         out.extend_from_slice(b"\r\n");
         self.line_len = 0;
+        self.after_bare = true;
+        self.ends_bare = false;
         Ok(())
+    }
+
+    /// A line ended with CR LF.
+    const fn end_line(&mut self) {
+        self.ends_bare = self.after_bare && self.line_len == 0;
+        self.after_bare = false;
+        self.line_len = 0;
+    }
+
+    /// What comes next.
+    fn note_dot(&mut self, next: Option<&u8>) {
+        self.dot_after_bare |= self.after_bare && self.line_len == 0 && next == Some(&b'.');
     }
 
     fn lengthen(&mut self, n: usize) -> Result<(), ContentFault> {
@@ -207,6 +239,31 @@ mod tests {
             b"\r\r\n\n\r",
             Ok(b"\r\n\r\n\r\n\r\n"),
         );
+    }
+
+    #[test]
+    fn content_that_others_could_end_elsewhere_is_known() {
+        for (input, expected) in [
+            (&b"a\nb\r\n"[..], false),
+            (b"a\n\nb\r\n", false),
+            (b"a\nb\r\n\r\n", false),
+            (b"a\n.\r\n", true),
+            (b"a\r.b\r\n", true),
+            (b"a\n\r\n", true),
+            (b"a\r\r\n", true),
+            (b"a\r\r\nb\r\n", false),
+            (b"a.\nb.\r\n", false),
+        ] {
+            for piece in 1..=input.len() {
+                let mut check = ContentCheck::new(ContentRule::Normalize, 10);
+                let mut out = Vec::new();
+                for run in input.chunks(piece) {
+                    assert_eq!(check.pass(run, &mut out), Ok(()));
+                }
+                let shown = input.escape_ascii();
+                assert_eq!(check.is_ambiguous(), expected, "{shown} by {piece}");
+            }
+        }
     }
 
     #[test]

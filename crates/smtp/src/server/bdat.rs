@@ -21,15 +21,16 @@ use crate::limits::CHUNK_LEN_USEFUL;
 
 impl Session {
     pub(super) fn bdat(&mut self, now: Moment, argument: &str) {
-        if self.settings.extensions.chunking == Offer::No {
-            return self.refuse(&table::NOT_IMPLEMENTED);
-        }
         let Some(header) = ChunkHeader::parse(argument) else {
             return self.end_out_of_step();
         };
         let leads_nowhere = header.size < CHUNK_LEN_USEFUL && header.place == ChunkPlace::Inner;
         if leads_nowhere && !self.count_command() {
             return;
+        }
+        if self.settings.extensions.chunking == Offer::No {
+            // Who sends it all the same sends its octets as well.
+            return self.refuse_first_chunk(now, header, &table::NOT_IMPLEMENTED);
         }
         let content = self.transaction.as_mut().and_then(|t| t.content.take());
         match content {
@@ -51,15 +52,17 @@ impl Session {
                 self.pace = Pace::start(now, &self.settings.limits);
                 self.begin_over(now, header);
             }
-            Err(row) => {
-                // A chunk that fails ends the transaction (RFC 3030 §2), also one without
-                // recipients: those of the next message must not end up in it.
-                self.note_refusal(row);
-                self.reset(ResetCause::Content(row));
-                self.pace = Pace::start(now, &self.settings.limits);
-                self.begin_chunk(now, header, Fate::Refuse(row.reply(), 1));
-            }
+            Err(row) => self.refuse_first_chunk(now, header, row),
         }
+    }
+
+    /// A chunk that fails ends the transaction (RFC 3030 §2), also one without recipients: those of
+    /// the next message must not end up in it.
+    fn refuse_first_chunk(&mut self, now: Moment, header: ChunkHeader, row: &'static Row) {
+        self.note_refusal(row);
+        self.reset(ResetCause::Content(row));
+        self.pace = Pace::start(now, &self.settings.limits);
+        self.begin_chunk(now, header, Fate::Refuse(row.reply(), 1));
     }
 
     /// A chunk that says itself that it is too big.

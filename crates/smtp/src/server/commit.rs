@@ -36,6 +36,7 @@ impl Session {
             self.say_times(&reply, times);
             self.count_reply(&reply);
         }
+        self.end_where_out_of_step();
         if !self.is_closed() {
             self.expect_command(now);
         }
@@ -65,7 +66,16 @@ impl Session {
             // A fault of the caller: no reply to the client would be true.
             Committed::Each(_) => self.end(&table::NOT_AVAILABLE),
         }
+        self.end_where_out_of_step();
         self.go_on(now);
+    }
+
+    /// After content that another server could have ended elsewhere, what follows may be a part of
+    /// it, put there to be read as commands.
+    fn end_where_out_of_step(&mut self) {
+        if self.is_out_of_step {
+            self.end_doubtful();
+        }
     }
 
     /// Who brings a message may start anew with errors.

@@ -42,6 +42,11 @@ impl Content {
         n <= self.len_max.saturating_sub(self.len)
     }
 
+    /// Whether another server could see its end elsewhere.
+    pub(super) const fn is_ambiguous(&self) -> bool {
+        self.check.is_ambiguous()
+    }
+
     /// Appends the next octets to `body`, or says with which reply the content is refused.
     pub(super) fn pass(&mut self, run: &[u8], body: &mut Vec<u8>) -> Result<(), &'static Row> {
         let before = body.len();

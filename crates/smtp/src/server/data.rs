@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn data_command(&mut self) {
         match self.check_data() {
             Ok(()) => self.ask_for_data(Arrival::Data),
-            Err(row) => self.refuse(row),
+            Err(row) => self.refuse_content_command(row),
         }
     }
 
@@ -75,6 +75,7 @@ impl Session {
             (Err(reply), Arrival::Data) => {
                 self.end_transaction();
                 self.decline(&reply);
+                self.content_may_follow = true;
             }
         }
         self.go_on(now);
@@ -94,7 +95,12 @@ impl Session {
         self.count_content(now, used, &fate);
         if !self.is_closed() {
             match step {
-                DataStep::Ended(_) => self.end_content(now, fate),
+                DataStep::Ended(_) => {
+                    let content_is_ambiguous =
+                        matches!(&fate, Fate::Keep(content) if content.is_ambiguous());
+                    self.is_out_of_step |= decoder.is_ambiguous() || content_is_ambiguous;
+                    self.end_content(now, fate);
+                }
                 DataStep::More => self.state = State::Data(decoder, fate),
             }
         }
@@ -113,7 +119,12 @@ impl Session {
             }
         });
         let fate = match fault {
-            Some(row) => self.refuse_content(row, 1),
+            Some(row) => {
+                // Other servers take a dot beside one of these for the end of the data.
+                self.is_out_of_step =
+                    *row == table::BAD_DATA_NEWLINE || *row == table::BAD_DATA_NUL;
+                self.refuse_content(row, 1)
+            }
             None => Fate::Keep(content),
         };
         (step, fate)

@@ -10,8 +10,10 @@ use crate::codec::command::{Command, CommandError};
 impl Session {
     /// Takes a line for a command. Leaves the state alone where the command is done with.
     pub(super) fn command(&mut self, now: Moment, line: &[u8]) {
+        let content_may_follow = std::mem::take(&mut self.content_may_follow);
         let command = match Command::parse(line) {
             Ok(command) => command,
+            Err(CommandError::Unknown) if content_may_follow => return self.end_doubtful(),
             Err(error) => return self.refuse_line(error),
         };
         if self.phase == Phase::Refusing && command != Command::Quit {
@@ -26,6 +28,7 @@ impl Session {
             return;
         }
         match command {
+            Command::Auth => self.refuse_content_command(&table::NOT_IMPLEMENTED),
             Command::Bdat(argument) => self.bdat(now, argument),
             Command::Data => self.data_command(),
             Command::Ehlo(name) => self.ehlo(name),
@@ -66,15 +69,30 @@ impl Session {
         match error {
             CommandError::AddressOctets => self.refuse(&table::SENDER_NEEDS_UTF8),
             CommandError::Argument | CommandError::Octets => self.refuse(&table::SYNTAX_ARGUMENT),
+            CommandError::DataArgument => self.refuse_content_command(&table::SYNTAX_ARGUMENT),
             CommandError::OctetsInBdat => self.end_out_of_step(),
             CommandError::StartTlsArgument => self.refuse(&table::TLS_ARGUMENT),
             CommandError::Unknown => self.refuse(&table::SYNTAX_COMMAND),
         }
     }
 
+    /// Refuses a command after which a client that does not wait sends what is no command.
+    pub(super) fn refuse_content_command(&mut self, row: &'static Row) {
+        self.refuse(row);
+        self.content_may_follow = true;
+    }
+
     /// Cross-protocol: what follows is not meant for us, and must not be read as commands.
-    fn end_foreign(&mut self) {
+    pub(super) fn end_foreign(&mut self) {
         self.note_refusal(&table::NOT_SMTP);
         self.end(&table::NOT_SMTP);
+    }
+
+    /// What follows may be content, which must not be read as commands.
+    pub(super) fn end_doubtful(&mut self) {
+        if !self.is_closed() {
+            self.note_refusal(&table::OUT_OF_STEP);
+            self.end(&table::OUT_OF_STEP);
+        }
     }
 }

@@ -6,6 +6,7 @@ use mail::reply::table;
 use super::event::{CloseReason, Event};
 use super::session::Session;
 use super::state::State;
+use crate::codec::command::{announces_content, begins_no_line};
 use crate::codec::line::{LineFault, LineStep};
 use crate::limits::{BODY_LEN_MAX, EVENTS_MAX, INPUT_LEN_MAX, INPUT_LEN_MAX_LARGE, OUTPUT_LEN_MAX};
 
@@ -112,19 +113,49 @@ impl Session {
     }
 
     fn line(&mut self, now: Moment, input: &[u8]) -> usize {
+        if self.content_may_follow && self.has_unwritten() {
+            // It was sent before the client can have read the refusal.
+            self.end_doubtful();
+            return input.len();
+        }
+        let begins_no_line = input.first().copied().is_some_and(begins_no_line);
+        if begins_no_line && self.lines.is_at_line_start() {
+            self.end_foreign();
+            return input.len();
+        }
         let len_max = self.settings.limits.command_len_max;
         let (used, step) = self.lines.step(input, len_max);
         match step {
             LineStep::More => return used,
             LineStep::Line(line) => self.command(now, line),
-            LineStep::Fault(LineFault::BareNewline) => self.refuse(&table::BARE_NEWLINE),
-            LineStep::Fault(LineFault::TooLong) => self.refuse(&table::LINE_TOO_LONG),
-            LineStep::Fault(LineFault::Endless) => self.end(&table::LINE_TOO_LONG_CLOSING),
+            LineStep::Fault(fault, line) => self.refuse_fault(fault, line),
         }
         if matches!(self.state, State::Command) {
             self.expect_command(now);
         }
         used
+    }
+
+    fn refuse_fault(&mut self, fault: LineFault, line: &[u8]) {
+        match fault {
+            // Smuggling: who takes a bare LF for a line end sees other commands than we do.
+            LineFault::BareNewline => {
+                self.refuse(&table::BARE_NEWLINE);
+                self.end(&table::OUT_OF_STEP);
+            }
+            LineFault::Endless => self.end(&table::LINE_TOO_LONG_CLOSING),
+            LineFault::Nul => self.end_foreign(),
+            LineFault::TooLong if announces_content(line) => {
+                self.refuse(&table::LINE_TOO_LONG);
+                self.end(&table::OUT_OF_STEP);
+            }
+            LineFault::TooLong => self.refuse(&table::LINE_TOO_LONG),
+        }
+    }
+
+    /// Whether there are replies that the client cannot have read.
+    const fn has_unwritten(&self) -> bool {
+        self.n_unwritten > 0 || !self.output.is_empty()
     }
 
     /// After each step: tells of the body, and ends what the client left.

@@ -35,6 +35,11 @@ pub struct Session {
     /// When the client must have said something; `None` while it is not waited for.
     pub(super) deadline: Option<Moment>,
     pub(super) pace: Pace,
+    /// Content was refused before it came, and a client that does not wait sends it all the same.
+    pub(super) content_may_follow: bool,
+    /// The client may have meant the end of the content elsewhere: after the reply to it, nobody
+    /// can tell what follows.
+    pub(super) is_out_of_step: bool,
     /// Octets of refused content since content was last welcome.
     pub(super) refused_len: u64,
     /// Since a message was last accepted.
@@ -99,6 +104,8 @@ impl Session {
             phase: Phase::Open,
             saw_eof: false,
             serial: Serial::default(),
+            content_may_follow: false,
+            is_out_of_step: false,
             refused_len: 0,
             n_commands: 0,
             n_errors: 0,

@@ -66,9 +66,7 @@ impl Player {
     pub(crate) fn outcome(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            while let Some(event) = self.session.poll_event() {
-                lines.extend(self.take(event).map(|told| format!("* {told}")));
-            }
+            lines.extend(self.told());
             let mut output = Vec::new();
             self.session.poll_transmit(&mut output);
             let output = String::from_utf8(output).expect("replies are text");
@@ -82,6 +80,20 @@ impl Player {
                 return lines;
             }
         }
+    }
+
+    /// Gives octets while what the session says is not written; says what the machine told.
+    pub(crate) fn feed(&mut self, octets: &[u8]) -> Vec<String> {
+        self.session.handle_input(self.now, octets);
+        self.told()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(event) = self.session.poll_event() {
+            lines.extend(self.take(event).map(|told| format!("* {told}")));
+        }
+        lines
     }
 
     fn take(&mut self, event: Event) -> Option<String> {
