@@ -6,14 +6,18 @@
 //!   repeat after a crash has the same id and is recognised.
 //! - Nothing that came from outside (reply texts, addresses, the original's fields) can add a
 //!   header field, a line of the report, or a MIME part.
+//! - Every host takes it: it is ASCII, in lines of legal length, and shorter than
+//!   [`limits::NOTIFICATION_LEN_MAX`]; only its sender's address, where that is not ASCII, needs
+//!   SMTPUTF8. One that were refused would be lost, as nobody is notified of a notification.
 //!
 //! # Limits
 //! See [`limits`].
 //!
 //! # Standards
 //! RFC 3461 §5, §6; RFC 6522 (multipart/report); RFC 3464; RFC 3834 §5 for
-//! Auto-Submitted; RFC 6533 where an address or the original needs SMTPUTF8.
+//! Auto-Submitted; RFC 6533 §3 for addresses that are not ASCII.
 
+mod encoded;
 pub mod limits;
 mod lines;
 mod returned;
@@ -24,7 +28,7 @@ use crate::{
     BodyType, Envelope, Notify, Origin, Provenance, Recipient, Reply, ReversePath, Timestamp,
     TraceId,
 };
-use lines::Lines;
+use lines::{Charset, Lines};
 
 /// What is reported; one notification reports one thing about one or more recipients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,20 +144,48 @@ impl Report<'_> {
         TraceId::new(self.original.trace.made(), hash)
     }
 
-    /// Writes the notification; `None` where the original has the null sender.
+    /// The same report in parts, each about as many recipients as one notification can name, in
+    /// their order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let (mut begin, mut len) = (0, 0);
+        for (at, fate) in self.fates.iter().enumerate() {
+            let more = status::fate_len(self, fate);
+            if at > begin && len + more > limits::REPORT_LEN_MAX {
+                parts.push(self.about(begin..at));
+                (begin, len) = (at, 0);
+            }
+            len += more;
+        }
+        parts.push(self.about(begin..self.fates.len()));
+        parts
+    }
+
+    /// The same report about some of its recipients.
+    fn about(&self, fates: std::ops::Range<usize>) -> Self {
+        Self {
+            fates: self.fates.get(fates).unwrap_or_default(),
+            ..*self
+        }
+    }
+
+    /// Writes the notification; `None` where the original has the null sender. One that is about
+    /// more recipients than [`Self::parts`] puts together may be too long to travel.
     #[must_use]
     pub fn notification(&self) -> Option<Notification> {
         let sender = self.original.envelope.sender.mailbox()?;
         let trace = self.trace();
-        let utf8 = self.needs_utf8();
+        let boundary = format!("=_{trace}");
         let returned = returned::Returned::of(self);
-        let mut lines = Lines::new(utf8, format!("=_{trace}"));
-        self.write_header(&mut lines, sender.as_str(), trace, returned.is_8bit());
-        text::write(&mut lines, self);
-        status::write(&mut lines, self);
-        returned.write(&mut lines);
-        lines.close();
-        let eight = utf8 || returned.is_8bit();
+        let utf8 = !sender.is_ascii();
+        let charset = if utf8 { Charset::Utf8 } else { Charset::Ascii };
+        let mut lines = Lines::new(charset);
+        self.write_header(&mut lines, sender.as_str(), trace, &boundary);
+        lines.raw(&text::written(self, &boundary, &returned));
+        lines.raw(&status::written(self, &boundary));
+        returned.write(&mut lines, &boundary);
+        lines.close(&boundary);
         // RFC 3461 §6.1: nobody wants to hear of this one's delivery.
         let notify = Notify::NEVER;
         Some(Notification {
@@ -171,7 +203,7 @@ impl Report<'_> {
                     notify,
                     ..Recipient::new(sender.clone())
                 }],
-                body: if eight {
+                body: if utf8 {
                     BodyType::EightBitMime
                 } else {
                     BodyType::SevenBit
@@ -184,18 +216,13 @@ impl Report<'_> {
         })
     }
 
-    /// Whether the report must be in the form of RFC 6533: where a name in it is not ASCII, or the
-    /// original's header may not be. Then the sender's side has shown that it can read it.
-    fn needs_utf8(&self) -> bool {
-        let envelope = self.original.envelope;
-        let ascii = |fate: &Fate<'_>| {
-            let recipient = fate.recipient;
-            recipient.address.is_ascii() && recipient.orcpt.as_deref().is_none_or(str::is_ascii)
-        };
-        envelope.smtputf8 || !envelope.sender.as_str().is_ascii() || !self.fates.iter().all(ascii)
+    /// Whether the addresses that it names are ASCII. Its sender has shown that he can read others.
+    fn is_about_ascii(&self) -> bool {
+        let is_ascii = |fate: &Fate<'_>| fate.recipient.address.is_ascii();
+        self.original.envelope.sender.as_str().is_ascii() && self.fates.iter().all(is_ascii)
     }
 
-    fn write_header(&self, lines: &mut Lines, to: &str, trace: TraceId, returned_8bit: bool) {
+    fn write_header(&self, lines: &mut Lines, to: &str, trace: TraceId, boundary: &str) {
         let host = self.hostname;
         lines.field("Date", &self.now.rfc5322().to_string());
         lines.field("From", &format!("Mail delivery <mailer-daemon@{host}>"));
@@ -208,7 +235,10 @@ impl Report<'_> {
         lines.field("Subject", self.action.subject());
         lines.field("Auto-Submitted", "auto-replied");
         lines.field("MIME-Version", "1.0");
-        lines.begin_report(returned_8bit);
+        let kind = "multipart/report; report-type=delivery-status";
+        let content_type = format!("Content-Type: {kind};\r\n boundary=\"{boundary}\"\r\n");
+        lines.raw(content_type.as_bytes());
+        lines.empty();
     }
 
     /// The Message-ID of the original, if it is one that can stand in another field.

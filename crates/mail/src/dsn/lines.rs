@@ -1,57 +1,46 @@
 //! Writing lines that nobody can break out of.
 //!
-//! All text goes through here. What must not stand in a line (controls, and without SMTPUTF8
-//! anything beyond ASCII) becomes a question mark, so a hostile text stays the text of its line.
+//! All text goes through here. What must not stand in a line (controls, and without UTF-8 anything
+//! beyond ASCII) becomes a question mark, so a hostile text stays the text of its line. A word
+//! that is too long for any line is broken.
 
-use super::limits::LINE_LEN;
+use super::limits::{LINE_LEN, WORD_LEN_MAX};
 
 pub(super) struct Lines {
     bytes: Vec<u8>,
-    utf8: bool,
-    boundary: String,
+    charset: Charset,
+}
+
+/// Which characters may stand in the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charset {
+    Ascii,
+    Utf8,
 }
 
 impl Lines {
-    pub(super) const fn new(utf8: bool, boundary: String) -> Self {
+    pub(super) const fn new(charset: Charset) -> Self {
         Self {
             bytes: Vec::new(),
-            utf8,
-            boundary,
+            charset,
         }
-    }
-
-    pub(super) const fn utf8(&self) -> bool {
-        self.utf8
-    }
-
-    /// The rest of the header, and the empty line.
-    pub(super) fn begin_report(&mut self, returned_8bit: bool) {
-        let kind = "multipart/report; report-type=delivery-status";
-        let content_type = format!("{kind};\r\n boundary=\"{}\"", self.boundary);
-        self.raw(b"Content-Type: ");
-        self.raw(content_type.as_bytes());
-        self.raw(b"\r\n");
-        if self.utf8 || returned_8bit {
-            self.field("Content-Transfer-Encoding", "8bit");
-        }
-        self.empty();
     }
 
     /// Opens a part of the report.
-    pub(super) fn begin_part(&mut self, content_type: &str, encoding: Encoding) {
+    pub(super) fn begin_part(&mut self, boundary: &str, content_type: &str, encoding: Encoding) {
         self.raw(b"\r\n--");
-        self.raw(self.boundary.clone().as_bytes());
+        self.raw(boundary.as_bytes());
         self.raw(b"\r\n");
         self.field("Content-Type", content_type);
-        if encoding == Encoding::EightBit {
-            self.field("Content-Transfer-Encoding", "8bit");
+        if encoding == Encoding::QuotedPrintable {
+            self.field("Content-Transfer-Encoding", "quoted-printable");
         }
         self.empty();
     }
 
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, boundary: &str) {
         self.raw(b"\r\n--");
-        self.raw(self.boundary.clone().as_bytes());
+        self.raw(boundary.as_bytes());
         self.raw(b"--\r\n");
     }
 
@@ -61,12 +50,13 @@ impl Lines {
     }
 
     /// A paragraph, or a line that is broken at spaces: `first` before it, `indent` before the
-    /// lines that follow. A word that is longer than a line stays whole.
+    /// lines that follow. A word that is longer than a line stays whole, up to [`WORD_LEN_MAX`].
     pub(super) fn wrapped(&mut self, first: &str, indent: &str, text: &str) {
         self.raw(first.as_bytes());
         let mut column = first.len();
         let mut begun = false;
-        for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        for word in words.flat_map(broken) {
             if begun && column + 1 + word.len() > LINE_LEN {
                 self.raw(b"\r\n");
                 self.raw(indent.as_bytes());
@@ -98,17 +88,27 @@ impl Lines {
     fn clean(&mut self, text: &str) {
         let mut buffer = [0; 4];
         for c in text.chars() {
-            let harmful = c.is_control() || !(self.utf8 || c.is_ascii());
-            let c = if harmful { '?' } else { c };
+            let legible = c.is_ascii() || self.charset == Charset::Utf8;
+            let c = if c.is_control() || !legible { '?' } else { c };
             self.bytes
                 .extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
         }
     }
 }
 
+/// A word in pieces that fit a line.
+fn broken(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let (piece, left) = rest.split_at(rest.floor_char_boundary(WORD_LEN_MAX));
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// How a part is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    EightBit,
+    QuotedPrintable,
     SevenBit,
 }

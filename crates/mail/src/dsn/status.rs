@@ -1,17 +1,31 @@
-//! The part that a program reads: message/delivery-status (RFC 3464 §2), or its form for
-//! addresses beyond ASCII, message/global-delivery-status (RFC 6533 §3).
+//! The part that a program reads: message/delivery-status (RFC 3464 §2). It is ASCII: an address
+//! beyond that stands in the escaped form of RFC 6533 §3, which every host takes.
+
+use std::borrow::Cow;
 
 use crate::{Reply, ReplyClass};
 
-use super::lines::{Encoding, Lines};
+use super::encoded::escaped_address;
+use super::lines::{Charset, Encoding, Lines};
 use super::{Action, Fate, Report};
 
-pub(super) fn write(lines: &mut Lines, report: &Report<'_>) {
-    if lines.utf8() {
-        lines.begin_part("message/global-delivery-status", Encoding::EightBit);
-    } else {
-        lines.begin_part("message/delivery-status", Encoding::SevenBit);
-    }
+/// The part, with its heading.
+pub(super) fn written(report: &Report<'_>, boundary: &str) -> Vec<u8> {
+    let mut lines = Lines::new(Charset::Ascii);
+    lines.begin_part(boundary, "message/delivery-status", Encoding::SevenBit);
+    write(&mut lines, report);
+    lines.into_bytes()
+}
+
+/// How many octets the part has about one recipient.
+pub(super) fn fate_len(report: &Report<'_>, fate: &Fate<'_>) -> usize {
+    let mut lines = Lines::new(Charset::Ascii);
+    lines.empty();
+    write_fate(&mut lines, report, fate);
+    lines.into_bytes().len()
+}
+
+fn write(lines: &mut Lines, report: &Report<'_>) {
     if let Some(envid) = &report.original.envelope.envid {
         lines.field("Original-Envelope-Id", envid);
     }
@@ -30,12 +44,13 @@ fn write_fate(lines: &mut Lines, report: &Report<'_>, fate: &Fate<'_>) {
     if let Some(orcpt) = &recipient.orcpt {
         lines.field("Original-Recipient", &spaced(orcpt));
     }
-    let kind = if recipient.address.is_ascii() {
-        "rfc822"
+    let address = recipient.address.as_str();
+    let (kind, address) = if address.is_ascii() {
+        ("rfc822", Cow::Borrowed(address))
     } else {
-        "utf-8"
+        ("utf-8", Cow::Owned(escaped_address(address)))
     };
-    lines.field("Final-Recipient", &format!("{kind}; {}", recipient.address));
+    lines.field("Final-Recipient", &format!("{kind}; {address}"));
     lines.field("Action", report.action.keyword());
     lines.field("Status", &status(report.action, fate.verdict));
     if let Some(remote) = fate.remote {
@@ -70,8 +85,11 @@ fn status(action: Action, verdict: &Reply) -> String {
 
 /// `type;address` with a space that lets a long one be folded.
 fn spaced(orcpt: &str) -> String {
-    match orcpt.split_once(';') {
-        Some((kind, address)) => format!("{kind}; {}", address.trim_start()),
-        None => format!("rfc822; {orcpt}"),
+    let (kind, address) = orcpt.split_once(';').unwrap_or(("rfc822", orcpt));
+    let address = address.trim_start();
+    if address.is_ascii() {
+        format!("{kind}; {address}")
+    } else {
+        format!("utf-8; {}", escaped_address(address))
     }
 }

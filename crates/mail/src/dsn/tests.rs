@@ -177,7 +177,9 @@ fn what_is_returned_follows_ret_and_has_a_limit() {
         notification(Action::Failed, envelope, content, &no_such_user())
     };
     assert!(text(&failed(&envelope, CONTENT)).contains("Hello Bob"));
+    assert!(!text(&failed(&envelope, CONTENT)).contains("Only the header"));
     assert!(!text(&failed(&envelope, &long)).contains("Hello Bob"));
+    assert!(text(&failed(&envelope, &long)).contains("64 KiB"));
     envelope.ret = Some(Return::Full);
     assert!(failed(&envelope, &long).content.len() < limits::RETURNED_LEN_MAX);
     envelope.ret = Some(Return::Headers);
@@ -186,37 +188,162 @@ fn what_is_returned_follows_ret_and_has_a_limit() {
     assert!(failed(&envelope, &endless).content.len() < limits::RETURNED_LEN_MAX + 4_000);
 }
 
-#[test]
-fn content_beyond_ascii_makes_the_notification_8bit() {
-    let content = [CONTENT, b"gr\xfc\xdfe\r\n"].concat();
-    let envelope = envelope(&["bob@example.net"]);
-    let made = notification(Action::Failed, &envelope, &content, &no_such_user());
+/// What RFC 5321 lets every host take: seven bits, in lines of at most 998 octets.
+#[track_caller]
+fn assert_travels(made: &Notification) {
+    let shown = text(made);
     assert_eq!(
         (made.envelope.body, made.envelope.smtputf8),
-        (BodyType::EightBitMime, false)
+        (BodyType::SevenBit, false)
     );
-    assert_eq!(
-        made.content
-            .windows(5)
-            .filter(|w| w == b"gr\xfc\xdfe")
-            .count(),
-        1
-    );
+    assert!(shown.is_ascii() && made.envelope.recipients[0].address.is_ascii());
+    for line in shown.split("\r\n") {
+        assert!(line.len() <= 998 && !line.contains(['\r', '\n', '\0']));
+    }
 }
 
 #[test]
-fn addresses_beyond_ascii_take_the_international_form() {
+fn content_that_some_hosts_refuse_is_represented_by_its_header() {
+    let envelope = envelope(&["bob@example.net"]);
+    for more in [
+        &b"gr\xfc\xdfe\r\n"[..],
+        b"gr\xc3\xbc\xc3\x9fe\r\n",
+        b"bare\nnewline\r\n",
+        b"nul\0\r\n",
+        &[b'x'; 2000],
+    ] {
+        let content = [CONTENT, more].concat();
+        let made = notification(Action::Failed, &envelope, &content, &no_such_user());
+        assert_travels(&made);
+        let shown = text(&made);
+        assert!(shown.contains("\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: alice@"));
+        assert!(!shown.contains("Hello Bob"));
+        assert!(shown.contains("Only the header of your message is attached"));
+    }
+}
+
+#[test]
+fn a_header_that_some_hosts_refuse_is_encoded() {
+    let mut envelope = envelope(&["bob@example.net"]);
+    envelope.smtputf8 = true;
+    for (subject, kind, expected) in [
+        (&b"gr\xfc\xdfe"[..], "text/rfc822-headers", "gr=FC=DFe"),
+        (
+            b"gr\xc3\xbc\xc3\x9fe",
+            "message/global-headers",
+            "gr=C3=BC=C3=9Fe",
+        ),
+    ] {
+        let content = [b"Subject: ", subject, b"\r\n", CONTENT].concat();
+        let made = notification(Action::Failed, &envelope, &content, &no_such_user());
+        assert_travels(&made);
+        let part = format!(
+            "\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+             Subject: {expected}\r\n"
+        );
+        assert!(text(&made).contains(&part), "{}", text(&made));
+    }
+}
+
+#[test]
+fn addresses_beyond_ascii_stand_in_a_report_that_is_ascii() {
     let mut envelope = envelope(&["käthe@bücher.example"]);
     envelope.smtputf8 = true;
+    envelope.recipients[0].orcpt = Some("utf-8;käthe@x".into());
+    let made = notification(Action::Failed, &envelope, CONTENT, &no_such_user());
+    assert_travels(&made);
+    for expected in [
+        "\r\nContent-Type: message/delivery-status\r\n",
+        "\r\nOriginal-Recipient: utf-8; k\\x{E4}the@x\r\n",
+        "\r\nFinal-Recipient: utf-8; k\\x{E4}the@b\\x{FC}cher.example\r\n",
+        "<k=C3=A4the@b=C3=BCcher.example>",
+        "\r\nContent-Type: message/rfc822\r\n",
+    ] {
+        assert!(
+            text(&made).contains(expected),
+            "{expected}\n{}",
+            text(&made)
+        );
+    }
+}
+
+#[test]
+fn only_a_sender_beyond_ascii_makes_a_notification_need_smtputf8() {
+    let mut envelope = envelope(&["bob@example.net"]);
+    envelope.sender = ReversePath::Mailbox(mailbox("käthe@example.org"));
     let made = notification(Action::Failed, &envelope, CONTENT, &no_such_user());
     assert!(made.envelope.smtputf8);
-    for expected in [
-        "\r\nContent-Type: message/global-delivery-status\r\n",
-        "\r\nFinal-Recipient: utf-8; käthe@bücher.example\r\n",
-        "\r\nContent-Type: message/global\r\n",
-    ] {
-        assert!(text(&made).contains(expected), "{expected}");
+    assert!(text(&made).contains("To: <käthe@example.org>\r\n"));
+}
+
+#[test]
+fn a_word_longer_than_any_line_is_broken() {
+    let mut envelope = envelope(&["bob@example.net"]);
+    envelope.envid = Some("e".repeat(3_000).into());
+    envelope.recipients[0].orcpt = Some(format!("rfc822;{}", "ä".repeat(500)).into());
+    let made = notification(Action::Failed, &envelope, CONTENT, &no_such_user());
+    assert_travels(&made);
+    let unfolded = text(&made).replace("\r\n", "").replace(' ', "");
+    assert!(unfolded.contains(&"\\x{E4}".repeat(500)));
+}
+
+/// A thousand recipients with long addresses, with as long an ORCPT as RFC 3461 allows.
+fn the_longest_envelope() -> Envelope {
+    let domain = ["d"; 120].join(".");
+    let recipients: Vec<_> = (0..1_000)
+        .map(|n| format!("{}{n:04}@{domain}.example", "u".repeat(60)))
+        .collect();
+    let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+    let mut envelope = envelope(&recipients);
+    for recipient in &mut envelope.recipients {
+        recipient.orcpt = Some(format!("rfc822;{}", "o".repeat(500)).into());
     }
+    envelope
+}
+
+#[test]
+fn a_report_about_too_many_becomes_several_that_name_each_once() {
+    let envelope = the_longest_envelope();
+    let said = Reply::new(ReplyCode::new(550), None, &"long ".repeat(200));
+    let at = Timestamp::from_unix_ms(1_795_477_800_000);
+    let fate = |recipient| Fate {
+        recipient,
+        verdict: &said,
+        remote: None,
+        last_attempt: at,
+    };
+    let fates: Vec<_> = envelope.recipients.iter().map(fate).collect();
+    let content = b"X: y\r\n".repeat(100_000);
+    let report = Report {
+        action: Action::Failed,
+        fates: &fates,
+        original: Original {
+            trace: TraceId::new(at, 77),
+            arrived: at,
+            envelope: &envelope,
+            content: &content[..limits::RETURNED_LEN_MAX],
+            content_len: content.len() as u64,
+        },
+        hostname: "mail.example.org",
+        now: at,
+        expires: None,
+    };
+    let parts = report.parts();
+    assert!(parts.len() > 1);
+    let (mut named, mut traces) = (Vec::new(), std::collections::BTreeSet::new());
+    for part in &parts {
+        let made = part.notification().unwrap();
+        assert!(made.content.len() <= limits::NOTIFICATION_LEN_MAX);
+        assert_travels(&made);
+        traces.insert(made.provenance.trace.to_bytes());
+        let of_part = part.fates.iter().map(|f| f.recipient.address.as_str());
+        named.extend(of_part);
+        let n_named = text(&made).matches("Final-Recipient:").count();
+        assert_eq!(n_named, part.fates.len());
+    }
+    let all = envelope.recipients.iter().map(|r| r.address.as_str());
+    assert!(named.into_iter().eq(all));
+    assert_eq!(traces.len(), parts.len(), "each has an id of its own");
 }
 
 #[test]

@@ -1,14 +1,30 @@
 //! The part that a person reads.
 
-use super::lines::{Encoding, Lines};
+use super::encoded::quoted_printable;
+use super::lines::{Charset, Encoding, Lines};
+use super::returned::Returned;
 use super::{Action, Fate, Report, limits};
 
-pub(super) fn write(lines: &mut Lines, report: &Report<'_>) {
-    if lines.utf8() {
-        lines.begin_part("text/plain; charset=utf-8", Encoding::EightBit);
+/// The part, with its heading.
+pub(super) fn written(report: &Report<'_>, boundary: &str, returned: &Returned<'_>) -> Vec<u8> {
+    let ascii = report.is_about_ascii();
+    let charset = if ascii { Charset::Ascii } else { Charset::Utf8 };
+    let mut text = Lines::new(charset);
+    write(&mut text, report, returned);
+    let text = text.into_bytes();
+    let mut part = Lines::new(Charset::Ascii);
+    if text.is_ascii() {
+        part.begin_part(boundary, "text/plain; charset=us-ascii", Encoding::SevenBit);
+        part.raw(&text);
     } else {
-        lines.begin_part("text/plain; charset=us-ascii", Encoding::SevenBit);
+        let content_type = "text/plain; charset=utf-8";
+        part.begin_part(boundary, content_type, Encoding::QuotedPrintable);
+        part.raw(&quoted_printable(&text, usize::MAX));
     }
+    part.into_bytes()
+}
+
+fn write(lines: &mut Lines, report: &Report<'_>, returned: &Returned<'_>) {
     lines.wrapped("", "", opening(report.action));
     lines.empty();
     for fate in report.fates.iter().take(limits::NAMED_IN_TEXT_MAX) {
@@ -26,6 +42,10 @@ pub(super) fn write(lines: &mut Lines, report: &Report<'_>) {
             expires.rfc5322()
         );
         lines.wrapped("", "", &until);
+        lines.empty();
+    }
+    if let Some(why) = returned.why_so_little() {
+        lines.wrapped("", "", why);
         lines.empty();
     }
     let closing = format!(
