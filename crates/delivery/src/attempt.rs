@@ -1,16 +1,18 @@
 //! One attempt: a message's recipients at one site, handed to their transports.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ways;
+
 use std::sync::Arc;
 
 use mail::reply::table;
-use mail::{Disposition, HandoffKey, Moment, Outcome};
+use mail::{Moment, Outcome};
 use queue::{Finish, Job, Which};
 use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 
-use crate::delivery::{Delivery, Settings, State, fairness_key, site_name};
+use crate::delivery::{Delivery, Settings, State};
 use crate::record::Tried;
-use crate::transport::{Carried, SiteSeen, Transport, Work};
+use crate::transport::{Carried, SiteSeen, Work};
+use ways::{Elsewhere, Way, ways};
 
 impl Delivery {
     /// Carries out an attempt that the queue gave out, and gives it back, also when it panics.
@@ -78,8 +80,7 @@ impl Delivery {
             ));
             return after(UNREADABLE_PAUSE);
         }
-        let mut tried = Vec::new();
-        let mut seen = None;
+        let (mut tried, mut seen) = (Vec::new(), None);
         for way in ways {
             let (site, of_way) = self.carry(&stored, way).await;
             if seen != Some(SiteSeen::Answering) {
@@ -240,8 +241,12 @@ impl Delivery {
             handoff: way.handoff,
             content: reader,
         };
-        let Carried { outcomes, site } = way.transport.deliver(work).await;
-        (Some(site), way.tried(&outcomes))
+        let Carried {
+            outcomes,
+            site,
+            success,
+        } = way.transport.deliver(work).await;
+        (Some(site), way.tried_with(&outcomes, success))
     }
 }
 
@@ -363,46 +368,6 @@ impl Ended {
     }
 }
 
-/// Sites to which other recipients of a message go by now.
-#[derive(Default)]
-struct Elsewhere {
-    sites: BTreeSet<Box<str>>,
-    sender: u64,
-}
-
-/// The recipients to be tried at this site, by what carries them, and the sites of all others.
-fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewhere) {
-    let mut ways: BTreeMap<_, Way> = BTreeMap::new();
-    let mut elsewhere = Elsewhere {
-        sites: BTreeSet::new(),
-        sender: fairness_key(stored),
-    };
-    for (index, state) in (0..).zip(&stored.recipients) {
-        if state.disposition != Disposition::Pending {
-            continue;
-        }
-        let found = settings.transport(stored, index);
-        let name = site_name(found.clone());
-        if *name != *site {
-            elsewhere.sites.insert(name);
-            continue;
-        }
-        let (place, transport) = match found {
-            Ok(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
-            Err(reply) => (usize::MAX, Arc::new(Transport::Error(reply))),
-        };
-        // Under a key exactly those go that are bound to it.
-        let handoff = transport.handoff().and(state.handoff);
-        let way = ways.entry((place, handoff)).or_insert_with(|| Way {
-            transport,
-            handoff,
-            recipients: Vec::new(),
-        });
-        way.recipients.push(index);
-    }
-    (ways.into_values().collect(), elsewhere)
-}
-
 /// A host that took the message for some recipients, and has no room for others in one transaction,
 /// is brought those in another one at once: only what is settled is left in `tried`. True where
 /// somebody is left. Who was deferred beside them comes along, as if he had not been asked.
@@ -453,38 +418,3 @@ const UNREADABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(60)
 
 /// How long a message waits whose attempt panicked.
 const PANIC_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Recipients that one transport carries together.
-struct Way {
-    transport: Arc<Transport>,
-    /// The key that they are bound to, on their way to the next instance.
-    handoff: Option<HandoffKey>,
-    recipients: Vec<u32>,
-}
-
-impl Way {
-    /// Where its recipients stand.
-    fn states<'a>(&'a self, stored: &'a Stored) -> impl Iterator<Item = (u32, &'a RecipientState)> {
-        let of = |&index: &u32| {
-            let place = usize::try_from(index).ok()?;
-            Some((index, stored.recipients.get(place)?))
-        };
-        self.recipients.iter().filter_map(of)
-    }
-
-    fn tried(&self, outcomes: &[Outcome]) -> Vec<Tried> {
-        // A transport that forgot one has not delivered it.
-        let missing = Outcome::Deferred(table::TRY_AGAIN.reply());
-        let outcomes = outcomes.iter().chain(std::iter::repeat(&missing));
-        let pairs = self.recipients.iter().zip(outcomes);
-        let transport = Arc::clone(&self.transport);
-        pairs
-            .map(|(&index, outcome)| Tried {
-                index,
-                outcome: outcome.clone(),
-                transport: Arc::clone(&transport),
-                handoff: self.handoff,
-            })
-            .collect()
-    }
-}

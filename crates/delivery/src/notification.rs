@@ -1,73 +1,127 @@
-//! Notifications of failure: made, and committed together with the end of what they report on.
+//! Reports to a sender: made, and committed together with the end of what they report on.
 
 use mail::Reply;
 use mail::dsn::{self, Action, Fate, Original, Remote, Report};
-use spool::{Message, Stored};
+use spool::{IndexSet, Message, Stored};
 
 use crate::delivery::{Delivery, Settings};
 
-/// A recipient that failed for good.
-pub(crate) struct Failure {
+// A notification that did not fit a record would never be sent.
+const _: () = assert!(dsn::limits::NOTIFICATION_LEN_MAX <= spool::limits::INLINE_CONTENT_LEN_MAX);
+
+/// A recipient of whom the sender may want to be told.
+pub(crate) struct Reported {
     pub(crate) index: u32,
+    /// What is to be told.
+    pub(crate) action: Action,
     /// Why, as it was recorded.
     pub(crate) verdict: Reply,
     /// The other host and what it said, where one was reached.
     pub(crate) remote: Option<(Box<str>, Reply)>,
 }
 
+/// A report that is to be kept.
+pub(crate) struct Written {
+    pub(crate) action: Action,
+    /// Those that it names.
+    pub(crate) recipients: IndexSet,
+    pub(crate) message: Message,
+    pub(crate) content: Vec<u8>,
+}
+
 impl Delivery {
-    /// A notification about `failed` to the sender, where it is to have one.
-    pub(crate) async fn notification(
+    /// The reports to the sender, where it is to have any; each says one thing about as many
+    /// recipients as fit.
+    pub(crate) async fn reports(
         &self,
         stored: &Stored,
-        failed: &[Failure],
+        reported: &[Reported],
         settings: &Settings,
-    ) -> Option<(Message, Vec<u8>)> {
+    ) -> Vec<Written> {
         let envelope = &stored.message.envelope;
-        let now = self.now();
-        let fates: Vec<_> = failed
+        let wanted: Vec<_> = reported
             .iter()
-            .filter_map(|failure| {
-                let index = usize::try_from(failure.index).ok()?;
-                let recipient = envelope.recipients.get(index)?;
-                let wanted = dsn::wanted(Action::Failed, envelope, recipient);
-                let remote = failure.remote.as_ref();
-                let fate = Fate {
-                    recipient,
-                    verdict: &failure.verdict,
-                    remote: remote.map(|(host, reply)| Remote { host, reply }),
-                    last_attempt: now,
-                };
-                wanted.then_some(fate)
+            .filter(|of| {
+                let place = usize::try_from(of.index).unwrap_or(usize::MAX);
+                let recipient = envelope.recipients.get(place);
+                recipient.is_some_and(|r| dsn::wanted(of.action, envelope, r))
             })
             .collect();
-        if fates.is_empty() {
-            return None;
+        if wanted.is_empty() {
+            return Vec::new();
         }
         let content = self.beginning(stored).await;
+        let mut written = Vec::new();
+        for action in [Action::Delivered, Action::Relayed, Action::Failed] {
+            let of_action = wanted.iter().filter(|of| of.action == action);
+            let of_action: Vec<_> = of_action.copied().collect();
+            if !of_action.is_empty() {
+                written.extend(self.written(stored, &of_action, &content, settings));
+            }
+        }
+        written
+    }
+
+    /// The reports about these, of whom the same is to be told.
+    fn written(
+        &self,
+        stored: &Stored,
+        reported: &[&Reported],
+        content: &[u8],
+        settings: &Settings,
+    ) -> Vec<Written> {
+        let now = self.now();
+        let envelope = &stored.message.envelope;
+        let (mut indexes, mut fates) = (Vec::new(), Vec::new());
+        for of in reported {
+            let place = usize::try_from(of.index).unwrap_or(usize::MAX);
+            let Some(recipient) = envelope.recipients.get(place) else {
+                continue;
+            };
+            let remote = of.remote.as_ref();
+            indexes.push(of.index);
+            fates.push(Fate {
+                recipient,
+                verdict: &of.verdict,
+                remote: remote.map(|(host, reply)| Remote { host, reply }),
+                last_attempt: now,
+            });
+        }
+        let Some(action) = reported.first().map(|of| of.action) else {
+            return Vec::new();
+        };
         let report = Report {
-            action: Action::Failed,
+            action,
             fates: &fates,
             original: Original {
                 trace: stored.message.provenance.trace,
                 arrived: stored.message.provenance.arrived,
                 envelope,
-                content: &content,
+                content,
                 content_len: stored.content_len,
             },
             hostname: &settings.hostname,
             now,
             expires: None,
         };
-        let made = report.notification()?;
-        let message = Message {
-            handoff: None,
-            provenance: made.provenance,
-            envelope: made.envelope,
-            key: None,
-            next_due: now,
-        };
-        Some((message, made.content))
+        let mut indexes = indexes.into_iter();
+        let written = report.parts().into_iter().filter_map(|part| {
+            let recipients = indexes.by_ref().take(part.fates.len()).collect();
+            let made = part.notification()?;
+            Some(Written {
+                action,
+                recipients,
+                message: Message {
+                    handoff: None,
+                    provenance: made.provenance,
+                    envelope: made.envelope,
+                    key: None,
+                    next_due: now,
+                },
+                content: made.content,
+            })
+        });
+        written.collect()
     }
 
     /// As much of the original as a notification can return. What cannot be read is left out: the

@@ -1,23 +1,27 @@
 //! What an attempt came to, made durable and told.
 //!
 //! # Guarantees
-//! The outcomes of one attempt are one record. Permanent failures and the notification about them
-//! are one record as well. A handoff key is settled only after the record of its outcome is
-//! committed.
+//! The outcomes of one attempt are one record, and the report about them is in it. Where failures
+//! need several reports, each of these is one record with the end of those it reports on. A handoff
+//! key is settled only after the record of its outcome is committed.
+
+mod doubt;
+mod events;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mail::event::What;
+use mail::dsn::Action;
 use mail::reply::table;
 use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
-use spool::{
-    CommitError, Content, Ending, Fresh, IndexSet, Message, Progress, RecipientState, Stored,
-};
+use spool::{CommitError, Content, Ending, Fresh, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
-use crate::notification::Failure;
+use crate::notification::{Reported, Written};
 use crate::transport::{Handoff, Transport};
+
+pub(crate) use doubt::is_in_doubt;
 
 /// What came of one recipient at one attempt.
 pub(crate) struct Tried {
@@ -26,12 +30,17 @@ pub(crate) struct Tried {
     pub(crate) transport: Arc<Transport>,
     /// The key under which it was handed to the next instance.
     pub(crate) handoff: Option<HandoffKey>,
+    /// What a sender who asks for it is to be told, where it was delivered.
+    pub(crate) success: Option<Action>,
 }
 
 /// The recipients that an attempt changed.
 struct Changes {
     states: Vec<(u32, RecipientState)>,
-    failed: Vec<Failure>,
+    /// Those that wait for a record of their own: here they stand as if to be tried again.
+    waiting: Vec<(u32, RecipientState)>,
+    /// What a sender may want to be told of.
+    reported: Vec<Reported>,
     n_closed: u32,
     n_pending: u32,
     n_held: u32,
@@ -75,31 +84,10 @@ impl Delivery {
             next_due,
             next: settings.routes.handoff().and_then(|t| t.handoff()),
         };
-        let notification = self
-            .notification(stored, &record.changes.failed, settings)
+        let reports = self
+            .reports(stored, &record.changes.reported, settings)
             .await;
-        let ended = match notification {
-            None => self.commit(&record).await,
-            Some(made) => match self.commit_with(&record, made).await {
-                Ok(ended) => ended,
-                Err(e @ CommitError::TooLarge) => {
-                    self.alarm(&format!(
-                        "nobody is notified about message {}: {e}",
-                        stored.id
-                    ));
-                    self.commit(&record).await
-                }
-                Err(e) => {
-                    self.alarm(&format!(
-                        "a notification about message {} could not be kept and will be tried \
-                         again: {e}",
-                        stored.id
-                    ));
-                    record.changes.put_off_failures();
-                    self.commit(&record).await
-                }
-            },
-        };
+        let ended = self.commit_all(&mut record, reports).await;
         if ended {
             self.forget(stored.id);
         } else {
@@ -136,12 +124,15 @@ impl Delivery {
         ended
     }
 
-    /// Makes the outcomes durable, and with them the notification about the failed ones.
+    /// Makes the outcomes durable, and with them a report on them.
     async fn commit_with(
         self: &Arc<Self>,
         record: &Record<'_>,
-        (message, content): (Message, Vec<u8>),
+        report: Written,
     ) -> Result<bool, CommitError> {
+        let Written {
+            message, content, ..
+        } = report;
         let id = record.stored.id;
         let content = Arc::new(content);
         let settled = record.settled();
@@ -211,118 +202,6 @@ impl Delivery {
         }
         trusted
     }
-
-    fn tell_all(&self, record: &Record<'_>) {
-        let mut handed_off: Option<(&str, u32)> = None;
-        for (tried, (_, state)) in record.tried.iter().zip(&record.changes.states) {
-            match (&*tried.transport, state.disposition) {
-                (Transport::Handoff(next), Disposition::Delivered) => {
-                    handed_off.get_or_insert_with(|| (next.name(), 0)).1 += 1;
-                }
-                _ => self.tell(record.stored, tried, state, record.next_due),
-            }
-        }
-        if let Some((next, n_recipients)) = handed_off {
-            self.tell_handed_off(record.stored, next, n_recipients);
-        }
-    }
-
-    fn tell_notified(&self, stored: &Stored, message: &Message) {
-        let Some(to) = stored.message.envelope.sender.mailbox() else {
-            return;
-        };
-        let what = What::Notified {
-            notification: message.provenance.trace,
-            to: to.clone(),
-        };
-        self.emit(Some(stored.message.provenance.trace), what);
-    }
-
-    fn tell(&self, stored: &Stored, tried: &Tried, state: &RecipientState, next_due: Timestamp) {
-        let (attempts, disposition) = (state.attempts, state.disposition);
-        let transport = tried.transport.to_string();
-        let Some(about) = self.about(stored, tried.index, &transport, attempts, disposition) else {
-            return;
-        };
-        let Some(reply) = state.reply.clone() else {
-            return;
-        };
-        let what = match disposition {
-            Disposition::Delivered => What::Delivered { about, reply },
-            Disposition::Failed => What::Failed { about, reply },
-            Disposition::Held => What::Held {
-                about,
-                reason: reply.text().into(),
-            },
-            Disposition::Pending => What::Deferred {
-                about,
-                reply,
-                next_due,
-            },
-            Disposition::Dropped => return,
-        };
-        self.emit(Some(stored.message.provenance.trace), what);
-    }
-
-    fn tell_handed_off(&self, stored: &Stored, next: &str, n_recipients: u32) {
-        let what = What::HandedOff {
-            next: next.into(),
-            from: stored.message.envelope.sender.clone(),
-            n_recipients,
-            size_bytes: stored.content_len,
-            spooled: true,
-            message_id: None,
-            via: "spool".into(),
-        };
-        self.emit(Some(stored.message.provenance.trace), what);
-    }
-
-    /// Tells which of these recipients may have a copy of which nobody knows, before another is
-    /// made. True when there was one whose last attempt was cut short.
-    pub(crate) fn note_doubt(
-        &self,
-        stored: &Stored,
-        tried: &IndexSet,
-        settings: &Settings,
-    ) -> bool {
-        let in_doubt = self
-            .state()
-            .messages
-            .get(&stored.id)
-            .map(|entry| entry.in_doubt);
-        if in_doubt != Some(true) {
-            return false;
-        }
-        let mut is_cut_short = false;
-        for (index, state) in (0..).zip(&stored.recipients) {
-            if !tried.contains(index) {
-                continue;
-            }
-            // It began in an earlier process, or panicked: all others end before another begins.
-            is_cut_short |= is_in_doubt(stored, index);
-            // A key makes repetitions harmless, as long as there is who remembers it.
-            let doubted = match state.handoff {
-                Some(_) => settings.routes.handoff().is_none() && !state.disposition.is_final(),
-                None => is_in_doubt(stored, index),
-            };
-            if !doubted {
-                continue;
-            }
-            let about = self.about(stored, index, "", state.attempts, state.disposition);
-            if let Some(about) = about {
-                let trace = Some(stored.message.provenance.trace);
-                self.emit(trace, What::PossibleDuplicate { about });
-            }
-        }
-        is_cut_short
-    }
-}
-
-/// Whether, after a crash, a recipient may already have its copy.
-pub(crate) fn is_in_doubt(stored: &Stored, index: u32) -> bool {
-    let place = usize::try_from(index).unwrap_or(usize::MAX);
-    let state = stored.recipients.get(place);
-    state.is_some_and(|state| !state.disposition.is_final()) && stored.under_way.contains(index)
 }
 
 impl State {
@@ -359,6 +238,7 @@ impl Record<'_> {
     /// tried again, and hold none while they wait.
     fn progress(&self, settled: &BTreeSet<HandoffKey>) -> Progress {
         let mut recipients = self.changes.states.clone();
+        recipients.extend(self.changes.waiting.iter().cloned());
         for (_, state) in &mut recipients {
             state.handoff = state.handoff.filter(|key| !settled.contains(key));
         }
@@ -366,20 +246,6 @@ impl Record<'_> {
             recipients,
             next_due: self.next_due,
         }
-    }
-}
-
-impl Changes {
-    /// Failures whose notification cannot be kept now are found again at the next attempt.
-    fn put_off_failures(&mut self) {
-        for (_, state) in &mut self.states {
-            if state.disposition == Disposition::Failed {
-                state.disposition = Disposition::Pending;
-                self.n_closed -= 1;
-                self.n_pending += 1;
-            }
-        }
-        self.failed.clear();
     }
 }
 
@@ -413,7 +279,8 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
     let is_doubted = |tried: &Tried| tried.handoff.is_some_and(|key| doubted.contains(&key));
     let mut changes = Changes {
         states: Vec::with_capacity(tried.len()),
-        failed: Vec::new(),
+        waiting: Vec::new(),
+        reported: Vec::new(),
         n_closed: 0,
         n_pending: 0,
         n_held: 0,
@@ -434,13 +301,17 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
         changes.n_closed += u32::from(disposition.is_final());
         changes.n_pending += u32::from(disposition == Disposition::Pending);
         changes.n_held += u32::from(disposition == Disposition::Held);
-        if disposition == Disposition::Failed {
-            changes.failed.push(Failure {
-                index: t.index,
-                verdict: last.clone(),
-                remote: remote(t),
-            });
-        }
+        let action = match disposition {
+            Disposition::Delivered => t.success,
+            Disposition::Failed => Some(Action::Failed),
+            Disposition::Dropped | Disposition::Held | Disposition::Pending => None,
+        };
+        changes.reported.extend(action.map(|action| Reported {
+            index: t.index,
+            action,
+            verdict: last.clone(),
+            remote: remote(t),
+        }));
         let state = RecipientState {
             disposition,
             attempts,

@@ -15,6 +15,7 @@ mod relay;
 use std::fmt;
 use std::sync::Arc;
 
+use mail::dsn::Action;
 use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
 
 pub use handoff::Handoff;
@@ -70,6 +71,9 @@ pub struct Carried {
     pub outcomes: Vec<Outcome>,
     /// What it showed of the site.
     pub site: SiteSeen,
+    /// What is to be reported of those that were delivered, to a sender who asked for it (RFC 3461
+    /// §5.2); `None` where the next hop reports it, or nobody does.
+    pub success: Option<Action>,
 }
 
 /// What an attempt showed of its site.
@@ -98,7 +102,10 @@ impl Transport {
                 let reply = mail::reply::table::HELD.with_text(&format!("held: {why}"));
                 Carried::all(work.recipients.len(), &Outcome::Held(reply))
             }
-            Self::Maildir(maildir) => Carried::each(maildir.deliver(work).await),
+            Self::Maildir(maildir) => Carried {
+                success: Some(Action::Delivered),
+                ..Carried::each(maildir.deliver(work).await)
+            },
             Self::Relay(relay) => relay.deliver(work).await,
         }
     }
@@ -147,6 +154,7 @@ impl Carried {
         Self {
             outcomes,
             site: SiteSeen::Answering,
+            success: None,
         }
     }
 
@@ -160,6 +168,7 @@ impl Carried {
         Self {
             outcomes: vec![Outcome::Deferred(reply); n_recipients],
             site: SiteSeen::Down,
+            success: None,
         }
     }
 }

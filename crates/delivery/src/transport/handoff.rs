@@ -99,6 +99,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
             Carried {
                 outcomes,
                 site: SiteSeen::Down,
+                success: None,
             }
         }
         Answer::Replies(replies) => {

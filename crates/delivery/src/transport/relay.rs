@@ -25,10 +25,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail::dsn::Action;
 use mail::reply::table;
 use mail::{BodyType, Envelope, Outcome, Provenance, Reply};
 use net::{ClientConnection, Clock};
-use smtp::client::{self, CloseReason, Closed, DataSent, Event, Finished};
+use smtp::client::{self, Capability, CloseReason, Closed, DataSent, Event, Finished};
 use smtp::client::{ClientRecipient, Transaction};
 use smtp::codec::xforward::XforwardAttributes;
 
@@ -116,12 +117,19 @@ impl Relay {
         tried: Result<Vec<Outcome>, Closed>,
         n_recipients: usize,
     ) -> Carried {
+        let can = connection.machine_ref().capabilities();
+        // A host that takes NOTIFY reports by itself, or passes it on (RFC 3461 §5.2.2).
+        let reports = can.is_some_and(|can| can.has(Capability::Dsn));
         self.pool.keep(connection);
         match tried {
-            Ok(outcomes) => Carried::each(outcomes),
+            Ok(outcomes) => Carried {
+                success: (!reports).then_some(Action::Relayed),
+                ..Carried::each(outcomes)
+            },
             Err(closed) => Carried {
                 site: seen(&closed),
                 outcomes: outcomes(closed, n_recipients),
+                success: None,
             },
         }
     }
@@ -221,7 +229,16 @@ async fn try_on<C: Octets>(
         let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
         return Ok(vec![deferred; letter.indexes.len()]);
     };
-    let transaction = letter.transaction(body.content_len(), body_type);
+    let mut transaction = letter.transaction(body.content_len(), body_type);
+    // RFC 6531 §3.4: where nothing but ASCII stands in addresses and header, no host needs to know
+    // that the sender could have used more.
+    if transaction.smtputf8 && !can.has(Capability::Smtputf8) {
+        let Ok(is_ascii) = body.header_is_ascii().await else {
+            let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
+            return Ok(vec![deferred; letter.indexes.len()]);
+        };
+        transaction.smtputf8 = !is_ascii;
+    }
     let now = connection.clock().now();
     connection.machine().begin(now, transaction);
     loop {

@@ -20,6 +20,8 @@ pub(crate) struct Host {
 struct Shared {
     /// What a recipient is told at its first RCPT, its second, and so on; 250 after that.
     replies: HashMap<&'static str, Vec<&'static str>>,
+    /// What it offers after EHLO.
+    extensions: &'static [&'static str],
     named: Mutex<HashMap<String, usize>>,
     /// The messages that were acknowledged.
     taken: Mutex<Vec<Taken>>,
@@ -32,12 +34,19 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub(crate) struct Taken {
     pub(crate) recipients: Vec<String>,
+    /// MAIL and the RCPTs that it took, as they were sent.
+    pub(crate) commands: Vec<String>,
     pub(crate) content: String,
 }
 
 impl Host {
     pub(crate) async fn new(replies: &[(&'static str, &[&'static str])]) -> Self {
         Self::with_acknowledgements(replies, Semaphore::MAX_PERMITS).await
+    }
+
+    /// A host that takes everything, and offers this.
+    pub(crate) async fn that_offers(extensions: &'static [&'static str]) -> Self {
+        Self::with(&[], Semaphore::MAX_PERMITS, extensions).await
     }
 
     /// A host that keeps silent after the data until the test says [`Self::acknowledge`].
@@ -65,11 +74,20 @@ impl Host {
     }
 
     async fn with_acknowledgements(replies: &[(&'static str, &[&'static str])], n: usize) -> Self {
+        Self::with(replies, n, &[]).await
+    }
+
+    async fn with(
+        replies: &[(&'static str, &[&'static str])],
+        n: usize,
+        extensions: &'static [&'static str],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let replies = replies.iter().map(|(to, said)| (*to, said.to_vec()));
         let shared = Arc::new(Shared {
             replies: replies.collect(),
+            extensions,
             named: Mutex::default(),
             taken: Mutex::default(),
             acknowledgements: Semaphore::new(n),
@@ -90,6 +108,12 @@ impl Host {
             .lock()
             .expect("no test panics under it")
             .clone()
+    }
+
+    /// How many RCPTs named this recipient.
+    pub(crate) fn n_named(&self, recipient: &str) -> usize {
+        let named = self.shared.named.lock().expect("no test panics under it");
+        named.get(recipient).copied().unwrap_or(0)
     }
 
     /// Waits until that many contents came that are not acknowledged.
@@ -119,7 +143,7 @@ impl Shared {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
     let mut stream = BufReader::new(stream);
-    let mut recipients = Vec::new();
+    let (mut recipients, mut commands) = (Vec::new(), Vec::new());
     say(&mut stream, "220 host.example").await?;
     loop {
         let line = hear(&mut stream).await?;
@@ -130,6 +154,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
                 let reply = shared.reply_to(recipient);
                 if reply.starts_with('2') {
                     recipients.push(recipient.to_owned());
+                    commands.push(line.trim_end().to_owned());
                 }
                 reply
             }
@@ -148,8 +173,10 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
                 shared.acknowledgements.acquire().await.ok()?.forget();
                 shared.n_unacknowledged.fetch_sub(1, Ordering::SeqCst);
                 let recipients = std::mem::take(&mut recipients);
+                let commands = std::mem::take(&mut commands);
                 let taken = Taken {
                     recipients,
+                    commands,
                     content,
                 };
                 shared
@@ -160,8 +187,17 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
                 "250 2.0.0 taken"
             }
             "QUIT" => return None,
+            "EHLO" => {
+                say(&mut stream, "250-host.example").await?;
+                for extension in shared.extensions {
+                    say(&mut stream, &format!("250-{extension}")).await?;
+                }
+                "250 ok"
+            }
             _ => {
                 recipients.clear();
+                commands.clear();
+                commands.push(line.trim_end().to_owned());
                 "250 ok"
             }
         };

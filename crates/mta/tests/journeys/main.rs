@@ -7,6 +7,7 @@ mod damage;
 mod deliveries;
 mod handoffs;
 mod host;
+mod notifications;
 mod operators;
 mod panics;
 mod recoveries;

@@ -1,9 +1,10 @@
 //! An instance that delivers, and what a test can see of it.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use delivery::transport::{Relay, RelaySettings, Transport};
+use delivery::transport::{Maildir, Relay, RelaySettings, Transport};
 use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings};
 use mail::event::{Event, Sink, What};
 use mail::{
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     /// When a site that is down is asked again.
     pub(crate) probes: Backoff,
     pub(crate) expire_after: Duration,
+    /// The segments of the spool.
+    pub(crate) segment_len: u32,
 }
 
 impl Plan {
@@ -61,7 +64,11 @@ pub(crate) const PATIENT: Plan = Plan {
     backoff: SOON,
     probes: SOON,
     expire_after: Duration::from_secs(86_400),
+    segment_len: SEGMENT_LEN,
 };
+
+/// A simulated disk is memory, and each instance has one.
+const SEGMENT_LEN: u32 = 256 * 1024;
 
 /// What an instance told.
 #[derive(Default)]
@@ -137,9 +144,12 @@ pub(crate) fn possible_duplicate(what: &What) -> bool {
 
 /// A spool on this disk, and what it held.
 pub(crate) fn open(disk: &SimulatedDisk) -> (Spool, Recovery) {
+    open_with(disk, SEGMENT_LEN)
+}
+
+fn open_with(disk: &SimulatedDisk, segment_len: u32) -> (Spool, Recovery) {
     let mut options = Options::new([7; 32]);
-    // A simulated disk is memory, and each instance has one.
-    options.segment_len = 256 * 1024;
+    options.segment_len = segment_len;
     options.outcome_delay = Duration::ZERO;
     Spool::open(Arc::new(disk.clone()), options).unwrap()
 }
@@ -156,7 +166,7 @@ impl Instance {
         plan: &Plan,
         routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
     ) -> Self {
-        let (spool, recovery) = open(&disk);
+        let (spool, recovery) = open_with(&disk, plan.segment_len);
         let clock = Clock::start();
         let noted = Arc::new(Noted::default());
         let settings = plan.settings(routes(&spool, &recovery));
@@ -200,11 +210,22 @@ impl Instance {
 
     /// Accepts a message, as intake does.
     pub(crate) async fn accept(&self, message: Message, content: &str) -> MessageId {
+        self.accept_and_then(message, content, || ()).await
+    }
+
+    /// As [`Self::accept`]; does something between the commit and the first attempt.
+    pub(crate) async fn accept_and_then(
+        &self,
+        message: Message,
+        content: &str,
+        then: impl FnOnce(),
+    ) -> MessageId {
         let octets: Arc<Vec<u8>> = Arc::new(content.into());
         let accepting = self
             .spool
             .accept(&message, Content::Bytes(Arc::clone(&octets)));
         let id = accepting.await.unwrap();
+        then();
         self.delivery.queued(Fresh {
             id,
             message,
@@ -230,6 +251,17 @@ impl Instance {
             }
         };
         tokio::time::timeout(LIMIT, recording).await.unwrap();
+    }
+
+    /// Waits until the spool has this message no more.
+    pub(crate) async fn recorded_end(&self, id: MessageId) {
+        let ending = async {
+            while self.spool.message(id).is_ok() {
+                // The committer is a thread: only time passes here.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ending).await.unwrap();
     }
 
     /// Waits until the spool has `n` messages left.
@@ -300,6 +332,16 @@ pub(crate) fn route(domain: &str, transport: Transport) -> Route {
         users: None,
         open_to: OpenTo::Anyone,
         transport: Arc::new(transport),
+    }
+}
+
+/// A route to Maildirs below this directory: one for each of these users.
+pub(crate) fn maildirs(domain: &str, below: &Path, users: &[&str]) -> Route {
+    let template = format!("{}/{{domain}}/{{local}}", below.display());
+    let maildir = Transport::Maildir(Maildir::new(&template, None).unwrap());
+    Route {
+        users: Some(users.iter().map(|user| (*user).into()).collect()),
+        ..route(domain, maildir)
     }
 }
 

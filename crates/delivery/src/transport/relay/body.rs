@@ -79,6 +79,28 @@ impl<C: Octets> Body<C> {
         })
     }
 
+    /// Whether the header section is ASCII.
+    pub(super) async fn header_is_ascii(&mut self) -> Result<bool, ReadError> {
+        if let Self::Whole(bytes) = self {
+            let end = EndOfHeader::default().find(bytes);
+            return Ok(bytes[..end.unwrap_or(bytes.len())].is_ascii());
+        }
+        let (mut offset, mut piece) = (0, Vec::new());
+        let mut end = EndOfHeader::default();
+        while offset < self.content_len() {
+            piece = self.read_piece(offset, piece).await?;
+            offset += piece.len() as u64;
+            let at = end.find(&piece);
+            if !piece[..at.unwrap_or(piece.len())].is_ascii() {
+                return Ok(false);
+            }
+            if at.is_some() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
     /// Gives the content to the machine, and writes it as it goes. Whatever fails on the way shows
     /// in the machine's next event.
     pub(super) async fn send(&mut self, connection: &mut ClientConnection) {
@@ -157,6 +179,75 @@ impl<C: Octets> Body<C> {
     }
 }
 
+/// Finds the empty line that ends a header section, over the bounds of pieces.
+struct EndOfHeader {
+    /// Octets of `\r\n\r\n` that were seen last; a content may begin with the empty line.
+    n_matched: usize,
+}
+
+impl Default for EndOfHeader {
+    fn default() -> Self {
+        Self { n_matched: 2 }
+    }
+}
+
+impl EndOfHeader {
+    /// Where the header section ends in the next piece.
+    fn find(&mut self, piece: &[u8]) -> Option<usize> {
+        const END: &[u8; 4] = b"\r\n\r\n";
+        for (at, &byte) in piece.iter().enumerate() {
+            self.n_matched = match byte {
+                _ if byte == END[self.n_matched] => self.n_matched + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+            if self.n_matched == END.len() {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+}
+
 fn ended_early() -> ReadError {
     ReadError::Io(std::io::ErrorKind::UnexpectedEof.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_header_section_decides_whether_it_is_ascii() {
+        let long = "X: y\r\n".repeat(100_000);
+        for (header, expected) in [
+            ("Subject: x\r\n", true),
+            ("", true),
+            ("Subject: grüße\r\n", false),
+            (&long, true),
+            (&format!("{long}Subject: grüße\r\n"), false),
+        ] {
+            // In memory, and read piece by piece.
+            for body_len in [10, 300 * 1024] {
+                let content = format!("{header}\r\n{}", "ü".repeat(body_len));
+                let mut body = Body::open(content.into_bytes()).unwrap();
+                let found = body.header_is_ascii().await.unwrap();
+                assert_eq!(found, expected, "{} + {body_len}", header.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_header_is_found_wherever_pieces_meet() {
+        let header = b"A: b\r\n\r\r\nC: d\r\n\r\nbody";
+        for at in 0..header.len() {
+            let mut end = EndOfHeader::default();
+            let (first, second) = header.split_at(at);
+            let found = end.find(first);
+            let found = found.or_else(|| end.find(second).map(|n| at + n));
+            assert_eq!(found, Some(header.len() - b"body".len()), "{at}");
+        }
+        assert_eq!(EndOfHeader::default().find(b"\r\nbody"), Some(2));
+        assert_eq!(EndOfHeader::default().find(b"A: b\r\n"), None);
+    }
 }

@@ -1,0 +1,97 @@
+//! Which recipients of a message an attempt carries, and by what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mail::dsn::Action;
+use mail::reply::table;
+use mail::{Disposition, HandoffKey, Outcome};
+use spool::{RecipientState, Stored};
+
+use crate::delivery::{Settings, fairness_key, site_name};
+use crate::record::Tried;
+use crate::transport::Transport;
+
+/// Sites to which other recipients of a message go by now.
+#[derive(Default)]
+pub(super) struct Elsewhere {
+    pub(super) sites: BTreeSet<Box<str>>,
+    pub(super) sender: u64,
+}
+
+/// The recipients to be tried at this site, by what carries them, and the sites of all others.
+pub(super) fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewhere) {
+    let mut ways: BTreeMap<_, Way> = BTreeMap::new();
+    let mut elsewhere = Elsewhere {
+        sites: BTreeSet::new(),
+        sender: fairness_key(stored),
+    };
+    for (index, state) in (0..).zip(&stored.recipients) {
+        if state.disposition != Disposition::Pending {
+            continue;
+        }
+        let found = settings.transport(stored, index);
+        let name = site_name(found.clone());
+        if *name != *site {
+            elsewhere.sites.insert(name);
+            continue;
+        }
+        let (place, transport) = match found {
+            Ok(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
+            Err(reply) => (usize::MAX, Arc::new(Transport::Error(reply))),
+        };
+        // Under a key exactly those go that are bound to it.
+        let handoff = transport.handoff().and(state.handoff);
+        let way = ways.entry((place, handoff)).or_insert_with(|| Way {
+            transport,
+            handoff,
+            recipients: Vec::new(),
+        });
+        way.recipients.push(index);
+    }
+    (ways.into_values().collect(), elsewhere)
+}
+
+/// Recipients that one transport carries together.
+pub(super) struct Way {
+    pub(super) transport: Arc<Transport>,
+    /// The key that they are bound to, on their way to the next instance.
+    pub(super) handoff: Option<HandoffKey>,
+    pub(super) recipients: Vec<u32>,
+}
+
+impl Way {
+    /// Where its recipients stand.
+    pub(super) fn states<'a>(
+        &'a self,
+        stored: &'a Stored,
+    ) -> impl Iterator<Item = (u32, &'a RecipientState)> {
+        let of = |&index: &u32| {
+            let place = usize::try_from(index).ok()?;
+            Some((index, stored.recipients.get(place)?))
+        };
+        self.recipients.iter().filter_map(of)
+    }
+
+    pub(super) fn tried(&self, outcomes: &[Outcome]) -> Vec<Tried> {
+        self.tried_with(outcomes, None)
+    }
+
+    /// What came of them; `success` is what a sender is to be told of those that were delivered.
+    pub(super) fn tried_with(&self, outcomes: &[Outcome], success: Option<Action>) -> Vec<Tried> {
+        // A transport that forgot one has not delivered it.
+        let missing = Outcome::Deferred(table::TRY_AGAIN.reply());
+        let outcomes = outcomes.iter().chain(std::iter::repeat(&missing));
+        let pairs = self.recipients.iter().zip(outcomes);
+        let transport = Arc::clone(&self.transport);
+        pairs
+            .map(|(&index, outcome)| Tried {
+                index,
+                outcome: outcome.clone(),
+                transport: Arc::clone(&transport),
+                handoff: self.handoff,
+                success,
+            })
+            .collect()
+    }
+}
