@@ -1,5 +1,6 @@
 //! One attempt: a message's recipients at one site, handed to their transports.
 
+mod twins;
 mod ways;
 
 use std::sync::Arc;
@@ -55,6 +56,15 @@ impl Delivery {
         self.state().unreadable.remove(&attempt.id);
         let settings = Arc::clone(&self.state().settings);
         let (mut ways, elsewhere) = ways(&stored, site, &settings);
+        let delivered = twins::already_delivered(&stored, &mut ways);
+        if !delivered.is_empty() {
+            self.record(&stored, delivered, &settings).await;
+            return Ended {
+                due: (!ways.is_empty()).then(|| self.at_once()),
+                site: None,
+                elsewhere,
+            };
+        }
         if ways.is_empty() {
             return Ended::nothing_left(elsewhere);
         }
@@ -232,12 +242,13 @@ impl Delivery {
                 return (None, way.tried(&[]));
             }
         };
+        let twins = way.twins(stored);
         let work = Work {
             spool: self.spool.id(),
             id: stored.id,
             provenance: &stored.message.provenance,
-            envelope: &stored.message.envelope,
-            recipients: &way.recipients,
+            envelope: &twins.envelope(&stored.message.envelope),
+            recipients: twins.recipients(),
             handoff: way.handoff,
             content: reader,
         };
@@ -246,6 +257,7 @@ impl Delivery {
             site,
             success,
         } = way.transport.deliver(work).await;
+        let outcomes = twins.outcomes_of_all(&outcomes);
         (Some(site), way.tried_with(&outcomes, success))
     }
 }

@@ -8,6 +8,7 @@ use mail::reply::table;
 use mail::{Disposition, HandoffKey, Outcome};
 use spool::{RecipientState, Stored};
 
+use super::twins::Twins;
 use crate::delivery::{Settings, fairness_key, site_name};
 use crate::record::Tried;
 use crate::transport::Transport;
@@ -71,6 +72,11 @@ impl Way {
             Some((index, stored.recipients.get(place)?))
         };
         self.recipients.iter().filter_map(of)
+    }
+
+    /// The recipients among them that are one, as this transport sees them.
+    pub(super) fn twins(&self, stored: &Stored) -> Twins {
+        Twins::among(&self.recipients, stored, &self.transport)
     }
 
     pub(super) fn tried(&self, outcomes: &[Outcome]) -> Vec<Tried> {

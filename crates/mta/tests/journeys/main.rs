@@ -11,5 +11,6 @@ mod notifications;
 mod operators;
 mod panics;
 mod recoveries;
+mod repeated;
 mod strays;
 mod world;
