@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use mail::HandoffKey;
+use mail::{HandoffKey, Timestamp};
+use queue::ClockWatch;
 use spool::Recovery;
 
 use crate::attempt::{SUSPECT_PAUSE, is_suspected};
@@ -33,7 +34,7 @@ impl Delivery {
         let now = self.clock.now();
         let latest = now + self.state().settings.backoff.longest();
         let (mut entries, mut jobs) = (Vec::new(), Vec::new());
-        let mut unreadable = Vec::new();
+        let (mut unreadable, mut newest) = (Vec::new(), None);
         for (id, read) in recovery.messages() {
             let stored = match read {
                 Ok(stored) => stored,
@@ -42,6 +43,7 @@ impl Delivery {
                     continue;
                 }
             };
+            newest = newest.max(Some(stored.message.provenance.arrived));
             let mut states = stored.recipients.iter();
             if states.all(|state| state.disposition.is_final()) {
                 // Two attempts ended at the same time, and the crash came before the record that
@@ -79,6 +81,7 @@ impl Delivery {
             n_messages: entries.len(),
             n_unreadable: unreadable.len(),
         };
+        self.watch_clock_from(newest);
         let mut state = self.state();
         state
             .unreadable
@@ -87,5 +90,21 @@ impl Delivery {
         state.messages.append(&mut entries.into_iter().collect());
         state.queue.load(now, jobs);
         recovered
+    }
+
+    /// A clock that stands before the newest message is not trusted from the start.
+    fn watch_clock_from(&self, newest: Option<Timestamp>) {
+        let (moment, wall) = (self.clock.now(), self.now());
+        let watch = ClockWatch::new(moment, wall, newest);
+        let is_trusted = watch.is_trusted(moment);
+        self.state().clock_watch = watch;
+        if let Some(newest) = newest.filter(|_| !is_trusted) {
+            self.alarm(&format!(
+                "the clock shows {}, and a message in the queue arrived at {}: nothing expires for \
+                 a day; set the clock right",
+                wall.rfc3339(),
+                newest.rfc3339()
+            ));
+        }
     }
 }

@@ -31,12 +31,12 @@ use crate::world::{
     open, possible_duplicate, relay,
 };
 
-fn handed_off(what: &What) -> bool {
+pub(crate) fn handed_off(what: &What) -> bool {
     matches!(what, What::HandedOff { spooled: true, .. })
 }
 
 /// The next instance: takes what it is handed, and delivers nothing.
-struct Output {
+pub(crate) struct Output {
     disk: SimulatedDisk,
     intake: Arc<Intake>,
     stored: Arc<Stored>,
@@ -61,13 +61,14 @@ impl Queued for Stored {
     }
 }
 
-/// Everybody is known but `nobody`.
+/// Everybody is known but `nobody`; `later` is to be tried again.
 struct AllButNobody;
 
 impl Recipients for AllButNobody {
     fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
         Some(match recipient.local_part() {
             "nobody" => Standing::Refused(table::NO_SUCH_USER.reply()),
+            "later" => Standing::Refused(table::MAILBOX_FULL.reply()),
             _ => Standing::Ours,
         })
     }
@@ -75,7 +76,7 @@ impl Recipients for AllButNobody {
 
 impl Output {
     /// At the other end of an edge.
-    fn at(end: OwnedFd) -> Self {
+    pub(crate) fn at(end: OwnedFd) -> Self {
         let output = Self::new();
         output.serve(end);
         output
@@ -148,7 +149,7 @@ impl Output {
         }
     }
 
-    fn n_stored(&self) -> usize {
+    pub(crate) fn n_stored(&self) -> usize {
         self.stored.0.lock().unwrap().len()
     }
 
@@ -292,7 +293,7 @@ fn routes(own: Vec<Route>, next: &Arc<Next>) -> Vec<Route> {
 
 /// An instance on this disk that hands everything but its notifications on, and the other end of
 /// its edge.
-fn front(disk: SimulatedDisk) -> (Instance, Arc<Next>, OwnedFd) {
+pub(crate) fn front(disk: SimulatedDisk) -> (Instance, Arc<Next>, OwnedFd) {
     front_with(disk, vec![hold("x.org")])
 }
 

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod clocks;
 mod damage;
 mod deliveries;
+mod durable;
 mod handoffs;
 mod host;
 mod notifications;
