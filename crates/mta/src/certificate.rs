@@ -16,6 +16,7 @@ use mail::Timestamp;
 use net::tls::{PemPair, TlsAcceptor, TlsError, Validity};
 
 use crate::config::{MissingCertificate, Tls};
+use crate::regular_file;
 
 /// The longest PEM file that is read, in octets.
 const PEM_LEN_MAX: u64 = 1 << 20;
@@ -162,7 +163,7 @@ fn flaw(tls: &Tls, error: &TlsError) -> Flaw {
 /// The text of a file that can be read and holds such a block.
 fn pem(path: &Path, label: &str) -> Result<String, String> {
     let mut text = String::new();
-    fs::File::open(path)
+    regular_file::open(path)
         .and_then(|file| file.take(PEM_LEN_MAX).read_to_string(&mut text))
         .map_err(|error: io::Error| format!("{} cannot be read: {error}", path.display()))?;
     let found = text

@@ -10,7 +10,7 @@
 //! Nothing here changes a file.
 //!
 //! # Limits
-//! A file holds 16 MiB at most.
+//! A file holds 16 MiB at most; it is a regular file, in UTF-8.
 //!
 //! # Failure
 //! All mistakes of a file are reported in one run, each as `FILE:LINE:COLUMN: text`.
@@ -18,6 +18,7 @@
 mod build;
 mod check;
 mod difference;
+mod file;
 mod graph;
 mod model;
 mod part;
@@ -31,7 +32,6 @@ mod tests;
 mod tree;
 mod value;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,9 +67,6 @@ pub(crate) struct Config {
 /// What the embedded configuration is called in messages.
 const EMBEDDED_NAME: &str = "(embedded)";
 
-/// The longest file that is read, in octets: a list of a million users fits.
-const FILE_LEN_MAX: u64 = 16 << 20;
-
 impl Config {
     /// The configuration for trying things out, used where no file is named. `state` replaces
     /// its directory, `./postern-data`.
@@ -86,15 +83,8 @@ impl Config {
     /// All mistakes of the file, or why it cannot be read.
     pub(crate) fn load(file: &Path, state: Option<&Path>) -> Result<Self, Problems> {
         let name = file.display().to_string();
-        match read_text(file) {
-            Ok(text) => Self::parse(&text, &name, state),
-            Err(error) => {
-                let text = Text::new(&name, "");
-                Err(Problems::new(vec![
-                    text.problem(None, format!("cannot be read: {error}")),
-                ]))
-            }
-        }
+        let text = file::read(file, &name)?;
+        Self::parse(&text, &name, state)
     }
 
     /// Reads a text, called `name` in messages. `state` replaces the directory that it names.
@@ -144,18 +134,4 @@ impl Config {
     pub(crate) fn difference(old: &Self, new: &Self) -> Vec<(InstanceName, Change)> {
         difference::difference(old, new)
     }
-}
-
-fn read_text(file: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    // One octet more than allowed tells a file of the greatest length from one that is longer.
-    std::fs::File::open(file)?
-        .take(FILE_LEN_MAX + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_LEN_MAX {
-        return Err(std::io::Error::other(format!(
-            "longer than {FILE_LEN_MAX} octets"
-        )));
-    }
-    Ok(text)
 }

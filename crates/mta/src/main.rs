@@ -13,6 +13,7 @@ mod instance;
 mod leash;
 mod nearest;
 mod observe;
+mod regular_file;
 mod role;
 mod supervisor;
 

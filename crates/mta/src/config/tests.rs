@@ -1,5 +1,6 @@
 //! What comes of configurations given as texts.
 
+mod encoding;
 mod examples;
 mod files;
 mod findings;
