@@ -39,7 +39,7 @@ use std::path::PathBuf;
 use net::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-pub(crate) use state::{StateError, all_gone, running};
+pub(crate) use state::{StateError, all_gone, make_layout, running};
 pub(crate) use wiring::WiringError;
 
 use crate::config::{Config, Listen, Problems, Severity};

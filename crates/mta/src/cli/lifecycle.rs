@@ -4,10 +4,10 @@
 //! `start` waits [`START_TIME`]; `stop` waits as long as the configuration allows a stop to take,
 //! and [`STOP_SLACK`] more.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -168,14 +168,8 @@ fn open_errors(state: &Path) -> Result<File, Failure> {
     let cannot = |path: &Path, error: &io::Error| {
         Failure::error(format!("cannot use {}: {error}", path.display()))
     };
-    let log = state.join("log");
-    // The modes are those that the supervisor would give.
-    for (folder, mode) in [(state, 0o755), (&log, 0o750)] {
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(mode).create(folder);
-        made.map_err(|error| cannot(folder, &error))?;
-    }
-    let path = log.join("stderr.log");
+    supervisor::make_layout(state).map_err(|error| Failure::error(error.to_string()))?;
+    let path = state.join("log/stderr.log");
     let mut options = OpenOptions::new();
     let opened = options.append(true).create(true).mode(0o640).open(&path);
     opened.map_err(|error| cannot(&path, &error))

@@ -1,19 +1,25 @@
 //! The state directory: its layout, and the two locks that keep it to one system at a time.
 //!
+//! # Guarantees
+//! Nobody but root and the user that runs the system can hold a lock, enter the spools, or put
+//! something of their own in the place of a file: the locks are closed to others, since `flock`
+//! needs no more than an open file, and a directory that another user owns or everybody may write
+//! to is refused.
+//!
 //! `STATE/pid` is locked by the supervisor alone: whoever finds it locked knows that a system is
 //! running. `STATE/lock` is locked by the supervisor and shared with every child: it stays locked
 //! until the last process is gone, also when the supervisor died first. So a new supervisor waits
 //! for orphans, and two systems never share a spool.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail::InstanceName;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 /// How long a new supervisor waits for the processes of an old one.
@@ -26,6 +32,19 @@ const ORPHANS_INTERVAL: Duration = Duration::from_millis(50);
 /// and after so long, it is tried again.
 const LOOKERS_TRIES: u32 = 10;
 const LOOKERS_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The directories of the state that others may not enter.
+const PRIVATE: [&str; 3] = ["spool", "settings", "tls"];
+
+/// Who may open a lock may hold it.
+const LOCK_MODE: u32 = 0o600;
+
+const MODE_BITS: u32 = 0o7777;
+const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_ALL: u32 = 0o007;
+
+/// A link in the place of a lock leads elsewhere.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Why the state directory cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +67,16 @@ pub(crate) enum StateError {
         state: PathBuf,
         /// How long they were waited for.
         waited: Duration,
+    },
+    /// Another user could put files of their own there.
+    #[error("{} {what}; {advice}", path.display())]
+    Unsafe {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// What would be right.
+        advice: &'static str,
     },
     /// A file or directory cannot be made.
     #[error("cannot use {}: {cause}", path.display())]
@@ -76,11 +105,7 @@ impl StateDirectory {
     /// # Errors
     /// When it is in use, or cannot be used.
     pub(super) async fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self, StateError> {
-        // Local programs must reach the submission socket; what is private lies deeper.
-        make_directory(path, 0o755)?;
-        make_directory(&path.join("spool"), 0o700)?;
-        make_directory(&path.join("log"), 0o750)?;
-        make_directory(&path.join("tls"), 0o700)?;
+        make_layout(path)?;
         let mut pid = open(&path.join("pid"))?;
         if !lock_in_a_moment(&pid, &path.join("pid")).await? {
             return Err(StateError::AlreadyRunning {
@@ -129,6 +154,25 @@ impl Drop for StateDirectory {
         // somebody may be waiting for its lock.
         let _ = self.pid.set_len(0);
     }
+}
+
+/// Makes the state directory and those in it, where they are missing.
+///
+/// # Errors
+/// When one cannot be made, or another user could put files of their own there.
+pub(crate) fn make_layout(path: &Path) -> Result<(), StateError> {
+    // Local programs must reach the submission socket; what is private lies deeper.
+    make_directory(path, 0o755)?;
+    check_owner(path)?;
+    make_directory(&path.join("log"), 0o750)?;
+    check_owner(&path.join("log"))?;
+    for name in PRIVATE {
+        let path = path.join(name);
+        make_directory(&path, 0o700)?;
+        check_owner(&path)?;
+        close_to_others(&path)?;
+    }
+    Ok(())
 }
 
 /// The process id of the supervisor that runs in this state directory.
@@ -236,6 +280,7 @@ fn make_durably(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Opens a lock. One of an earlier version is closed to others; whoever has it open keeps it.
 fn open(path: &Path) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     options
@@ -243,11 +288,62 @@ fn open(path: &Path) -> Result<File, StateError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644);
-    options.open(path).map_err(|cause| StateError::Unusable {
+        .custom_flags(NO_FOLLOW)
+        .mode(LOCK_MODE);
+    let unusable = |cause| StateError::Unusable {
         path: path.into(),
         cause,
-    })
+    };
+    let file = options.open(path).map_err(unusable)?;
+    let mode = file.metadata().map_err(unusable)?.mode() & MODE_BITS;
+    if mode != LOCK_MODE {
+        let closed = file.set_permissions(Permissions::from_mode(LOCK_MODE));
+        closed.map_err(unusable)?;
+    }
+    Ok(file)
+}
+
+/// Refuses a directory in which another user could make, remove or replace files.
+fn check_owner(path: &Path) -> Result<(), StateError> {
+    let found = std::fs::metadata(path).map_err(|cause| StateError::Unusable {
+        path: path.into(),
+        cause,
+    })?;
+    let (owner, own) = (found.uid(), rustix::process::geteuid().as_raw());
+    let unsafe_because = |what, advice| {
+        Err(StateError::Unsafe {
+            path: path.into(),
+            what,
+            advice,
+        })
+    };
+    if owner != own && owner != 0 {
+        let what = format!("belongs to user {owner}, and this system runs as user {own}");
+        return unsafe_because(
+            what,
+            "run it as that user, or give the directory to this one",
+        );
+    }
+    if found.mode() & OTHERS_WRITE != 0 {
+        let what = "can be written by every user".to_owned();
+        return unsafe_because(what, "take that right away with `chmod o-w`");
+    }
+    Ok(())
+}
+
+/// Takes the rights of others away: a directory that was made by hand may have more than ours.
+fn close_to_others(path: &Path) -> Result<(), StateError> {
+    let unusable = |cause| StateError::Unusable {
+        path: path.into(),
+        cause,
+    };
+    let found = std::fs::metadata(path).map_err(unusable)?;
+    let is_ours = found.uid() == rustix::process::geteuid().as_raw();
+    if is_ours && found.mode() & OTHERS_ALL != 0 {
+        let closed = Permissions::from_mode(found.mode() & MODE_BITS & !OTHERS_ALL);
+        std::fs::set_permissions(path, closed).map_err(unusable)?;
+    }
+    Ok(())
 }
 
 /// Whether the lock was free.
