@@ -20,6 +20,7 @@ mod check;
 mod difference;
 mod file;
 mod graph;
+mod leaving;
 mod model;
 mod part;
 mod problem;
@@ -56,8 +57,10 @@ pub(crate) struct Config {
     pub(crate) stop_timeout: Duration,
     /// The one log.
     pub(crate) log: Log,
-    /// In the order of the file, at least one.
+    /// In the order of the file, at least one; then those that are leaving.
     pub(crate) instances: Vec<InstanceConfig>,
+    /// Those of `instances` that the file no longer names: they empty their queues and end.
+    leaving: Vec<InstanceName>,
     /// What the text is called in messages.
     file: Box<str>,
     /// The text, for the places of findings and for the parts of instances.

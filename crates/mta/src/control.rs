@@ -182,6 +182,7 @@ impl Control {
                 };
                 self.leash.say(said).await;
             }
+            ControlOrder::Forget(name) => self.shared.remove(&name),
             ControlOrder::Prepare(reload) => {
                 let said = self.prepare(reload);
                 self.leash.say(said).await;

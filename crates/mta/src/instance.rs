@@ -4,6 +4,7 @@ mod bell;
 pub(crate) mod bootstrap;
 mod compose;
 mod doors;
+mod draining;
 mod expiry;
 mod fullness;
 pub(crate) mod requests;

@@ -30,7 +30,7 @@ pub(crate) use control_end::{
     ControlBootstrap, ControlLeash, ControlOrder, ControlReload, InstanceChannels,
 };
 pub(crate) use document::Document;
-pub(crate) use down::{Down, Told, Weight};
+pub(crate) use down::{Down, Purpose, Told, Weight};
 pub(crate) use end::{AsyncLeash, Beginning, Bundle, Leash, Rest, take_standard_input};
 pub(crate) use hand::Hand;
 pub(crate) use socket::{LeashError, pair};

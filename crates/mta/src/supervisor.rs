@@ -20,12 +20,14 @@ mod certificates;
 mod child;
 mod heartbeat;
 mod inherited;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod member;
 mod refuse;
 mod reload;
 mod sequence;
+mod settings;
 mod state;
 mod stopping;
 mod successor;
@@ -160,7 +162,7 @@ fn raise_descriptor_limit() {
 
 async fn start(
     source: Source,
-    config: Config,
+    mut config: Config,
     show: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<(), StartError> {
     let waiting = || show(&Progress::WaitingForOrphans);
@@ -169,6 +171,11 @@ async fn start(
         // Where that fails, the instance says why whenever it is started, and the others run.
         let _ = state.make_spool(&instance.name);
     }
+    let stranded = settings::take_in_left(&mut config, state.path());
+    let stranded = stranded.map_err(|cause| StateError::Unusable {
+        path: state.path().join("spool"),
+        cause,
+    })?;
     let mut wiring = Wiring::default();
     wiring.add(wiring.missing(&config, state.path())?);
     for instance in &config.instances {
@@ -181,6 +188,7 @@ async fn start(
     }
     let mut watch = Watch::new(source, config, state, wiring, Clock::start(), show)
         .map_err(StartError::Process)?;
+    watch.stranded = stranded;
     watch.run().await;
     Ok(())
 }

@@ -34,7 +34,8 @@ pub(crate) fn run(system: &SystemArguments, at: &System) -> Result<Exit, Failure
         .print();
     }
     let has_supervisor = answer.end["processes"].is_array();
-    Ok(if has_supervisor {
+    let has_stranded = stranded(&answer).next().is_some();
+    Ok(if has_supervisor && !has_stranded {
         exit_of(&answer)
     } else {
         Exit::Partial
@@ -65,6 +66,14 @@ fn page(answer: &Answer, now_ms: u64) -> Page {
     for line in &answer.lines {
         instance_lines(&mut page, line, now_ms);
     }
+    for spool in stranded(answer) {
+        let text = |key: &str| spool[key].as_str().unwrap_or_default();
+        page.line(format!(
+            "{:<12} NOT IN THE CONFIGURATION, and its spool is there without settings: {}",
+            text("name"),
+            text("last_exit")
+        ));
+    }
     if answer.end["answered"] != answer.end["asked"] {
         let (asked, answered) = (&answer.end["asked"], &answer.end["answered"]);
         page.line(format!("{answered} of {asked} instances answer"));
@@ -88,6 +97,12 @@ fn log_words(log: &Value) -> Option<String> {
         words += &format!(", {} lost", words::count(n_lost, "event"));
     }
     Some(words)
+}
+
+/// The spools that nobody can empty.
+fn stranded(answer: &Answer) -> impl Iterator<Item = &Value> {
+    let processes = answer.end["processes"].as_array().into_iter().flatten();
+    processes.filter(|process| process["role"] == "stranded")
 }
 
 fn instance_lines(page: &mut Page, line: &Value, now_ms: u64) {

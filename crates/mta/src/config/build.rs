@@ -55,6 +55,7 @@ pub(super) fn config(text: &Text<'_>, state: Option<&Path>) -> Result<Config, Pr
                 stop_timeout,
                 log,
                 instances,
+                leaving: Vec::new(),
                 file,
                 tree,
             })

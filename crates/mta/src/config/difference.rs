@@ -17,9 +17,11 @@ use super::model::{InstanceConfig, Next, Target};
 pub(crate) enum Change {
     /// It is new.
     Added,
+    /// The file no longer names it: the running process empties its queue, and ends.
+    Leaves,
     /// A new process must take its place; says what for.
     NeedsGeneration(String),
-    /// It is no longer there.
+    /// It is gone: the file no longer names it, and its queue was empty.
     Removed,
     /// The running process can take the new part over.
     Swappable,
@@ -45,6 +47,10 @@ pub(super) fn difference(old: &Config, new: &Config) -> Vec<(InstanceName, Chang
 }
 
 fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &InstanceConfig) -> Change {
+    let was_leaving = old.is_leaving(&before.name);
+    if !was_leaving && new.is_leaving(&after.name) {
+        return Change::Leaves;
+    }
     if before.role != after.role {
         return Change::NeedsGeneration("another role".to_owned());
     }
@@ -62,7 +68,8 @@ fn compare(old: &Config, before: &InstanceConfig, new: &Config, after: &Instance
     }
     // The text says more than the settings of the instance itself: it holds what is common and
     // what the neighbours offer.
-    if old.part_for(&before.name) == new.part_for(&after.name) {
+    let comes_back = was_leaving && !new.is_leaving(&after.name);
+    if !comes_back && old.part_for(&before.name) == new.part_for(&after.name) {
         Change::Unchanged
     } else {
         Change::Swappable

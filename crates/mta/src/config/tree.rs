@@ -55,6 +55,27 @@ impl Value {
 }
 
 impl Table {
+    /// The place of what no text holds.
+    pub(super) const START: Position = Position { line: 1, column: 1 };
+
+    /// A table of one entry that stands in no text.
+    pub(super) fn of_one(key: &str, value: Value) -> Self {
+        let (at, key) = (Self::START, key.to_owned());
+        let node = Node { at, value };
+        Self {
+            entries: vec![Entry { key, at, node }],
+        }
+    }
+
+    /// The table under the key.
+    pub(super) fn table_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let entry = self.entries.iter_mut().find(|entry| entry.key == key)?;
+        match &mut entry.node.value {
+            Value::Table(table) => Some(table),
+            Value::Integer(_) | Value::List(_) | Value::Other(_) | Value::Text(_) => None,
+        }
+    }
+
     /// What stands under the key.
     pub(super) fn find(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)
@@ -71,7 +92,7 @@ impl Table {
         match self.entries.iter_mut().find(|entry| entry.key == key) {
             Some(entry) => entry.node.value = value,
             None => {
-                let at = Position { line: 1, column: 1 };
+                let at = Self::START;
                 self.entries.push(Entry {
                     key: key.to_owned(),
                     at,

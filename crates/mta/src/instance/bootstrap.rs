@@ -15,7 +15,7 @@ use mail::InstanceName;
 
 use crate::config::{Listen, Role};
 use crate::leash::{
-    AsyncLeash, Beginning, Bundle, Leash, LeashError, Rest, Up, take_standard_input,
+    AsyncLeash, Beginning, Bundle, Leash, LeashError, Purpose, Rest, Up, take_standard_input,
 };
 
 /// Everything that an instance starts with.
@@ -23,6 +23,8 @@ use crate::leash::{
 pub(crate) struct Bootstrap {
     /// Its name.
     pub(crate) name: InstanceName,
+    /// What it is there for.
+    pub(crate) purpose: Purpose,
     /// Whether it may begin.
     pub(crate) beginning: Beginning,
     /// Counts up with each new process that a reload makes necessary; a crash does not change it.
@@ -92,6 +94,7 @@ impl Bootstrap {
             .ok_or(BootstrapError::Missing("requests"))?;
         Ok(Self {
             name: bundle.name.ok_or(BootstrapError::Missing("a name"))?,
+            purpose: bundle.purpose,
             beginning,
             generation: bundle.generation,
             config: bundle.config,
@@ -124,6 +127,8 @@ impl LastWords {
 /// What a reload brings.
 #[derive(Debug)]
 pub(crate) struct Reload {
+    /// What the instance is there for.
+    pub(crate) purpose: Purpose,
     /// Its part of the new configuration, TOML.
     pub(crate) config: String,
     /// All that it is to listen on, what it listens on already among it.
@@ -141,6 +146,8 @@ pub(crate) enum Order {
     Abandon,
     /// Take what was prepared into use; answer [`Reins::committed`].
     Commit,
+    /// End, where nothing is left to do and the instance is there to empty its queue.
+    Leave,
     /// Read and check this; answer [`Reins::prepared`] or [`Reins::refused`].
     Prepare(Reload),
     /// Give up the spool, which the next generation waits for, finish what clients have begun
@@ -172,7 +179,9 @@ impl Reins {
             return match self.0.next().await {
                 Ok(Some(Rest::Abandon)) => Order::Abandon,
                 Ok(Some(Rest::Commit)) => Order::Commit,
+                Ok(Some(Rest::Leave)) => Order::Leave,
                 Ok(Some(Rest::Prepare(bundle))) => Order::Prepare(Reload {
+                    purpose: bundle.purpose,
                     config: bundle.config,
                     listeners: bundle.listeners,
                     edges_to: bundle.edges_to,
@@ -181,7 +190,9 @@ impl Reins {
                 Ok(Some(Rest::Retire(limit, heir))) => Order::Retire(limit, heir),
                 Ok(Some(Rest::Stop(limit))) => Order::Stop(limit),
                 // For control only.
-                Ok(Some(Rest::Answer(_) | Rest::Go(_) | Rest::Ping(_) | Rest::Tell(_))) => continue,
+                Ok(Some(
+                    Rest::Answer(_) | Rest::Forget(_) | Rest::Go(_) | Rest::Ping(_) | Rest::Tell(_),
+                )) => continue,
                 Ok(None) | Err(_) => Order::SupervisorGone,
             };
         }
@@ -200,6 +211,11 @@ impl Reins {
     /// The reload cannot be taken.
     pub(crate) async fn refused(&self, why: &str) {
         self.say(Up::Refused(why.into())).await;
+    }
+
+    /// Nothing is left to do.
+    pub(crate) async fn drained(&self) {
+        self.say(Up::Drained).await;
     }
 
     /// The reload is in force.

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
+use crate::leash::Purpose;
 
 /// As many connections are taken in when a listener is closed: more than its backlog holds.
 const WAITING_MAX: usize = 4096;
@@ -52,6 +53,8 @@ pub(crate) struct Sessions {
     pub(crate) tls: Option<TlsAcceptor>,
     /// When that certificate is valid.
     pub(crate) validity: Option<Validity>,
+    /// What the instance is there for.
+    pub(crate) purpose: Purpose,
 }
 
 /// What all doors share.

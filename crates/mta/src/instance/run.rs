@@ -13,7 +13,7 @@ mod parts;
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,13 +35,14 @@ use super::bell::Bell;
 use super::bootstrap::{Bootstrap, Order, Reins, Reload};
 use super::compose;
 use super::doors::{Door, Doors, Hall, Sessions};
+use super::draining::Draining;
 use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
 use super::requests;
 use super::shortage::Shortage;
 use super::view::View;
 use crate::config::{Config, InstanceConfig};
-use crate::leash::Beginning;
+use crate::leash::{Beginning, Purpose};
 use crate::observe::EventSink;
 use crate::role::Composition;
 
@@ -149,7 +150,8 @@ async fn run(
     };
     instance.recover(&recovery);
     drop(recovery);
-    let sessions = instance.sessions(&config, &own, instance.next.as_ref())?;
+    let next = instance.next.as_ref();
+    let sessions = instance.sessions(&config, &own, next, bootstrap.purpose)?;
     let doors = make_doors(bootstrap.listeners)?;
     let edges = make_edges(bootstrap.edges_from)?;
     let mut running = Running::new(instance, sessions, bootstrap.generation, bootstrap.requests);
@@ -184,6 +186,7 @@ struct Running {
     fullness: Fullness,
     shortage: Shortage,
     expiry: Expiry,
+    draining: Draining,
 }
 
 /// Everything that a reload replaces: taking it into use cannot fail.
@@ -232,6 +235,32 @@ impl Running {
             fullness: Fullness::default(),
             shortage: Shortage::default(),
             expiry: Expiry::default(),
+            draining: Draining::default(),
+        }
+    }
+
+    /// Whether nothing is left to do for an instance that is there to empty its queue. Where no
+    /// other instance hands to it any more nothing can come after that: it has no listener.
+    fn is_drained(&self) -> bool {
+        self.sessions.borrow().purpose == Purpose::Drain
+            && self.instance.delivery.counts().n_messages == 0
+            && self.hall.admission.n_open() == 0
+            && self.hall.n_edges.load(Ordering::Relaxed) == 0
+    }
+
+    /// Reports what is left of a queue that is to be emptied, and that nothing is.
+    async fn look_at_draining(&mut self, reins: &Reins) {
+        if self.sessions.borrow().purpose != Purpose::Drain {
+            self.draining = Draining::default();
+            return;
+        }
+        let n_messages = self.instance.delivery.counts().n_messages;
+        let now = self.instance.clock.now();
+        if let Some(text) = self.draining.look(&self.instance.name, n_messages, now) {
+            self.instance.tell(What::Alarm { text: text.into() });
+        }
+        if self.is_drained() {
+            reins.drained().await;
         }
     }
 
@@ -284,6 +313,7 @@ impl Running {
                 _ = check.tick() => {
                     self.look_at_queue();
                     self.look_at_certificate();
+                    self.look_at_draining(reins).await;
                     if let Some(failure) = self.instance.spool.failure() {
                         let text =
                             format!("the spool cannot be written ({failure}); starting anew");
@@ -300,6 +330,11 @@ impl Running {
                     self.commit();
                     reins.committed().await;
                 }
+                Order::Leave if self.is_drained() => {
+                    self.stop(FAILED_LIMIT, Edges::Cut).await;
+                    return Ok(());
+                }
+                Order::Leave => {}
                 Order::Prepare(reload) => match self.prepare(reload) {
                     Ok(()) => reins.prepared().await,
                     Err(why) => reins.refused(&why).await,
@@ -325,7 +360,7 @@ impl Running {
         let own = own_part(&config, &self.instance.name)?;
         let instance = &self.instance;
         let next = instance.next_after(own, reload.edges_to);
-        let sessions = instance.sessions(&config, own, next.as_ref())?;
+        let sessions = instance.sessions(&config, own, next.as_ref(), reload.purpose)?;
         let settings = delivery_settings(&config, own, instance.clock, next.as_ref());
         self.prepared = Some(Prepared {
             sessions,
@@ -341,6 +376,11 @@ impl Running {
         let Some(prepared) = self.prepared.take() else {
             return;
         };
+        // One that is there to empty its queue serves those who are in for one more message.
+        self.leave.send_replace(match prepared.sessions.purpose {
+            Purpose::Drain => Leave::AfterMessage,
+            Purpose::Serve => Leave::Freely,
+        });
         // By another door nobody comes in under the old settings.
         self.sessions.send_replace(prepared.sessions);
         self.instance

@@ -10,10 +10,12 @@ use spool::{Browser, Spool};
 use tokio::sync::watch;
 
 use super::doors::Sessions;
+use super::draining;
 use super::requests::{
     Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
 };
 use crate::certificate::concern;
+use crate::leash::Purpose;
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {
@@ -34,10 +36,14 @@ impl QueueView for View {
     fn status(&self) -> InstanceStatus {
         let usage = self.spool.usage();
         let mut notes = Vec::new();
-        let (onward, validity) = {
+        let (onward, validity, purpose) = {
             let sessions = self.sessions.borrow();
-            (sessions.intake.onward.clone(), sessions.validity)
+            let onward = sessions.intake.onward.clone();
+            (onward, sessions.validity, sessions.purpose)
         };
+        if purpose == Purpose::Drain {
+            notes.push(draining::NOTE.into());
+        }
         if let Onward::Next { next, .. } = onward
             && next.is_away()
         {

@@ -92,6 +92,8 @@ pub(crate) enum ControlOrder {
     Answer(Box<str>),
     /// Take what was prepared into use; answer [`Up::Committed`].
     Commit,
+    /// An instance has ended and is no longer part of the system.
+    Forget(InstanceName),
     /// Read and check this; answer [`Up::Prepared`] or [`Up::Refused`].
     Prepare(ControlReload),
     /// Write what is left of the log and exit: all instances are gone.
@@ -122,6 +124,7 @@ impl ControlLeash {
                 Ok(Some(Rest::Abandon)) => ControlOrder::Abandon,
                 Ok(Some(Rest::Answer(json))) => ControlOrder::Answer(json),
                 Ok(Some(Rest::Commit)) => ControlOrder::Commit,
+                Ok(Some(Rest::Forget(name))) => ControlOrder::Forget(name),
                 Ok(Some(Rest::Prepare(mut bundle))) => ControlOrder::Prepare(ControlReload {
                     added: channels(&mut bundle),
                     config: bundle.config,
@@ -129,7 +132,7 @@ impl ControlLeash {
                 }),
                 Ok(Some(Rest::Retire(..) | Rest::Stop(_))) => ControlOrder::Stop,
                 Ok(Some(Rest::Tell(told))) => ControlOrder::Tell(told),
-                Ok(Some(Rest::Go(_) | Rest::Ping(_))) => continue,
+                Ok(Some(Rest::Go(_) | Rest::Leave | Rest::Ping(_))) => continue,
                 Ok(None) | Err(_) => ControlOrder::SupervisorGone,
             };
         }

@@ -28,6 +28,8 @@ pub(crate) enum Down {
     Config {
         /// Its own name; `None` for control.
         name: Option<InstanceName>,
+        /// What it is there for.
+        purpose: Purpose,
         /// Counts up with each new process that a reload makes necessary.
         generation: u64,
         /// The state directory.
@@ -58,10 +60,14 @@ pub(crate) enum Down {
         /// The channel.
         fd: OwnedFd,
     },
+    /// To control, outside of a reload: an instance has ended and is no longer part of the system.
+    Forget(InstanceName),
     /// The start is complete.
     Go,
     /// To control: an instance is no longer part of the system.
     Gone(InstanceName),
+    /// To an instance that empties its queue: end, where nothing is left to do.
+    Leave,
     /// A bound, listening socket.
     Listener {
         /// What it is bound to.
@@ -96,6 +102,16 @@ pub(crate) enum Down {
     Stop(Duration),
     /// To control: something happened that belongs in the log.
     Tell(Told),
+}
+
+/// What an instance is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To empty its queue and end: the configuration file no longer names it.
+    Drain,
+    /// To take mail and deliver it.
+    #[default]
+    Serve,
 }
 
 /// Something that the supervisor wants logged.
@@ -138,6 +154,8 @@ mod kind {
     pub(super) const RETIRE: u8 = 15;
     pub(super) const STOP: u8 = 16;
     pub(super) const TELL: u8 = 17;
+    pub(super) const FORGET: u8 = 18;
+    pub(super) const LEAVE: u8 = 19;
 }
 
 impl Down {
@@ -149,11 +167,13 @@ impl Down {
             Self::Commit => Writer::new(kind::COMMIT),
             Self::Config {
                 name,
+                purpose,
                 generation,
                 state,
                 document,
             } => Writer::new(kind::CONFIG)
                 .text(name.as_ref().map_or("", InstanceName::as_str))
+                .number(u64::from(purpose == Purpose::Drain))
                 .number(generation)
                 .path(&state)
                 .fd(document.into_fd()),
@@ -163,8 +183,10 @@ impl Down {
                 .fd(fd),
             Self::EdgeTo { next, fd } => Writer::new(kind::EDGE_TO).text(next.as_str()).fd(fd),
             Self::Events { name, fd } => Writer::new(kind::EVENTS).text(name.as_str()).fd(fd),
+            Self::Forget(name) => Writer::new(kind::FORGET).text(name.as_str()),
             Self::Go => Writer::new(kind::GO),
             Self::Gone(name) => Writer::new(kind::GONE).text(name.as_str()),
+            Self::Leave => Writer::new(kind::LEAVE),
             Self::Listener { listen, fd } => {
                 write_listen(Writer::new(kind::LISTENER), &listen).fd(fd)
             }
@@ -195,6 +217,10 @@ impl Down {
             kind::COMMIT => Self::Commit,
             kind::CONFIG => Self::Config {
                 name: read_name_or_none(&mut fields)?,
+                purpose: match fields.number()? {
+                    0 => Purpose::Serve,
+                    _ => Purpose::Drain,
+                },
                 generation: fields.number()?,
                 state: fields.path()?,
                 document: Document::received(fields.fd()?),
@@ -212,8 +238,10 @@ impl Down {
                 name: read_name(&mut fields)?,
                 fd: fields.fd()?,
             },
+            kind::FORGET => Self::Forget(read_name(&mut fields)?),
             kind::GO => Self::Go,
             kind::GONE => Self::Gone(read_name(&mut fields)?),
+            kind::LEAVE => Self::Leave,
             kind::LISTENER => Self::Listener {
                 listen: read_listen(&mut fields)?,
                 fd: fields.fd()?,

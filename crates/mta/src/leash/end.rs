@@ -8,7 +8,7 @@ use std::time::Duration;
 use mail::InstanceName;
 
 use super::BUNDLE_LEN_MAX;
-use super::down::{Down, Told};
+use super::down::{Down, Purpose, Told};
 use super::socket::{End, LeashError, receive_blocking, send_blocking};
 use super::up::Up;
 use crate::config::{Listen, Role};
@@ -18,6 +18,8 @@ use crate::config::{Listen, Role};
 pub(crate) struct Bundle {
     /// Its own name; `None` for control.
     pub(crate) name: Option<InstanceName>,
+    /// What it is there for.
+    pub(crate) purpose: Purpose,
     /// Counts up with each new process that a reload makes necessary.
     pub(crate) generation: u64,
     /// The state directory.
@@ -46,7 +48,9 @@ pub(crate) enum Rest {
     Abandon,
     Answer(Box<str>),
     Commit,
+    Forget(InstanceName),
     Go(Bundle),
+    Leave,
     Ping(u64),
     Prepare(Bundle),
     Retire(Duration, OwnedFd),
@@ -78,11 +82,13 @@ impl Collector {
         match down {
             Down::Config {
                 name,
+                purpose,
                 generation,
                 state,
                 document,
             } => {
                 bundle.name = name;
+                bundle.purpose = purpose;
                 bundle.generation = generation;
                 bundle.state = state;
                 bundle.config = document.read().map_err(LeashError::Socket)?;
@@ -97,6 +103,8 @@ impl Collector {
             Down::Abandon => return Ok(Some(Rest::Abandon)),
             Down::Answer(json) => return Ok(Some(Rest::Answer(json))),
             Down::Commit => return Ok(Some(Rest::Commit)),
+            Down::Forget(name) => return Ok(Some(Rest::Forget(name))),
+            Down::Leave => return Ok(Some(Rest::Leave)),
             Down::Go => return Ok(Some(Rest::Go(std::mem::take(bundle)))),
             Down::Ping(number) => return Ok(Some(Rest::Ping(number))),
             Down::Prepare => return Ok(Some(Rest::Prepare(std::mem::take(bundle)))),
@@ -155,10 +163,10 @@ impl Leash {
                 Some(Rest::Go(bundle)) => Ok(Some((bundle, Beginning::AtOnce))),
                 Some(Rest::Prepare(bundle)) => Ok(Some((bundle, Beginning::OnCommit))),
                 Some(Rest::Retire(..) | Rest::Stop(_)) | None => Ok(None),
-                Some(Rest::Abandon | Rest::Answer(_) | Rest::Commit) => {
+                Some(Rest::Abandon | Rest::Answer(_) | Rest::Commit | Rest::Leave) => {
                     Err(LeashError::Garbled("an order before the start"))
                 }
-                Some(Rest::Ping(_) | Rest::Tell(_)) => continue,
+                Some(Rest::Forget(_) | Rest::Ping(_) | Rest::Tell(_)) => continue,
             };
         }
     }
@@ -174,10 +182,10 @@ impl Leash {
             return match self.receive(&mut collector)? {
                 Some(Rest::Commit) => Ok(true),
                 Some(Rest::Abandon | Rest::Retire(..) | Rest::Stop(_)) | None => Ok(false),
-                Some(Rest::Answer(_) | Rest::Go(_) | Rest::Prepare(_)) => {
+                Some(Rest::Answer(_) | Rest::Go(_) | Rest::Leave | Rest::Prepare(_)) => {
                     Err(LeashError::Garbled("an order out of its turn"))
                 }
-                Some(Rest::Ping(_) | Rest::Tell(_)) => continue,
+                Some(Rest::Forget(_) | Rest::Ping(_) | Rest::Tell(_)) => continue,
             };
         }
     }

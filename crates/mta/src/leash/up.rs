@@ -8,6 +8,8 @@ use super::socket::{Frame, LeashError};
 pub(crate) enum Up {
     /// What was prepared is in force here.
     Committed,
+    /// It has nothing left to do, and is there to empty its queue.
+    Drained,
     /// It cannot start and is about to exit; why.
     Failed(Box<str>),
     /// The answer to a ping.
@@ -30,6 +32,7 @@ mod kind {
     pub(super) const READY: u8 = 69;
     pub(super) const REFUSED: u8 = 70;
     pub(super) const REQUEST: u8 = 71;
+    pub(super) const DRAINED: u8 = 72;
 }
 
 impl Up {
@@ -37,6 +40,7 @@ impl Up {
     pub(super) fn encode(&self) -> Frame {
         let writer = match self {
             Self::Committed => Writer::new(kind::COMMITTED),
+            Self::Drained => Writer::new(kind::DRAINED),
             Self::Failed(why) => Writer::new(kind::FAILED).text(why),
             Self::Pong(number) => Writer::new(kind::PONG).number(*number),
             Self::Prepared => Writer::new(kind::PREPARED),
@@ -52,6 +56,7 @@ impl Up {
         let (kind, mut fields) = Reader::new(frame)?;
         let said = match kind {
             kind::COMMITTED => Self::Committed,
+            kind::DRAINED => Self::Drained,
             kind::FAILED => Self::Failed(fields.text()?),
             kind::PONG => Self::Pong(fields.number()?),
             kind::PREPARED => Self::Prepared,
@@ -72,6 +77,7 @@ mod tests {
     fn every_frame_reads_back_as_it_was_sent_and_not_with_an_octet_more_or_less() {
         let every_kind = [
             Up::Committed,
+            Up::Drained,
             Up::Failed("no spool".into()),
             Up::Pong(u64::MAX),
             Up::Prepared,

@@ -64,7 +64,14 @@ impl Watch<'_> {
             "started_unix_ms": self.started_at.unix_ms(),
         });
         let members = self.members.iter().map(|member| self.process(member, now));
-        std::iter::once(supervisor).chain(members).collect()
+        let stranded = self.stranded.iter().map(|of| {
+            json!({
+                "name": of.name.as_str(), "role": "stranded", "state": "not running",
+                "last_exit": of.why,
+            })
+        });
+        let processes = std::iter::once(supervisor).chain(members);
+        processes.chain(stranded).collect()
     }
 
     fn process(&self, member: &Member, now: Moment) -> Value {
@@ -77,7 +84,7 @@ impl Watch<'_> {
         json!({
             "name": member.who.to_string(),
             "role": role,
-            "state": member.state(),
+            "state": self.state_of(member),
             "generation": member.generation,
             "restarts": member.restarts,
             "last_exit": member.last_exit,
@@ -86,6 +93,16 @@ impl Watch<'_> {
             "not_answering_ms": silent.map(milliseconds),
             "retiring_pids": member.retiring.iter().map(|child| child.pid).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Watch<'_> {
+    fn state_of(&self, member: &Member) -> &'static str {
+        let name = member.who.instance();
+        match member.state() {
+            "ready" if name.is_some_and(|name| self.config.is_leaving(name)) => "draining",
+            state => state,
+        }
     }
 }
 

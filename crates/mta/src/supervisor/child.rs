@@ -64,6 +64,8 @@ pub(super) struct Child {
     pub(super) kill_at: Option<Moment>,
     /// Told to stop: at once, and not only to make way.
     pub(super) told_to_stop: bool,
+    /// It empties its queue, and was told to end where that is empty.
+    pub(super) may_leave: bool,
     /// It was killed; its end has not been reported yet.
     pub(super) killed: bool,
     /// The instance that it hands to.
@@ -128,6 +130,7 @@ impl Child {
             failed: None,
             kill_at: None,
             told_to_stop: false,
+            may_leave: false,
             killed: false,
             next: None,
             heartbeat: None,

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 
-use mail::Moment;
+use mail::{InstanceName, Moment};
 
 use super::child::{Child, ProcessId};
 use super::heartbeat::{Beat, Heartbeat};
@@ -13,7 +13,7 @@ use super::refuse::Refuser;
 use super::watch::Watch;
 use super::wiring::{Wiring, next_instance};
 use crate::config::Config;
-use crate::leash::{Document, Down, Weight};
+use crate::leash::{Document, Down, Purpose, Weight};
 
 impl Watch<'_> {
     /// Starts what waits for nothing any more, and what has been down for long enough.
@@ -102,6 +102,7 @@ impl Watch<'_> {
         let mut told = vec![
             Down::Lock(self.state.share()?),
             Down::Config {
+                purpose: purpose(config, who.instance()),
                 name,
                 generation,
                 state: state.into(),
@@ -133,6 +134,11 @@ impl Watch<'_> {
         self.succeeded(at, now);
         let text = format!("is ready: process {pid}, generation {generation}");
         self.note(at, Weight::Note, &text);
+        if self.members[at].who == Who::Control {
+            // Before it there was no log.
+            self.report_stranded();
+            self.store_settings();
+        }
     }
 
     /// A process is gone.
@@ -167,10 +173,17 @@ impl Watch<'_> {
             self.members[at].last_exit = Some(how.into());
             self.note(at, Weight::Note, &text);
             self.let_go(at);
+        } else if child.may_leave && self.is_leaving(at) && matches!(status, Ok(s) if s.success()) {
+            self.has_left(at);
         } else {
             self.members[at].last_exit = Some(how.into());
             self.buried(at, child.ready, &text, now);
         }
+    }
+
+    fn is_leaving(&self, at: usize) -> bool {
+        let name = self.members[at].who.instance();
+        name.is_some_and(|name| self.config.is_leaving(name))
     }
 
     /// Plans the restart of what died or could not be started.
@@ -258,6 +271,14 @@ impl Watch<'_> {
             }
         }
         due
+    }
+}
+
+/// What a process is there for under `config`.
+pub(super) fn purpose(config: &Config, name: Option<&InstanceName>) -> Purpose {
+    match name {
+        Some(name) if config.is_leaving(name) => Purpose::Drain,
+        Some(_) | None => Purpose::Serve,
     }
 }
 

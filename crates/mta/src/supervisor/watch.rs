@@ -13,6 +13,7 @@ use super::child::{Child, ProcessId, Word};
 use super::limits::WORDS_WAITING_MAX;
 use super::member::{Member, Presence, Who};
 use super::reload::Reloading;
+use super::settings::Stranded;
 use super::state::StateDirectory;
 use super::takeover::Owed;
 use super::wiring::Wiring;
@@ -46,6 +47,8 @@ pub(super) struct Watch<'a> {
     /// Reloads that are in force and wait to be answered.
     pub(super) owed: Vec<Owed>,
     pub(super) stopping: Option<Stopping>,
+    /// Spools that nobody can empty.
+    pub(super) stranded: Vec<Stranded>,
     /// When this process started.
     pub(super) started_at: Timestamp,
     /// Whether all members have been ready once.
@@ -110,6 +113,7 @@ impl<'a> Watch<'a> {
             owing: Vec::new(),
             owed: Vec::new(),
             stopping: None,
+            stranded: Vec::new(),
             started_at: clock.timestamp(),
             started: false,
             last_process: 0,
@@ -122,6 +126,7 @@ impl<'a> Watch<'a> {
 
     /// Runs until everything is stopped.
     pub(super) async fn run(&mut self) {
+        self.store_settings();
         loop {
             let now = self.clock.now();
             let due = self.do_what_is_due(now);
@@ -175,11 +180,21 @@ impl<'a> Watch<'a> {
             self.continue_reload(now),
             self.give_owed_answers(now),
         ];
-        if !self.started && self.members.iter().all(Member::is_ready) {
+        if !self.started && self.all_serve() {
             self.started = true;
             (self.show)(&Progress::Started);
         }
         due.into_iter().flatten().min()
+    }
+
+    /// Whether every process is ready, but for those that only empty a queue.
+    fn all_serve(&self) -> bool {
+        let is_leaving = |member: &Member| {
+            let name = member.who.instance();
+            name.is_some_and(|name| self.config.is_leaving(name))
+        };
+        let mut members = self.members.iter();
+        members.all(|member| member.is_ready() || is_leaving(member))
     }
 
     /// Takes in what is reported of a process.
@@ -204,6 +219,7 @@ impl<'a> Watch<'a> {
     fn hear_said(&mut self, at: usize, id: ProcessId, up: Up, now: Moment) {
         match up {
             Up::Committed => self.reload_committed(id),
+            Up::Drained => self.hear_drained(at, id),
             Up::Failed(why) => {
                 if let Some(child) = self.child_mut(at, id) {
                     child.failed = Some(shortened(&why).into());

@@ -16,6 +16,7 @@ mod content;
 mod descriptors;
 mod frozen;
 mod json;
+mod leaving;
 mod log;
 mod notification;
 mod peers;

@@ -130,7 +130,7 @@ fn instances_come_and_go_and_mail_finds_its_way_through_them() {
     let second_pid = system.postern.pid("second");
     system.rewrite(|_| old);
     let page = system.postern.call(&["reload"]).ok();
-    assert!(page.contains("removed; it stops"), "{page}");
+    assert!(page.contains("leaves the configuration"), "{page}");
     callers.wait_for(10);
     wait::until_true("the removed one ends", || !postern::is_alive(second_pid));
     let served = callers.end();

@@ -119,7 +119,11 @@ impl Running {
                 match reins.next().await {
                     Order::Stop(limit) => return limit,
                     Order::SupervisorGone => return ORPHAN_LIMIT,
-                    Order::Abandon | Order::Commit | Order::Prepare(_) | Order::Retire(..) => {}
+                    Order::Abandon
+                    | Order::Commit
+                    | Order::Leave
+                    | Order::Prepare(_)
+                    | Order::Retire(..) => {}
                 }
             }
         };

@@ -17,6 +17,7 @@ use crate::certificate::Certificate;
 use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::instance::compose::{self, Answering};
 use crate::instance::doors::{Door, Sessions};
+use crate::leash::Purpose;
 use crate::role::Composition;
 
 /// What stays the same over reloads.
@@ -87,6 +88,7 @@ impl Instance {
         config: &Config,
         own: &InstanceConfig,
         onwards: Option<&Onwards>,
+        purpose: Purpose,
     ) -> Result<Sessions, String> {
         let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(
             config, own, self.clock,
@@ -140,6 +142,7 @@ impl Instance {
             bounds: compose::bounds(own),
             tls,
             validity: certificate.map(|read| read.validity),
+            purpose,
         })
     }
 

@@ -27,6 +27,7 @@ fn every_kind() -> Vec<Down> {
         Down::Commit,
         Down::Config {
             name: Some(name("input")),
+            purpose: Purpose::Drain,
             generation: 3,
             state: "/var/lib/postern".into(),
             document: Document::new("hostname = \"a\"").unwrap(),
@@ -44,6 +45,7 @@ fn every_kind() -> Vec<Down> {
             name: name("input"),
             fd: any_fd(),
         },
+        Down::Forget(name("old")),
         Down::Go,
         Down::Gone(name("old")),
         Down::Listener {
@@ -60,6 +62,7 @@ fn every_kind() -> Vec<Down> {
             ),
             fd: any_fd(),
         },
+        Down::Leave,
         Down::Lock(any_fd()),
         Down::Ping(7),
         Down::Prepare,

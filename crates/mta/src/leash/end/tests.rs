@@ -20,6 +20,7 @@ fn config(text: &str) -> Down {
     let (name, state) = ("input".parse().ok(), "/state".into());
     Down::Config {
         name,
+        purpose: Purpose::Serve,
         generation: 2,
         state,
         document,

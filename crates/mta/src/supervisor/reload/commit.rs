@@ -35,7 +35,12 @@ impl Watch<'_> {
                 self.change(name, change);
             }
             self.install(std::mem::take(&mut reloading.successors), now);
+            self.match_members(now);
+            let config = &self.config;
+            self.stranded
+                .retain(|of| config.instance(&of.name).is_none());
             self.wiring.retain(&self.config, self.state.path());
+            self.store_settings();
             let order = |member: &Member| {
                 let name = member.who.instance();
                 // Control first, those that leave last.
@@ -83,6 +88,11 @@ impl Watch<'_> {
             let mut text = match change {
                 Change::Added => "a new instance starts".to_owned(),
                 Change::NeedsGeneration(why) => format!("a new process takes over ({why})"),
+                Change::Leaves => {
+                    "leaves the configuration; it delivers what is queued by its last \
+                                   settings, then it stops"
+                        .to_owned()
+                }
                 Change::Removed => "removed; it stops".to_owned(),
                 Change::Swappable => "changed".to_owned(),
                 Change::Unchanged => "unchanged".to_owned(),

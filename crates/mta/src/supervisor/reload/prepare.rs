@@ -6,6 +6,7 @@ use super::{Cause, Reloading, Stage};
 use crate::config::{Change, Config};
 use crate::leash::{Document, Down};
 use crate::supervisor::child::ProcessId;
+use crate::supervisor::lifecycle::purpose;
 use crate::supervisor::limits::{PREPARE_LIMIT, PREPARE_STARTS_LIMIT};
 use crate::supervisor::member::Member;
 use crate::supervisor::watch::Watch;
@@ -25,7 +26,7 @@ impl Watch<'_> {
         if self.reloading.is_some() {
             return Err("another reload is under way".to_owned());
         }
-        let config = self.source.read()?;
+        let config = self.with_leaving(self.source.read()?);
         if config.state != self.config.state {
             return Err("another state directory needs a stop and a start".to_owned());
         }
@@ -199,6 +200,7 @@ impl Watch<'_> {
         let (generation, state) = (member.generation, self.state.path().into());
         let document = Document::new(&text)?;
         let mut told = vec![Down::Config {
+            purpose: purpose(config, name.as_ref()),
             name,
             generation,
             state,
@@ -220,7 +222,7 @@ fn goes_on(member: &Member, staged: &Wiring, changes: &[(InstanceName, Change)])
         .find(|(of, _)| of == name)
         .map(|(_, change)| change);
     match change {
-        Some(Change::Swappable) => true,
+        Some(Change::Leaves | Change::Swappable) => true,
         Some(Change::Unchanged) => staged.leads_to(name),
         Some(Change::Added | Change::NeedsGeneration(_) | Change::Removed) | None => false,
     }
