@@ -214,7 +214,8 @@ impl Postern {
     fn address(&self, command: &mut Command) {
         command
             .env("POSTERN_CONFIG", &self.config)
-            .env("POSTERN_STATE", self.scratch.path().join("state"));
+            .env("POSTERN_STATE", self.scratch.path().join("state"))
+            .env("POSTERN_RUN", self.scratch.path().join("run"));
     }
 
     /// Runs the program with `arguments` to its end.

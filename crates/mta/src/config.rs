@@ -24,6 +24,7 @@ mod leaving;
 mod model;
 mod part;
 mod problem;
+mod published;
 #[cfg(test)]
 mod reference;
 mod section;

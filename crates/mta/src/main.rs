@@ -16,6 +16,7 @@ mod observe;
 mod regular_file;
 mod role;
 mod supervisor;
+mod whereabouts;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

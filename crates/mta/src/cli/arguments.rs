@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SystemArguments {
     /// The configuration; without it POSTERN_CONFIG, else (where no state directory is named
-    /// either) /etc/postern/postern.toml, else the embedded one for trying it out
+    /// either) /etc/postern/postern.toml, else the embedded one for trying it out. A system that
+    /// runs by it is found also where the file is broken, unreadable or gone
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The state directory, in place of the configuration's; without it, POSTERN_STATE

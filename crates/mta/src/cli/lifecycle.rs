@@ -30,6 +30,9 @@ use crate::supervisor::{self, Progress, Source};
 /// How long `start` waits for the system to be ready.
 const START_TIME: Duration = Duration::from_secs(60);
 
+/// How long a stop may take where neither the system nor its configuration says it.
+const STOP_TIME: Duration = Duration::from_secs(60);
+
 /// How much longer than the system itself `stop` waits.
 const STOP_SLACK: Duration = Duration::from_secs(10);
 
@@ -47,7 +50,8 @@ const READY: &str = "ready\n";
 /// # Errors
 /// When it cannot start.
 pub(crate) fn run(source: Source) -> Result<Exit, Failure> {
-    let config = system::config(&source)?;
+    let config = source.load();
+    let config = config.map_err(|problems| Failure::error(problems.to_string()))?;
     let mut welcome = Welcome::new(&source, &config);
     let mut show = |progress: &Progress<'_>| match progress {
         Progress::Listening { name, listen } => welcome.listens(name, listen),
@@ -107,14 +111,11 @@ fn silence_stdout() {
 /// # Errors
 /// What the system says when it cannot start; nothing is left running then.
 pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
+    // Also where its file has become useless meanwhile.
+    let found = System::find(source).map(|at| at.state);
+    fail_if_running(found.as_deref().ok())?;
     let config = source.read().map_err(Failure::error)?;
-    if let Ok(Some(pid)) = supervisor::running(&config.state) {
-        let text = format!(
-            "already running as process {pid} in {}",
-            config.state.display()
-        );
-        return Err(Failure::error(text));
-    }
+    fail_if_running(Some(&config.state))?;
     let cannot = |error: io::Error| Failure::error(format!("cannot start: {error}"));
     let errors = open_errors(&config.state)?;
     let mut command = Command::new("/proc/self/exe");
@@ -163,6 +164,17 @@ pub(crate) fn start(source: &Source) -> Result<Exit, Failure> {
     Err(Failure::error(why))
 }
 
+fn fail_if_running(state: Option<&Path>) -> Result<(), Failure> {
+    let Some(state) = state else { return Ok(()) };
+    match supervisor::running(state) {
+        Ok(Some(pid)) => Err(Failure::error(format!(
+            "already running as process {pid} in {}",
+            state.display()
+        ))),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
 /// Where the system's processes write what is not for the log: panics, mostly.
 fn open_errors(state: &Path) -> Result<File, Failure> {
     let cannot = |path: &Path, error: &io::Error| {
@@ -204,10 +216,13 @@ fn read_until_ready(mut output: impl Read + AsFd, until: Instant) -> io::Result<
 /// # Errors
 /// When nothing runs, or something is left when the time is over.
 pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
-    let config = system::config(source)?;
-    let at = System::of(source, &config);
-    let state = &config.state;
-    let look = |error: io::Error| Failure::error(format!("{}: {error}", state.display()));
+    let at = System::find(source)?;
+    let stop_timeout = system::config(source).map_or(STOP_TIME, |config| config.stop_timeout);
+    let state = &at.state;
+    let look = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => at.forbidden(),
+        _ => Failure::error(format!("{}: {error}", state.display())),
+    };
     let Some(pid) = supervisor::running(state).map_err(look)? else {
         return Err(at.not_running());
     };
@@ -215,7 +230,7 @@ pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
     let limit = match connection::ask(&at, &request, SILENCE_TIME) {
         Ok(answer) => {
             let limit_ms = answer.end["ok"]["limit_ms"].as_u64();
-            limit_ms.map_or(config.stop_timeout, Duration::from_millis)
+            limit_ms.map_or(stop_timeout, Duration::from_millis)
         }
         Err(failure) => {
             // A system that has little to finish may be gone before it has answered.
@@ -228,7 +243,7 @@ pub(crate) fn stop(source: &Source) -> Result<Exit, Failure> {
                     Failure::error(format!("process {pid} cannot be told to stop: {error}"))
                 })?;
             }
-            config.stop_timeout
+            stop_timeout
         }
     };
     let until = Instant::now() + limit + STOP_SLACK;

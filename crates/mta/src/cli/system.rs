@@ -8,6 +8,7 @@ use super::arguments::SystemArguments;
 use super::exit::{Exit, Failure};
 use crate::config::Config;
 use crate::supervisor::{self, Source};
+use crate::whereabouts;
 
 /// The configuration where nothing else is named: `sendmail` and `mailq` are called by programs
 /// that know of no argument and set no environment.
@@ -50,13 +51,40 @@ pub(crate) fn named(source: &Source) -> String {
     }
 }
 
-/// The configuration, without a check of the whole.
+/// What a command needs to know of the system that `source` names. One that runs says it itself:
+/// its file may have been changed, damaged or removed meanwhile. Where none runs its file says it,
+/// and where that cannot be used, what ran last.
 ///
 /// # Errors
-/// Everything that is wrong with the text, a line each.
+/// Everything that is wrong with the file, a line each, where nothing ever ran.
 pub(crate) fn config(source: &Source) -> Result<Config, Failure> {
-    let config = source.load();
-    config.map_err(|problems| Failure::error(problems.to_string()))
+    let known = known_state(source);
+    let published = || known.as_deref().and_then(whereabouts::read);
+    let is_first = source.file.is_none() || known.as_deref().is_some_and(may_run);
+    if let Some(config) = is_first.then(published).flatten() {
+        return Ok(config);
+    }
+    source
+        .load()
+        .or_else(|problems| published().ok_or(problems))
+        .map_err(|problems| Failure::error(problems.to_string()))
+}
+
+/// The state directory, as far as it is known without the configuration file.
+fn known_state(source: &Source) -> Option<PathBuf> {
+    match (&source.state, &source.file) {
+        (Some(state), _) => std::path::absolute(state).ok(),
+        (None, Some(file)) => whereabouts::find(file),
+        (None, None) => None,
+    }
+}
+
+/// Whether a system runs there, or at least may: only root and the user that runs it can tell.
+fn may_run(state: &Path) -> bool {
+    match supervisor::running(state) {
+        Ok(pid) => pid.is_some(),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    }
 }
 
 /// A system that a command speaks to.
@@ -74,15 +102,15 @@ impl System {
         Self::new(source, config.state.clone())
     }
 
-    /// Finds it; reads the configuration only where it must.
+    /// Finds it; reads the configuration file only where nothing else says where it is.
     ///
     /// # Errors
-    /// When the configuration cannot be read.
+    /// When the configuration file cannot be used, and nothing ever ran by it.
     pub(crate) fn find(source: &Source) -> Result<Self, Failure> {
-        let state = match &source.state {
-            Some(state) => std::path::absolute(state)
-                .map_err(|error| Failure::error(format!("{}: {error}", state.display())))?,
-            None => config(source)?.state,
+        let known = known_state(source);
+        let state = match known {
+            Some(state) if source.state.is_some() || may_run(&state) => state,
+            Some(_) | None => config(source)?.state,
         };
         Ok(Self::new(source, state))
     }
@@ -105,20 +133,34 @@ impl System {
         }
     }
 
+    fn not_started(&self) -> Failure {
+        let Failure { exit, text } = self.not_running();
+        let text = format!("{text}; {} starts it", self.command("start"));
+        Failure { exit, text }
+    }
+
+    /// Something runs there, and this user may not steer it.
+    pub(crate) fn forbidden(&self) -> Failure {
+        Failure::error(format!(
+            "permission denied for the system in {}: ask as root or as the user that runs it",
+            self.state.display()
+        ))
+    }
+
     /// Why a connection to `whom` there came to this, as far as the locks tell.
     pub(crate) fn away(&self, whom: &str, error: &io::Error) -> Failure {
+        let is_gone = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+        );
         match supervisor::running(&self.state) {
-            Ok(None) => {
-                let Failure { exit, text } = self.not_running();
-                let text = format!("{text}; {} starts it", self.command("start"));
-                Failure { exit, text }
+            Ok(None) => self.not_started(),
+            Ok(Some(_)) if error.kind() == io::ErrorKind::PermissionDenied => self.forbidden(),
+            // Who may not look at the lock learns it from the socket.
+            Err(unseen) if unseen.kind() == io::ErrorKind::PermissionDenied && is_gone => {
+                self.not_started()
             }
-            Ok(Some(pid)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Failure::error(format!(
-                    "running as process {pid}, but this user may not speak to {whom}: ask as \
-                     root or as the user that runs it"
-                ))
-            }
+            Err(unseen) if unseen.kind() == io::ErrorKind::PermissionDenied => self.forbidden(),
             Ok(Some(pid)) => {
                 let status = self.command("status");
                 let text = format!(

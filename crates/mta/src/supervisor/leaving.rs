@@ -8,6 +8,7 @@ use super::member::{Member, Presence, Who};
 use super::watch::Watch;
 use crate::config::Config;
 use crate::leash::{Down, Weight};
+use crate::whereabouts;
 
 impl Watch<'_> {
     /// The configuration of the file, and the instances that it no longer names and that are not
@@ -90,8 +91,16 @@ impl Watch<'_> {
         }
     }
 
-    /// Stores the settings of all instances that serve.
+    /// Stores the settings of all instances that serve, and what the system's tools need to know.
     pub(super) fn store_settings(&mut self) {
+        if let Err(why) = whereabouts::publish(self.source.file.as_deref(), &self.config) {
+            let text = format!(
+                "where the system is cannot be written down ({why}): should its configuration \
+                 file become unusable, its tools need `--state {}`",
+                self.config.state.display()
+            );
+            self.note_of_all(Weight::Alarm, &text);
+        }
         if let Err(why) = super::settings::store(&self.config, self.state.path()) {
             let text = format!(
                 "the settings of instances cannot be stored ({why}): should one leave the \

@@ -6,6 +6,7 @@
 //! `POSTERN_REQUIRE_PEERS=1` they fail instead.
 
 mod arrival;
+mod astray;
 mod away;
 mod broken;
 mod callers;
