@@ -200,13 +200,15 @@ impl Intake {
 
     pub(crate) async fn keep_content(
         &self,
-        transaction: Transaction,
+        mut transaction: Transaction,
         content: Gathered,
         handoff: Option<HandoffKey>,
         message_id: Option<Box<str>>,
         via: &str,
     ) -> Reply {
         let reply = accepted(&transaction);
+        let handed = transaction.handed.as_mut();
+        let claim = handed.and_then(|handed| handed.claim.take());
         let durable = match content.commit(&self.spool).await {
             Ok(durable) => durable,
             Err(e) => return self.storage_failed(&e),
@@ -218,7 +220,11 @@ impl Intake {
             handoff,
             next_due: self.clock.timestamp(),
         };
-        match self.spool.accept(&message, durable).await {
+        let accepting = match claim {
+            Some(claim) => self.spool.accept_claimed(claim, &message, durable),
+            None => self.spool.accept(&message, durable),
+        };
+        match accepting.await {
             Ok(id) => {
                 self.note_accepted(id, &message, content.len(), message_id, via);
                 self.queued.queued(Fresh {
@@ -237,7 +243,9 @@ impl Intake {
         match error {
             CommitError::Full => table::STORAGE_FULL.reply(),
             // The next try, under the same key, is answered from the record.
-            CommitError::KeyKnown | CommitError::KeysFull => table::TRY_AGAIN.reply(),
+            CommitError::KeyKnown | CommitError::KeySettled | CommitError::KeysFull => {
+                table::TRY_AGAIN.reply()
+            }
             CommitError::TooLarge => table::TOO_BIG.reply(),
             CommitError::Closed => table::SHUTTING_DOWN_LATE.reply(),
             CommitError::Failed(_) | CommitError::Unknown => {

@@ -2,7 +2,9 @@
 //!
 //! # Guarantees
 //! A key that is known is answered from its record and nothing is stored; one whose commit is under
-//! way is waited for. In mode *all* either every recipient is stored or none.
+//! way is waited for. In mode *all* either every recipient is stored or none. A key is claimed at
+//! MAIL, before any recipient is looked at, and nothing is stored for a sender that has hung up:
+//! no answer that was given up can become true later.
 //!
 //! # Standards
 //! docs/handoff.md; RFC 2033 §4.2 for the replies after the data.
@@ -11,15 +13,16 @@ use std::sync::Arc;
 
 use handoff::{Mode, Parameters, VISITED_MAX};
 use mail::reply::table;
-use mail::{InstanceName, Origin, Reply, SpoolId, Treatment};
+use mail::{HandoffKey, InstanceName, Origin, Reply, SpoolId, Treatment};
 use net::ServerConnection;
 use policy::Standing;
 use smtp::server::{Committed, Event, MailCommand, RcptCommand};
-use spool::{IndexSet, KeyState};
+use spool::{Claimed, IndexSet, KeyState};
 use tokio::sync::watch;
 
 use crate::accept::{Current, Intake};
 use crate::body::Body;
+use crate::gate::Connected;
 use crate::recipients::parse_question;
 use crate::transaction::{Handed, Transaction};
 
@@ -164,33 +167,31 @@ impl EdgeSession {
         if visited.contains(&self.intake.name) || visited.len() >= VISITED_MAX {
             return Err(table::LOOP.reply());
         }
-        let mut is_known = false;
-        if let Some(key) = &parameters.key {
-            let Some((sender, epoch)) = self.epoch else {
-                return self.violation("a key before the list of epochs");
-            };
-            let own = key.sender == sender && key.epoch <= epoch;
-            if !own
-                || !self.intake.gate.admits(
-                    &self.peer.name,
-                    key,
-                    parameters.lowest_unsettled,
-                    epoch,
-                )
-            {
-                return Err(table::TRY_AGAIN.reply());
+        let claim = match &parameters.key {
+            None => None,
+            Some(key) => {
+                let Some((sender, epoch)) = self.epoch else {
+                    return self.violation("a key before the list of epochs");
+                };
+                if key.sender != sender || key.epoch > epoch {
+                    return Err(table::TRY_AGAIN.reply());
+                }
+                let (lowest, Intake { gate, spool, .. }) =
+                    (parameters.lowest_unsettled, &*self.intake);
+                match gate.claim(&self.peer.name, key, lowest, epoch, spool) {
+                    Claimed::Held(claim) => Some(claim),
+                    Claimed::Known => None,
+                    Claimed::Full | Claimed::Settled => return Err(table::TRY_AGAIN.reply()),
+                }
             }
-            is_known = !matches!(self.intake.spool.lookup_key(key), KeyState::Unknown);
-            self.intake
-                .spool
-                .forget_keys(sender, key.epoch, parameters.lowest_unsettled);
-        }
+        };
         // What is here already needs no room.
-        if !is_known {
+        let is_new = claim.is_some() || parameters.key.is_none();
+        if is_new {
             self.intake.room_for(&parameters.provenance.origin)?;
         }
         let mut transaction = Transaction::new(parameters.provenance.clone(), command);
-        transaction.handed = Some(Handed::new(parameters));
+        transaction.handed = Some(Handed::new(parameters, claim));
         self.transaction = Some(transaction);
         Ok(())
     }
@@ -207,9 +208,8 @@ impl EdgeSession {
         let Some(transaction) = &mut self.transaction else {
             return Err(table::BAD_SEQUENCE.reply());
         };
-        let known = transaction
-            .key()
-            .is_some_and(|key| !matches!(self.intake.spool.lookup_key(&key), KeyState::Unknown));
+        let handed = transaction.handed.as_ref();
+        let known = handed.and_then(Handed::known_key).is_some();
         let address = command.recipient.clone().at_domain(&self.intake.hostname);
         let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
         let origin = transaction.provenance.origin.clone();
@@ -222,7 +222,6 @@ impl EdgeSession {
             .handed
             .as_mut()
             .ok_or_else(|| table::BAD_SEQUENCE.reply())?;
-        handed.repeated |= known;
         let index = handed.n_named;
         handed.n_named += 1;
         verdict?;
@@ -252,17 +251,19 @@ impl EdgeSession {
         let Some((sender, epochs)) = parse_epochs(list) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        let gate = &self.intake.gate;
-        let Some(connected) = gate.connected(&self.peer.name, sender, &epochs) else {
-            return table::TRY_AGAIN.reply();
-        };
-        self.epoch = Some((sender, connected.own));
-        let spool = &self.intake.spool;
-        spool.forget_epochs(sender, &connected.live);
-        if let Some(gone) = connected.gone {
-            spool.forget_epochs(gone, &[]);
+        let (name, Intake { gate, spool, .. }) = (&self.peer.name, &*self.intake);
+        match gate.connected(name, sender, &epochs, spool) {
+            Connected::Opened(own) => {
+                self.epoch = Some((sender, own));
+                table::OK.reply()
+            }
+            Connected::Late => table::TRY_AGAIN.reply(),
+            Connected::NotItsOwn => {
+                let text = format!("{name} named a spool that is another instance's: {sender}");
+                self.intake.alarm(&text);
+                table::NOT_ALLOWED.reply()
+            }
         }
-        table::OK.reply()
     }
 
     async fn take_body(&mut self) {
@@ -275,32 +276,19 @@ impl EdgeSession {
 
     async fn commit(&mut self) -> Committed {
         self.take_body().await;
-        let Some(transaction) = self.transaction.take() else {
+        let Some(mut transaction) = self.transaction.take() else {
             return Committed::All(table::BAD_SEQUENCE.reply());
         };
-        let Some(handed) = &transaction.handed else {
+        let Some(handed) = &mut transaction.handed else {
             return Committed::All(table::BAD_SEQUENCE.reply());
         };
+        if let Some(key) = handed.known_key() {
+            return self.answer_known(&transaction, &key).await;
+        }
         let all_taken = handed.indexes.len() == usize::try_from(handed.n_named).unwrap_or(0);
-        if let Some(key) = transaction.key() {
-            // Until it is neither on its way in nor here, nothing may be stored under it.
-            loop {
-                match self.intake.spool.lookup_key(&key) {
-                    KeyState::Accepted(accepted) => {
-                        return Committed::Each(from_record(&transaction, &accepted));
-                    }
-                    KeyState::Pending(commit) => {
-                        // Whatever comes of it shows in the next look.
-                        let _ = commit.await;
-                    }
-                    // The first copy failed after this one's recipients were taken on its word. Its
-                    // record may show up in recovery all the same, so the key must stay.
-                    KeyState::Unknown if handed.repeated => {
-                        return Committed::All(table::TRY_AGAIN.reply());
-                    }
-                    KeyState::Unknown => break,
-                }
-            }
+        // From here on a repetition waits for what comes of this copy.
+        if handed.claim.as_mut().is_some_and(|claim| !claim.confirm()) {
+            return Committed::All(table::TRY_AGAIN.reply());
         }
         if handed.parameters.mode == Mode::All && !all_taken {
             return Committed::All(table::NEXT_REFUSED_SOME.reply());
@@ -309,9 +297,31 @@ impl EdgeSession {
         let Ok(_stay) = self.intake.tenure.enter() else {
             return Committed::All(table::TRY_AGAIN.reply());
         };
+        // Its sender has given it up, and may have made something else of it since.
+        if self.connection.stream().has_hung_up() {
+            return Committed::All(table::TRY_AGAIN.reply());
+        }
         let via = format!("from {}", self.peer.name);
         let reply = self.intake.keep(transaction, None, &via).await;
         Committed::All(self.intake.load().tell(reply))
+    }
+
+    /// Answers a repeated handoff once its first copy is neither on its way in nor unknown.
+    async fn answer_known(&self, transaction: &Transaction, key: &HandoffKey) -> Committed {
+        loop {
+            match self.intake.spool.lookup_key(key) {
+                KeyState::Accepted(accepted) => {
+                    return Committed::Each(from_record(transaction, &accepted));
+                }
+                KeyState::Pending(commit) => {
+                    // Whatever comes of it shows in the next look.
+                    let _ = commit.await;
+                }
+                // The first copy failed after this one's recipients were taken on its word. Its
+                // record may show up in recovery all the same, so the key must stay.
+                KeyState::Unknown => return Committed::All(table::TRY_AGAIN.reply()),
+            }
+        }
     }
 }
 

@@ -4,12 +4,16 @@
 //! the old one, it may be read after the repetition was stored, settled and forgotten. Its number
 //! is below the lowest unsettled one by then, or its epoch is not in doubt any more, or its
 //! connection belongs to an earlier process of the sender: it must not be stored again.
+//!
+//! # Guarantees
+//! Whether a handoff is still wanted and the claim of its key are one step, and so are a list of
+//! epochs and what is forgotten by it: nothing comes between them.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{HandoffKey, InstanceName, SpoolId};
+use spool::{Claimed, Spool};
 
 /// The most spools of one peer that are remembered: it has one, and another when that was thrown
 /// away. What one peer makes up takes nothing from another.
@@ -35,89 +39,93 @@ struct Sender {
     newest: u64,
     /// Those that are still in doubt, its own among them. Once one is not, it never is again.
     live: Vec<u64>,
-    /// The highest number of each of them below which all is settled.
-    lowest: HashMap<u64, u64>,
 }
 
 /// What a sender's list of epochs came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Connected {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connected {
+    /// It is of an earlier process, and was read late.
+    Late,
+    /// Another peer has that spool: one of the two does not say the truth.
+    NotItsOwn,
     /// Its own epoch, by which later handoffs of the connection are judged.
-    pub(crate) own: u64,
-    /// The epochs that are still live by all that was heard.
-    pub(crate) live: Vec<u64>,
-    /// A spool that the peer had long since, and has no more.
-    pub(crate) gone: Option<SpoolId>,
+    Opened(u64),
 }
 
 impl Gate {
-    /// The sender named its live epochs on a new connection; the highest is its own. `None` for a
-    /// list of an earlier process, which was read late.
+    /// The sender named its live epochs on a new connection; the highest is its own. Forgets in
+    /// `spool` the keys that it does not name.
     pub(crate) fn connected(
         &self,
         peer: &InstanceName,
-        spool: SpoolId,
+        sender: SpoolId,
         epochs: &[u64],
-    ) -> Option<Connected> {
-        let newest = *epochs.iter().max()?;
-        let mut state = self.state();
-        let spools = state.peers.entry(peer.clone()).or_default();
-        let at = spools.iter().position(|sender| sender.spool == spool);
-        let mut sender = match at {
-            Some(at) if newest < spools[at].newest => return None,
-            Some(at) => spools.remove(at),
-            None => Sender {
-                spool,
-                newest,
-                live: epochs.to_vec(),
-                lowest: HashMap::new(),
-            },
+        spool: &Spool,
+    ) -> Connected {
+        let Some(&newest) = epochs.iter().max() else {
+            return Connected::Late;
         };
-        match newest.cmp(&sender.newest) {
+        let mut state = self.state();
+        let has = |spools: &[Sender]| spools.iter().any(|known| known.spool == sender);
+        let mut others = state.peers.iter().filter(|(name, _)| *name != peer);
+        if others.any(|(_, spools)| has(spools)) {
+            return Connected::NotItsOwn;
+        }
+        let spools = state.peers.entry(peer.clone()).or_default();
+        let at = spools.iter().position(|known| known.spool == sender);
+        let before = at.map(|at| spools[at].newest);
+        if before.is_some_and(|before| newest < before) {
+            return Connected::Late;
+        }
+        let mut live = epochs.to_vec();
+        if let Some(known) = at.map(|at| spools.remove(at)) {
             // Of two lists of one process, either may be read first.
-            Ordering::Equal | Ordering::Less => {
-                sender.live.retain(|epoch| epochs.contains(epoch));
-            }
-            Ordering::Greater => {
-                sender.newest = newest;
-                sender.live = epochs.to_vec();
-                // Late copies of before come over connections of before, which are not heard. And
-                // a sender that was restored from a backup is in doubt about more than it was.
-                sender.lowest.clear();
+            if before == Some(newest) {
+                live.retain(|epoch| known.live.contains(epoch));
             }
         }
-        let Sender { live, lowest, .. } = &mut sender;
-        lowest.retain(|epoch, _| live.contains(epoch));
-        let live = sender.live.clone();
-        let gone = (spools.len() >= SPOOLS_MAX).then(|| spools.remove(0).spool);
-        spools.push(sender);
-        Some(Connected {
-            own: newest,
+        if before != Some(newest) {
+            spool.sender_opened(sender);
+        }
+        spool.forget_epochs(sender, &live);
+        if spools.len() >= SPOOLS_MAX {
+            // It had that one long since, and has it no more.
+            spool.forget_epochs(spools.remove(0).spool, &[]);
+        }
+        spools.push(Sender {
+            spool: sender,
+            newest,
             live,
-            gone,
-        })
+        });
+        Connected::Opened(newest)
     }
 
-    /// Whether a handoff of this peer under `key`, over a connection of `connection_epoch`, is
-    /// still wanted. Takes note of the lowest unsettled number that it carried.
-    pub(crate) fn admits(
+    /// Claims the key of a handoff of this peer, over a connection of `connection_epoch`, where it
+    /// is still wanted. What is below `lowest_unsettled` the sender has settled.
+    pub(crate) fn claim(
         &self,
         peer: &InstanceName,
         key: &HandoffKey,
         lowest_unsettled: u64,
         connection_epoch: u64,
-    ) -> bool {
-        let mut state = self.state();
-        let mut spools = state.peers.get_mut(peer).into_iter().flatten();
-        let Some(sender) = spools.find(|sender| sender.spool == key.sender) else {
-            return false;
-        };
-        if sender.newest != connection_epoch || !sender.live.contains(&key.epoch) {
-            return false;
+        spool: &Spool,
+    ) -> Claimed {
+        let state = self.state();
+        let mut spools = state.peers.get(peer).into_iter().flatten();
+        let sender = spools.find(|known| known.spool == key.sender);
+        let is_wanted = sender.is_some_and(|sender| {
+            sender.newest == connection_epoch && sender.live.contains(&key.epoch)
+        });
+        if !is_wanted {
+            return Claimed::Settled;
         }
-        let lowest = sender.lowest.entry(key.epoch).or_insert(lowest_unsettled);
-        *lowest = lowest_unsettled.max(*lowest);
-        key.number >= *lowest
+        spool.claim_key(key, lowest_unsettled)
+    }
+
+    /// The edge of this peer is closed: it is no instance of the system any more, and its spool may
+    /// have another name by now. Its keys stay.
+    pub fn left(&self, peer: &InstanceName) {
+        self.state().peers.remove(peer);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -128,21 +136,101 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use mail::{BodyType, Envelope, Origin, Provenance, Timestamp, TraceId};
+    use spool::simulated::SimulatedDisk;
+    use spool::{AcceptedKey, Content, KeyState, Message, Options};
+
     use super::*;
 
     const SENDER: SpoolId = SpoolId::from_bytes([1; 16]);
 
+    /// A receiver: what it has in its spool, and what it turns away.
+    struct Receiver {
+        gate: Gate,
+        spool: Spool,
+    }
+
+    impl Receiver {
+        fn new() -> Self {
+            let disk = Arc::new(SimulatedDisk::new());
+            let (spool, _) = Spool::open(disk, Options::new([7; 32])).unwrap();
+            let gate = Gate::default();
+            Self { gate, spool }
+        }
+
+        fn connected(&self, name: &str, sender: SpoolId, epochs: &[u64]) -> Connected {
+            self.gate
+                .connected(&peer(name), sender, epochs, &self.spool)
+        }
+
+        /// A list of the honest sender.
+        fn hears(&self, epochs: &[u64]) -> Connected {
+            self.connected("input", SENDER, epochs)
+        }
+
+        fn claim(&self, key: &HandoffKey, lowest: u64, connection_epoch: u64) -> Claimed {
+            let Self { gate, spool } = self;
+            gate.claim(&peer("input"), key, lowest, connection_epoch, spool)
+        }
+
+        /// Whether a handoff of the honest sender is still wanted.
+        fn admits(&self, key: &HandoffKey, lowest: u64, connection_epoch: u64) -> bool {
+            !matches!(self.claim(key, lowest, connection_epoch), Claimed::Settled)
+        }
+
+        fn remembers(&self, key: &HandoffKey) -> bool {
+            matches!(self.spool.lookup_key(key), KeyState::Accepted(_))
+        }
+
+        /// Stores a message under a key that is claimed.
+        fn stores(&self, claimed: Claimed, key: HandoffKey) {
+            let Claimed::Held(mut claim) = claimed else {
+                panic!("{claimed:?}");
+            };
+            assert!(claim.confirm());
+            let stored =
+                self.spool
+                    .accept_claimed(claim, &message(key), Content::Bytes(Arc::default()));
+            stored.wait().unwrap();
+        }
+    }
+
+    fn message(key: HandoffKey) -> Message {
+        let arrived = Timestamp::from_unix_ms(0);
+        Message {
+            key: Some(AcceptedKey {
+                key,
+                accepted: [0].into_iter().collect(),
+            }),
+            provenance: Provenance {
+                trace: TraceId::new(arrived, 1),
+                origin: Origin::Outside,
+                arrived,
+                client: None,
+                visited: Vec::new(),
+                about: None,
+            },
+            envelope: Envelope {
+                sender: mail::ReversePath::Null,
+                recipients: vec![mail::Recipient {
+                    address: mail::Mailbox::parse("a@x.org").unwrap(),
+                    notify: mail::Notify::UNSPECIFIED,
+                    orcpt: None,
+                }],
+                body: BodyType::default(),
+                smtputf8: false,
+                ret: None,
+                envid: None,
+            },
+            handoff: None,
+            next_due: arrived,
+        }
+    }
+
     fn peer(name: &str) -> InstanceName {
         name.parse().unwrap()
-    }
-
-    fn connected(gate: &Gate, epochs: &[u64]) -> Option<(u64, Vec<u64>)> {
-        let connected = gate.connected(&peer("input"), SENDER, epochs)?;
-        Some((connected.own, connected.live))
-    }
-
-    fn admits(gate: &Gate, key: &HandoffKey, lowest: u64, connection_epoch: u64) -> bool {
-        gate.admits(&peer("input"), key, lowest, connection_epoch)
     }
 
     fn key(epoch: u64, number: u64) -> HandoffKey {
@@ -155,86 +243,144 @@ mod tests {
 
     #[test]
     fn a_settled_number_does_not_come_in_again() {
-        let gate = Gate::default();
-        connected(&gate, &[3]);
-        assert!(admits(&gate, &key(3, 5), 5, 3));
-        assert!(admits(&gate, &key(3, 7), 6, 3));
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        assert!(receiver.admits(&key(3, 5), 5, 3));
+        assert!(receiver.admits(&key(3, 7), 6, 3));
         assert!(
-            !admits(&gate, &key(3, 5), 5, 3),
+            !receiver.admits(&key(3, 5), 5, 3),
             "5 was settled when 6 was the lowest"
         );
-        assert!(admits(&gate, &key(3, 6), 5, 3));
+        assert!(receiver.admits(&key(3, 6), 5, 3));
+    }
+
+    #[test]
+    fn a_number_that_is_settled_after_its_claim_is_not_stored() {
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        let Claimed::Held(mut late) = receiver.claim(&key(3, 5), 5, 3) else {
+            panic!("unknown so far");
+        };
+        assert!(receiver.admits(&key(3, 7), 6, 3));
+        assert!(!late.confirm());
+    }
+
+    #[test]
+    fn the_newest_copy_of_a_handoff_has_its_claim_until_a_commit_begins() {
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        let claim = || match receiver.claim(&key(3, 5), 5, 3) {
+            Claimed::Held(claim) => claim,
+            other => panic!("{other:?}"),
+        };
+        let (mut first, mut second) = (claim(), claim());
+        assert!(!first.confirm() && second.confirm());
+        assert!(matches!(receiver.claim(&key(3, 5), 5, 3), Claimed::Known));
+        drop(first);
+        assert!(matches!(receiver.claim(&key(3, 5), 5, 3), Claimed::Known));
+        drop(second);
+        assert!(claim().confirm(), "nothing came of them");
     }
 
     #[test]
     fn a_connection_of_an_earlier_process_is_not_heard_any_more() {
-        let gate = Gate::default();
-        assert_eq!(connected(&gate, &[3]), Some((3, vec![3])));
-        assert_eq!(connected(&gate, &[3, 4]), Some((4, vec![3, 4])));
-        assert!(!admits(&gate, &key(3, 5), 5, 3));
-        assert!(admits(&gate, &key(3, 5), 5, 4), "the repetition is");
-        let late = connected(&gate, &[3]);
-        assert_eq!(late, None, "its list must not make us forget epoch 4");
+        let receiver = Receiver::new();
+        assert_eq!(receiver.hears(&[3]), Connected::Opened(3));
+        assert_eq!(receiver.hears(&[3, 4]), Connected::Opened(4));
+        assert!(!receiver.admits(&key(3, 5), 5, 3));
+        assert!(receiver.admits(&key(3, 5), 5, 4), "the repetition is");
+        receiver.stores(receiver.claim(&key(4, 1), 1, 4), key(4, 1));
+        assert_eq!(receiver.hears(&[3]), Connected::Late);
+        assert!(
+            receiver.remembers(&key(4, 1)),
+            "a late list forgets nothing"
+        );
     }
 
     #[test]
     fn a_sender_that_was_restored_may_ask_for_what_it_had_settled_since() {
-        let gate = Gate::default();
-        connected(&gate, &[3]);
-        assert!(admits(&gate, &key(3, 9), 9, 3));
-        connected(&gate, &[3, 100]);
-        assert!(admits(&gate, &key(3, 5), 5, 100));
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        assert!(receiver.admits(&key(3, 9), 9, 3));
+        receiver.hears(&[3, 100]);
+        receiver.stores(receiver.claim(&key(3, 5), 5, 100), key(3, 5));
+        assert!(receiver.remembers(&key(3, 5)));
         assert!(
-            !admits(&gate, &key(3, 4), 4, 3),
+            !receiver.admits(&key(3, 4), 4, 3),
             "not over an old connection"
         );
     }
 
     #[test]
     fn an_epoch_that_was_settled_does_not_come_in_again() {
-        let gate = Gate::default();
-        connected(&gate, &[3, 4]);
-        assert!(admits(&gate, &key(3, 5), 5, 4));
-        connected(&gate, &[4]);
-        assert!(!admits(&gate, &key(3, 5), 5, 4));
-        let read_late = connected(&gate, &[3, 4]);
-        assert_eq!(read_late, Some((4, vec![4])));
-        assert!(!admits(&gate, &key(3, 5), 5, 4));
+        let receiver = Receiver::new();
+        receiver.hears(&[3, 4]);
+        assert!(receiver.admits(&key(3, 5), 5, 4));
+        receiver.hears(&[4]);
+        assert!(!receiver.admits(&key(3, 5), 5, 4));
+        assert_eq!(receiver.hears(&[3, 4]), Connected::Opened(4), "read late");
+        assert!(!receiver.admits(&key(3, 5), 5, 4));
+    }
+
+    #[test]
+    fn a_list_takes_the_claim_of_a_handoff_in_an_epoch_that_it_does_not_name() {
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        let Claimed::Held(mut late) = receiver.claim(&key(3, 5), 5, 3) else {
+            panic!("unknown so far");
+        };
+        receiver.hears(&[4]);
+        assert!(!late.confirm());
+    }
+
+    #[test]
+    fn a_peer_that_names_the_spool_of_another_forgets_and_stores_nothing_there() {
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
+        receiver.stores(receiver.claim(&key(3, 1), 1, 3), key(3, 1));
+        let named = receiver.connected("liar", SENDER, &[99]);
+        assert_eq!(named, Connected::NotItsOwn);
+        assert!(receiver.remembers(&key(3, 1)));
+        let Receiver { gate, spool } = &receiver;
+        let claimed = gate.claim(&peer("liar"), &key(3, 2), 1, 3, spool);
+        assert!(matches!(claimed, Claimed::Settled));
+        gate.left(&peer("input"));
+        let named = receiver.connected("renamed", SENDER, &[3, 4]);
+        assert_eq!(named, Connected::Opened(4), "an instance with a new name");
+        assert!(receiver.remembers(&key(3, 1)));
     }
 
     #[test]
     fn a_peer_that_makes_up_spools_forgets_its_own_and_takes_nothing_from_another() {
-        let gate = Gate::default();
-        connected(&gate, &[3]);
-        let liar = peer("liar");
+        let receiver = Receiver::new();
+        receiver.hears(&[3]);
         let made_up = |n: u32| {
             SpoolId::from_bytes(std::array::from_fn(|i| {
                 n.to_le_bytes().get(i).copied().unwrap_or(9)
             }))
         };
-        for n in 0..20_000 {
-            let (epoch, spool) = (u64::from(n), made_up(n));
-            let named = gate
-                .connected(&liar, spool, &[epoch])
-                .expect("a first list");
-            let forgotten = n
-                .checked_sub(u32::try_from(SPOOLS_MAX).unwrap())
-                .map(made_up);
-            assert_eq!(named.gone, forgotten, "and what is remembered of it goes");
-            let key = HandoffKey {
-                sender: spool,
-                epoch,
-                number: 1,
-            };
-            assert!(gate.admits(&liar, &key, 1, epoch));
+        let made_up_key = |n: u32| HandoffKey {
+            sender: made_up(n),
+            epoch: u64::from(n),
+            number: 1,
+        };
+        let liar = peer("liar");
+        let n_kept = u32::try_from(SPOOLS_MAX).unwrap();
+        for n in 0..500 {
+            let (epoch, key) = (u64::from(n), made_up_key(n));
+            let opened = receiver.connected("liar", made_up(n), &[epoch]);
+            assert_eq!(opened, Connected::Opened(epoch), "a first list");
+            let Receiver { gate, spool } = &receiver;
+            receiver.stores(gate.claim(&liar, &key, 1, epoch, spool), key);
+            if let Some(before) = n.checked_sub(n_kept) {
+                assert!(!receiver.remembers(&made_up_key(before)), "it goes");
+            }
         }
-        assert_eq!(gate.state().peers[&liar].len(), SPOOLS_MAX);
-        assert_eq!(
-            connected(&gate, &[3, 4]),
-            Some((4, vec![3, 4])),
-            "after a restart"
-        );
-        assert!(admits(&gate, &key(4, 1), 1, 4));
-        assert!(!gate.admits(&liar, &key(4, 1), 1, 4), "not its spool");
+        assert_eq!(receiver.gate.state().peers[&liar].len(), SPOOLS_MAX);
+        assert_eq!(receiver.hears(&[3, 4]), Connected::Opened(4));
+        assert!(receiver.admits(&key(4, 1), 1, 4));
+        let Receiver { gate, spool } = &receiver;
+        let claimed = gate.claim(&liar, &key(4, 1), 1, 4, spool);
+        assert!(matches!(claimed, Claimed::Settled), "not its spool");
     }
 }

@@ -4,6 +4,7 @@ use handoff::Parameters;
 use mail::{Additions, Envelope, HandoffKey, Provenance, Recipient, ReversePath, Treatment};
 use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
+use spool::KeyClaim;
 
 use crate::accept::Intake;
 use crate::body::Body;
@@ -30,18 +31,24 @@ pub(crate) struct Handed {
     pub(crate) indexes: Vec<u32>,
     /// How many recipients the sender named so far.
     pub(crate) n_named: u32,
-    /// Whether recipients were accepted because the key was known, without a look at the routes.
-    pub(crate) repeated: bool,
+    /// The claim of its key; `None` where it has none, or the key was known.
+    pub(crate) claim: Option<KeyClaim>,
 }
 
 impl Handed {
-    pub(crate) const fn new(parameters: Parameters) -> Self {
+    pub(crate) const fn new(parameters: Parameters, claim: Option<KeyClaim>) -> Self {
         Self {
             parameters,
             indexes: Vec::new(),
             n_named: 0,
-            repeated: false,
+            claim,
         }
+    }
+
+    /// The key, where its message was here or on its way in when the handoff began: it is answered
+    /// from the record, whatever the routes are by now.
+    pub(crate) fn known_key(&self) -> Option<HandoffKey> {
+        self.parameters.key.filter(|_| self.claim.is_none())
     }
 }
 
@@ -107,12 +114,5 @@ impl Transaction {
             notify: command.notify,
             orcpt: command.orcpt,
         });
-    }
-
-    /// The key of the handoff, where it has one.
-    pub(crate) fn key(&self) -> Option<HandoffKey> {
-        self.handed
-            .as_ref()
-            .and_then(|handed| handed.parameters.key)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -76,9 +78,29 @@ impl Stream {
         }
     }
 
+    /// Whether the other end has closed, whatever of it is still unread. Of a stream under TLS
+    /// nothing is known.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Tcp(stream) => has_hung_up(stream),
+            Self::TlsClient(_) | Self::TlsServer(_) => false,
+            Self::Unix(stream) => has_hung_up(stream),
+        }
+    }
+
     fn closed<T>() -> Poll<io::Result<T>> {
         Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
     }
+}
+
+fn has_hung_up(stream: &impl AsFd) -> bool {
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut looked_at = [PollFd::new(stream, gone)];
+    // What cannot be looked at is not known to be gone.
+    poll(&mut looked_at, Some(&Timespec::default())).is_ok()
+        && looked_at[0].revents().intersects(gone)
 }
 
 /// How many addresses of a name are tried: with more, none would have time to answer.

@@ -27,6 +27,9 @@ pub enum CommitError {
     /// [`Spool::lookup_key`](crate::Spool::lookup_key) again.
     #[error("this handoff was accepted before")]
     KeyKnown,
+    /// The sender of this handoff has settled its key: nothing waits for another copy of it.
+    #[error("this handoff was settled by its sender")]
+    KeySettled,
     /// As many keys are remembered as may be, see [`KEYS_MAX`](crate::limits::KEYS_MAX); temporary.
     #[error("too many handoffs are in doubt")]
     KeysFull,

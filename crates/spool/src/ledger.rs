@@ -4,7 +4,7 @@
 //! become durable, in the order of the log. Invariants 3 and 5 of `docs/spool-format.md` rest on
 //! it: a segment counts as needless only when nothing in it, live or dead, is needed.
 
-mod keys;
+pub(crate) mod keys;
 mod live;
 mod segment;
 

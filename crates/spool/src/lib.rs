@@ -15,6 +15,7 @@
 //! spool stops acknowledging; see [`CommitError::Failed`].
 
 mod browser;
+mod claim;
 mod commit;
 mod content;
 pub mod disk;
@@ -34,6 +35,7 @@ mod spool;
 mod usage;
 
 pub use browser::Browser;
+pub use claim::{Claimed, KeyClaim};
 pub use commit::{Commit, CommitError};
 pub use content::{ContentFile, DurableContent, ReadError, Reader};
 pub use disk::{Disk, DiskFile, RealDisk};

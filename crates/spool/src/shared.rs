@@ -96,6 +96,8 @@ pub(crate) enum Effect {
 pub(crate) struct Acceptance {
     pub(crate) n_recipients: u32,
     pub(crate) key: Option<AcceptedKey>,
+    /// Whether the key was claimed before, and not for this record alone.
+    pub(crate) is_key_claimed: bool,
     pub(crate) content: Option<DurableContent>,
     pub(crate) completer: Completer<MessageId>,
 }
@@ -152,18 +154,10 @@ impl Shared {
     /// Hands a request to the committer; a refusal resolves its commit.
     pub(crate) fn push(&self, request: Request) {
         let mut state = self.lock();
-        if let Some(error) = state.phase.error() {
-            return request.refuse(&mut state, &error);
-        }
-        if let Request::Accept(Draft {
-            effect: Effect::Accepted(acceptance),
-            ..
-        }) = &request
-            && let Some(key) = &acceptance.key
-            && let Err(error) = state.ledger.keys.claim(key)
-        {
-            let (mut request, error) = (request, error);
-            request.forget_key();
+        if let Err(error) = state.admit(&request) {
+            let mut request = request;
+            // What was not claimed is not given back either: another copy may have it.
+            request.forget_unclaimed_key();
             return request.refuse(&mut state, &error);
         }
         let lazy = matches!(request, Request::Done(..) | Request::Progress(..));
@@ -180,6 +174,30 @@ impl Shared {
 }
 
 impl State {
+    /// Whether the request is taken; then its key is claimed.
+    fn admit(&mut self, request: &Request) -> Result<(), CommitError> {
+        if let Some(error) = self.phase.error() {
+            return Err(error);
+        }
+        let Request::Accept(Draft {
+            effect: Effect::Accepted(acceptance),
+            ..
+        }) = request
+        else {
+            return Ok(());
+        };
+        match &acceptance.key {
+            Some(key) if !acceptance.is_key_claimed => {
+                self.ledger.keys.claim_at_once(key)?;
+            }
+            Some(key) if !self.ledger.keys.has_room_for(&key.accepted) => {
+                return Err(CommitError::KeysFull);
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
     /// Has who brings the last of so many messages wake the committer, or of a full batch; those
     /// that wait already count.
     pub(crate) fn awaits(&mut self, n_messages: Option<usize>) {
@@ -213,10 +231,11 @@ impl Request {
         matches!(self, Self::Accept(_) | Self::Notify { .. })
     }
 
-    /// The key was never claimed.
-    fn forget_key(&mut self) {
+    /// Its key was not claimed.
+    fn forget_unclaimed_key(&mut self) {
         if let Self::Accept(draft) = self
             && let Effect::Accepted(acceptance) = &mut draft.effect
+            && !acceptance.is_key_claimed
         {
             acceptance.key = None;
         }

@@ -85,7 +85,9 @@ impl Spool {
     ///
     /// Its acceptance stands for the record of an immediate first attempt: see [`Self::attempt`].
     /// Resolves to [`CommitError::KeyKnown`] when a handoff of this key was accepted or is on its
-    /// way in, to [`CommitError::Full`] when there is no room.
+    /// way in, to [`CommitError::KeySettled`] when its sender has settled it, to
+    /// [`CommitError::Full`] when there is no room. Whoever does anything that can take long before
+    /// this claims the key before that: [`Self::claim_key`].
     pub fn accept(&self, message: &Message, content: Content) -> Commit<MessageId> {
         let (draft, promise) = match self.draft(Kind::Accepted, message, content) {
             Ok(both) => both,
@@ -252,6 +254,12 @@ impl Spool {
         state.ledger.keys.forget(sender, epoch, below);
     }
 
+    /// The sender has opened its spool anew, and may ask for numbers again that it had settled:
+    /// it may have been restored from a backup.
+    pub fn sender_opened(&self, sender: SpoolId) {
+        self.shared().lock().ledger.keys.sender_opened(sender);
+    }
+
     /// Forgets the keys of all epochs of `sender` but those in `keep`.
     pub fn forget_epochs(&self, sender: SpoolId, keep: &[u64]) {
         let mut state = self.shared().lock();
@@ -305,11 +313,11 @@ impl Spool {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 
-    fn draft(
+    pub(crate) fn draft(
         &self,
         kind: Kind,
         message: &Message,
@@ -360,6 +368,7 @@ impl Spool {
         let acceptance = Acceptance {
             n_recipients,
             key: message.key.clone(),
+            is_key_claimed: false,
             content: file,
             completer,
         };

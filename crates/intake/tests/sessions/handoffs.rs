@@ -9,11 +9,16 @@ use mail::{HandoffKey, Origin, Provenance, SpoolId, Timestamp, TraceId};
 
 use crate::world::Instance;
 
-const SENDER: SpoolId = SpoolId::from_bytes([7; 16]);
+pub(crate) const SENDER: SpoolId = SpoolId::from_bytes([7; 16]);
 pub(crate) const EPOCHS: &str = "VRFY epochs=07070707070707070707070707070707:1";
 
 /// A MAIL command of a handoff.
 pub(crate) fn mail(origin: Origin, key: u64, mode: Mode) -> String {
+    mail_above(1, origin, key, mode)
+}
+
+/// One whose sender has settled all numbers below `lowest`.
+pub(crate) fn mail_above(lowest: u64, origin: Origin, key: u64, mode: Mode) -> String {
     let arrived = Timestamp::from_unix_ms(1_795_477_800_000);
     let parameters = Parameters {
         provenance: Provenance {
@@ -29,7 +34,7 @@ pub(crate) fn mail(origin: Origin, key: u64, mode: Mode) -> String {
             epoch: 1,
             number: key,
         }),
-        lowest_unsettled: 1,
+        lowest_unsettled: lowest,
         mode,
     };
     let xtext = parameters.to_text().replace('+', "+2B").replace('=', "+3D");

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod clients;
+mod copies;
 mod handoffs;
 mod header;
+mod held;
 mod leaving;
 mod pressure;
 mod slow;

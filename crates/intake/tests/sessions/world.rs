@@ -19,10 +19,12 @@ use net::{Clock, Connection, Entropy, Peer, Stream};
 use policy::Checks;
 use smtp::server::{BareNewlines, Dialect, Extensions, Limits, Offer, Session, Settings, Starttls};
 use spool::simulated::{Fault, SimulatedDisk};
-use spool::{CommitError, Content, Fresh, Message, Options, Spool};
+use spool::{CommitError, Content, Fresh, KeyState, Message, Options, Spool};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
+
+use crate::held::{HeldDisk, Holding};
 
 /// No step of a test takes longer, or it fails.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -34,6 +36,7 @@ pub(crate) const MESSAGES_MAX: u64 = 1000;
 pub(crate) struct Instance {
     pub(crate) intake: Arc<Intake>,
     disk: SimulatedDisk,
+    pub(crate) holding: Arc<Holding>,
     noted: Arc<Noted>,
     n_edge_connections: AtomicUsize,
     leave: watch::Sender<Leave>,
@@ -189,7 +192,12 @@ impl Instance {
         let mut options = Options::new(seed);
         // A simulated disk is memory, and each instance has one.
         options.segment_len = 1024 * 1024;
-        let (spool, _) = Spool::open(Arc::new(disk.clone()), options).unwrap();
+        let holding = Arc::<Holding>::default();
+        let held = HeldDisk {
+            disk: disk.clone(),
+            holding: Arc::clone(&holding),
+        };
+        let (spool, _) = Spool::open(Arc::new(held), options).unwrap();
         let noted = Arc::new(Noted::default());
         let intake = Intake {
             name: name.parse().unwrap(),
@@ -213,6 +221,7 @@ impl Instance {
         Self {
             intake: Arc::new(intake),
             disk,
+            holding,
             noted,
             n_edge_connections: AtomicUsize::new(0),
             leave: watch::Sender::new(Leave::Freely),
@@ -247,6 +256,16 @@ impl Instance {
         let contents = self.noted.contents.lock().unwrap();
         let last = contents.last().expect("a content in memory");
         String::from_utf8_lossy(last).into_owned()
+    }
+
+    /// Whether the message of the handoff with this number is there, or its commit under way.
+    pub(crate) fn key_is_known(&self, number: u64) -> bool {
+        let key = mail::HandoffKey {
+            sender: crate::handoffs::SENDER,
+            epoch: 1,
+            number,
+        };
+        !matches!(self.intake.spool.lookup_key(&key), KeyState::Unknown)
     }
 
     /// What it told.
@@ -440,7 +459,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
         self.send(command.as_bytes()).await;
     }
 
-    async fn send(&mut self, octets: &[u8]) {
+    pub(crate) async fn send(&mut self, octets: &[u8]) {
         let sending = self.0.get_mut().write_all(octets);
         tokio::time::timeout(LIMIT, sending).await.unwrap().unwrap();
     }

@@ -1,5 +1,10 @@
 //! Which handoffs are remembered.
 //!
+//! # Guarantees
+//! Of several copies of one handoff at most one is stored: a key is claimed before anything is done
+//! that can take long, the newest copy has the claim until a commit begins under it, and a number
+//! that its sender has settled is claimed by none.
+//!
 //! # Limits
 //! [`KEYS_MAX`] keys, and no more than a snapshot of them has room for in a segment; beyond it a
 //! claim is refused, never another key forgotten.
@@ -22,19 +27,47 @@ pub(crate) struct KeyTable {
     numbers_len: u64,
     /// Octets that it may take.
     len_max: u64,
+    /// How many claims there were, to tell one from the next.
+    n_claims: u64,
 }
 
 #[derive(Default)]
 struct Group {
-    /// What is below is settled.
+    /// What is below is settled, and not held.
     lowest: u64,
+    /// What is below is not claimed any more: the sender reported it settled since it opened its
+    /// spool. Not recorded: copies from before a restart died with their connections.
+    floor: u64,
     numbers: BTreeMap<u64, Entry>,
 }
 
 enum Entry {
     Accepted(IndexSet),
+    /// This claim has it while its content arrives; a newer copy may take its place.
+    Claimed(u64),
     /// Its commit is under way; these wait for it.
     Pending(Vec<Completer<()>>),
+}
+
+/// Why a key cannot be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unclaimable {
+    /// There is no room for another.
+    Full,
+    /// Its message is here, or its commit under way.
+    Known,
+    /// Its sender has settled it.
+    Settled,
+}
+
+impl From<Unclaimable> for CommitError {
+    fn from(why: Unclaimable) -> Self {
+        match why {
+            Unclaimable::Full => Self::KeysFull,
+            Unclaimable::Known => Self::KeyKnown,
+            Unclaimable::Settled => Self::KeySettled,
+        }
+    }
 }
 
 /// What a group takes in a snapshot at most, in octets: the sender, and four numbers.
@@ -55,7 +88,7 @@ impl Entry {
     fn snapshot_len(&self) -> u64 {
         match self {
             Self::Accepted(set) => key_len(set),
-            Self::Pending(_) => 0,
+            Self::Claimed(_) | Self::Pending(_) => 0,
         }
     }
 }
@@ -64,7 +97,7 @@ impl KeyTable {
     pub(crate) fn lookup(&mut self, key: &HandoffKey) -> KeyState {
         let group = self.groups.get_mut(&(key.sender, key.epoch));
         match group.and_then(|group| group.numbers.get_mut(&key.number)) {
-            None => KeyState::Unknown,
+            None | Some(Entry::Claimed(_)) => KeyState::Unknown,
             Some(Entry::Accepted(set)) => KeyState::Accepted(set.clone()),
             Some(Entry::Pending(waiting)) => {
                 let (completer, promise) = commit();
@@ -79,22 +112,80 @@ impl KeyTable {
         self.len_max = len_max;
     }
 
-    /// Reserves a key for a commit that begins.
-    pub(crate) fn claim(&mut self, new: &AcceptedKey) -> Result<(), CommitError> {
-        let key = &new.key;
-        let group = self.groups.get(&(key.sender, key.epoch));
-        if group.is_some_and(|group| group.numbers.contains_key(&key.number)) {
-            return Err(CommitError::KeyKnown);
+    /// Reserves a key for a message whose content is still to come, and returns the claim. What is
+    /// below `lowest` the sender has settled.
+    pub(crate) fn claim(&mut self, key: &HandoffKey, lowest: u64) -> Result<u64, Unclaimable> {
+        self.forget(key.sender, key.epoch, lowest);
+        self.n_claims += 1;
+        let claim = self.n_claims;
+        self.reserve(key, &IndexSet::default(), Entry::Claimed(claim))?;
+        // A group that this claim has made has not seen it yet.
+        self.forget(key.sender, key.epoch, lowest);
+        Ok(claim)
+    }
+
+    /// The commit under this claim begins: from here on every other copy waits for it. False where
+    /// a newer copy has taken the claim, or the key was settled meanwhile.
+    pub(crate) fn confirm(&mut self, key: &HandoffKey, claim: u64) -> bool {
+        let group = self.groups.get_mut(&(key.sender, key.epoch));
+        let Some(entry) = group.and_then(|group| group.numbers.get_mut(&key.number)) else {
+            return false;
+        };
+        let is_its_own = matches!(entry, Entry::Claimed(has) if *has == claim);
+        if is_its_own {
+            *entry = Entry::Pending(Vec::new());
         }
+        is_its_own
+    }
+
+    /// A claim was given up before its commit began.
+    pub(crate) fn abandon(&mut self, key: &HandoffKey, claim: u64) {
+        let Some(group) = self.groups.get_mut(&(key.sender, key.epoch)) else {
+            return;
+        };
+        let entry = group.numbers.get(&key.number);
+        if matches!(entry, Some(Entry::Claimed(has)) if *has == claim) {
+            group.numbers.remove(&key.number);
+            self.n_keys -= 1;
+        }
+    }
+
+    /// Reserves a key for a commit that begins.
+    pub(crate) fn claim_at_once(&mut self, new: &AcceptedKey) -> Result<(), Unclaimable> {
+        self.reserve(&new.key, &new.accepted, Entry::Pending(Vec::new()))
+    }
+
+    /// Whether a snapshot has room for so many recipients of a key that is claimed.
+    pub(crate) fn has_room_for(&self, accepted: &IndexSet) -> bool {
+        self.snapshot_len() + key_len(accepted) <= self.len_max
+    }
+
+    fn reserve(
+        &mut self,
+        key: &HandoffKey,
+        accepted: &IndexSet,
+        entry: Entry,
+    ) -> Result<(), Unclaimable> {
+        let group = self.groups.get(&(key.sender, key.epoch));
+        if group.is_some_and(|group| key.number < group.floor) {
+            return Err(Unclaimable::Settled);
+        }
+        let is_claimed = match group.and_then(|group| group.numbers.get(&key.number)) {
+            Some(Entry::Accepted(_) | Entry::Pending(_)) => return Err(Unclaimable::Known),
+            Some(Entry::Claimed(_)) => true,
+            None => false,
+        };
         // What is on its way in is bounded by what is under way.
         let group_len = if group.is_some() { 0 } else { GROUP_LEN };
-        let len = self.snapshot_len() + group_len + key_len(&new.accepted);
-        if self.n_keys >= KEYS_MAX || len > self.len_max {
-            return Err(CommitError::KeysFull);
+        let len = self.snapshot_len() + group_len + key_len(accepted);
+        if !is_claimed && self.n_keys >= KEYS_MAX || len > self.len_max {
+            return Err(Unclaimable::Full);
         }
         let group = self.groups.entry((key.sender, key.epoch)).or_default();
-        group.numbers.insert(key.number, Entry::Pending(Vec::new()));
-        self.n_keys += 1;
+        // A sender that was restored from a backup asks for what it had settled since.
+        group.lowest = group.lowest.min(key.number);
+        group.numbers.insert(key.number, entry);
+        self.n_keys += usize::from(!is_claimed);
         Ok(())
     }
 
@@ -127,7 +218,14 @@ impl KeyTable {
             }
         }
         let lowest = lowest.max(group.lowest);
-        self.forget(key.sender, key.epoch, lowest);
+        self.drop_below(key.sender, key.epoch, lowest);
+    }
+
+    /// The sender has opened its spool anew: copies of before come over connections of before,
+    /// which are refused, and one that was restored from a backup asks for what it had settled.
+    pub(crate) fn sender_opened(&mut self, sender: SpoolId) {
+        let groups = self.groups.iter_mut().filter(|((of, _), _)| *of == sender);
+        groups.for_each(|(_, group)| group.floor = 0);
     }
 
     /// The lowest number of the group that may still be asked for.
@@ -137,16 +235,20 @@ impl KeyTable {
             .map_or(0, |group| group.lowest)
     }
 
+    /// The sender has settled what is below.
     pub(crate) fn forget(&mut self, sender: SpoolId, epoch: u64, below: u64) {
+        if let Some(group) = self.groups.get_mut(&(sender, epoch)) {
+            group.floor = group.floor.max(below);
+            self.drop_below(sender, epoch, below);
+        }
+    }
+
+    fn drop_below(&mut self, sender: SpoolId, epoch: u64, below: u64) {
         let Some(group) = self.groups.get_mut(&(sender, epoch)) else {
             return;
         };
-        if below <= group.lowest
-            && group
-                .numbers
-                .first_key_value()
-                .is_none_or(|(&n, _)| n >= below)
-        {
+        let first = group.numbers.first_key_value();
+        if below <= group.lowest && first.is_none_or(|(&number, _)| number >= below) {
             return;
         }
         group.lowest = group.lowest.max(below);
@@ -158,6 +260,8 @@ impl KeyTable {
                     self.n_keys -= 1;
                     self.numbers_len -= entry.snapshot_len();
                 }
+                // Nothing is committed under it, and nothing will be.
+                Entry::Claimed(_) => self.n_keys -= 1,
                 // Its commit still has to find it; it goes when that is through.
                 Entry::Pending(_) => {
                     group.numbers.insert(number, entry);
@@ -217,7 +321,7 @@ impl KeyTable {
                     .iter()
                     .filter_map(|(&number, entry)| match entry {
                         Entry::Accepted(set) => Some((number, set.clone())),
-                        Entry::Pending(_) => None,
+                        Entry::Claimed(_) | Entry::Pending(_) => None,
                     })
                     .collect(),
             })
@@ -238,6 +342,7 @@ impl KeyTable {
                 .collect();
             let group_of = Group {
                 lowest: group.lowest,
+                floor: 0,
                 numbers,
             };
             let entries = group_of.numbers.values();
@@ -259,3 +364,6 @@ impl KeyTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

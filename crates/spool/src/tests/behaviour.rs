@@ -11,8 +11,8 @@ use crate::engine::{Engine, Step};
 use crate::limits::EPOCH_FLOOR_MAX;
 use crate::simulated::{Fault, PowerCut, SimulatedDisk};
 use crate::{
-    Commit, CommitError, Content, ContentFile, Ending, IndexSet, KeyState, OpenError, Options,
-    Progress, ReadError, RecipientState, Spool,
+    Claimed, Commit, CommitError, Content, ContentFile, Ending, IndexSet, KeyState, OpenError,
+    Options, Progress, ReadError, RecipientState, Spool,
 };
 
 fn settle(engine: &mut Engine) {
@@ -292,6 +292,46 @@ fn a_second_handoff_of_a_key_waits_for_the_first() {
     assert!(matches!(spool.lookup_key(&key(1)), KeyState::Accepted(_)));
     spool.forget_epochs(key(1).sender, &[99]);
     assert!(matches!(spool.lookup_key(&key(1)), KeyState::Unknown));
+}
+
+#[test]
+fn a_key_is_claimed_before_its_message_and_given_back_by_who_drops_it() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let claim = || match spool.claim_key(&key(1), 1) {
+        Claimed::Held(claim) => claim,
+        other => panic!("{other:?}"),
+    };
+    let mut dropped = claim();
+    assert!(dropped.confirm());
+    let KeyState::Pending(waiting) = spool.lookup_key(&key(1)) else {
+        panic!("others are to wait");
+    };
+    drop(dropped);
+    assert!(waiting.wait().is_err(), "nothing came of it");
+    let mut held = claim();
+    assert!(held.confirm());
+    let twin = spool.accept(&keyed(1, 1), Content::Bytes(Arc::default()));
+    assert_eq!(twin.wait(), Err(CommitError::KeyKnown));
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Pending(_)));
+    let promise = spool.accept_claimed(held, &keyed(1, 1), Content::Bytes(Arc::default()));
+    settle(&mut engine);
+    promise.wait().expect("kept");
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Accepted(_)));
+    spool.forget_keys(key(1).sender, key(1).epoch, 2);
+    let late = spool.accept(&keyed(1, 1), Content::Bytes(Arc::default()));
+    assert_eq!(late.wait(), Err(CommitError::KeySettled));
+}
+
+#[test]
+fn a_copy_that_comes_while_the_spool_closes_leaves_the_claim_of_the_first() {
+    let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+    let first = spool.accept(&keyed(1, 1), Content::Bytes(Arc::default()));
+    spool.close();
+    let second = spool.accept(&keyed(1, 1), Content::Bytes(Arc::default()));
+    assert_eq!(second.wait(), Err(CommitError::Closed));
+    assert!(matches!(spool.lookup_key(&key(1)), KeyState::Pending(_)));
+    settle(&mut engine);
+    first.wait().expect("kept");
 }
 
 #[test]
