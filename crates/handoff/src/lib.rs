@@ -17,7 +17,7 @@ mod next;
 mod parameters;
 mod questions;
 
-pub use breaker::{Breaker, Change, PROBE_INTERVAL};
+pub use breaker::{Breaker, Change, PROBE_INTERVAL, TRIAL_PAUSE_MAX};
 pub use content::{Content, PIECE_LEN, Source};
 pub use edge::{EdgeReceiver, EdgeSender};
 pub use ledger::Ledger;

@@ -34,6 +34,9 @@ const OCTETS_PER_SECOND_MIN: u64 = 4 * 1024 * 1024;
 /// How long a next instance that is full is not asked again on behalf of mail from outside.
 pub const FULL_FOR: Duration = Duration::from_secs(1);
 
+/// Why the breaker opens where nothing comes back.
+const NO_ANSWER: &str = "no answer in time";
+
 /// New connections that one handoff or question makes at most, where each is lost at once.
 const NEW_CONNECTIONS_MAX: u32 = 3;
 
@@ -231,10 +234,12 @@ impl Next {
     pub async fn hand_off(self: &Arc<Self>, handoff: &Handoff<'_>) -> Answer {
         let extra = handoff.content.len() / OCTETS_PER_SECOND_MIN;
         let patience = self.settings.patience + Duration::from_secs(extra);
-        if !self.state().breaker.admits(self.clock.now(), patience) {
+        let begun = self.clock.now();
+        if !self.state().breaker.admits(begun, patience) {
             return Answer::NotTried;
         }
         let Ok(permit) = timeout(patience, self.connections.acquire()).await else {
+            self.state().breaker.came_to_nothing();
             return Answer::NotTried;
         };
         let work = Work::Handoff(handoff);
@@ -246,14 +251,17 @@ impl Next {
                 self.succeeded(&replies);
                 Answer::Replies(replies)
             }
-            // It says nothing of the next instance.
-            Ok(Err(e)) if is_unreadable(&e) => Answer::Unreadable,
+            // It shows nothing of the next instance.
+            Ok(Err(e)) if is_unreadable(&e) => {
+                self.state().breaker.came_to_nothing();
+                Answer::Unreadable
+            }
             Ok(Err(e)) => {
-                self.failed(&e.to_string());
+                self.failed(begun, &e.to_string());
                 Answer::Unknown
             }
             Err(_) => {
-                self.failed("no answer in time");
+                self.failed(begun, NO_ANSWER);
                 Answer::Unknown
             }
         }
@@ -291,23 +299,26 @@ impl Next {
 
     async fn ask_now(self: &Arc<Self>, question: &str) -> Option<Reply> {
         let patience = self.settings.patience;
-        // A question is no message: while half open it must not take the place of one.
-        if self.is_away() {
+        if !self.state().breaker.admits_questions() {
             return None;
         }
         let permit = timeout(patience, self.connections.acquire()).await.ok()?;
+        let begun = self.clock.now();
         let work = Work::Question(question);
         let asking = self.over_a_connection(&work);
         let outcome = timeout(patience, asking).await;
         drop(permit);
         match outcome {
-            Ok(Ok(mut replies)) => replies.pop(),
+            Ok(Ok(mut replies)) => {
+                self.answered("a recipient was verified");
+                replies.pop()
+            }
             Ok(Err(e)) => {
-                self.failed(&e.to_string());
+                self.failed(begun, &e.to_string());
                 None
             }
             Err(_) => {
-                self.failed("no answer in time");
+                self.failed(begun, NO_ANSWER);
                 None
             }
         }
@@ -367,19 +378,29 @@ impl Next {
             } else if replies.contains(&full) {
                 state.full_until = Some(self.clock.now() + FULL_FOR);
             }
-            state.breaker.succeeded()
+            state.breaker.succeeded(self.clock.now())
         };
         if let Some(change) = change {
             (self.on_change)(change, "answered in time");
         }
     }
 
-    fn failed(self: &Arc<Self>, reason: &str) {
+    /// It answered a probe or a question.
+    fn answered(&self, what: &str) {
+        let change = self.state().breaker.answered(self.clock.now());
+        if let Some(change) = change {
+            (self.on_change)(change, what);
+        }
+    }
+
+    fn failed(self: &Arc<Self>, begun: Moment, reason: &str) {
         let (change, probe) = {
             let mut state = self.state();
             state.idle.clear();
-            let change = state.breaker.failed(self.clock.now());
-            (change, !std::mem::replace(&mut state.probing, true))
+            let change = state.breaker.failed(begun, self.clock.now());
+            let probes = state.breaker.is_open() && !state.probing;
+            state.probing |= probes;
+            (change, probes)
         };
         if let Some(change) = change {
             (self.on_change)(change, reason);
@@ -395,7 +416,7 @@ impl Next {
             self.clock.sleep_until(at).await;
             if let Ok(Ok(connection)) = timeout(self.settings.patience, self.connect()).await {
                 self.keep(connection);
-                self.state().breaker.probe_succeeded();
+                self.answered("a probe was answered");
             } else {
                 self.state().breaker.probe_failed(self.clock.now());
             }

@@ -2,10 +2,12 @@
 //!
 //! # Guarantees
 //! [`Clock::now`] never goes back. [`Clock::timestamp`] may jump with the system's clock.
+//! [`Clock::now`] is the time of tokio's timers: a test that pauses them pauses it.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mail::{Moment, Timestamp};
+use tokio::time::Instant;
 
 /// Reads the clocks; cheap to copy. All copies of one clock count from the same start.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +53,10 @@ impl Clock {
 
     /// The moment as tokio's timers want it.
     #[must_use]
-    pub fn deadline(&self, moment: Moment) -> tokio::time::Instant {
+    pub fn deadline(&self, moment: Moment) -> Instant {
         // Saturates far in the future rather than overflowing: nobody waits a century.
         const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
-        tokio::time::Instant::from_std(self.start + moment.since_start().min(FAR))
+        self.start + moment.since_start().min(FAR)
     }
 
     /// Waits until `moment`. Cancel-safe.

@@ -66,6 +66,37 @@ fn fronts_go_on_while_output_is_stopped_and_everything_arrives_once_when_it_retu
     });
 }
 
+#[test]
+fn after_output_was_stopped_a_front_that_remembers_no_recipient_goes_on() {
+    let system = System::impatient();
+    let output = system.postern.pid("output");
+    postern::send(output, Signal::STOP);
+    let mut client = system.at_input();
+    client.play(
+        "C: MAIL FROM:<a@example.org>
+         S: 250
+         C: RCPT TO:<alice@example.test>
+         S: 451 4.4.1",
+    );
+    system.logged(&["input", "breaker", "next=output", "state=open"]);
+    postern::send(output, Signal::CONT);
+    let over_at = std::time::Instant::now();
+    // Nobody brings a message that could get through, since no recipient is accepted.
+    wait::until_true("alice can be asked about again", || {
+        let mut client = system.at_input();
+        client.play("C: MAIL FROM:<a@example.org>\nS: 250");
+        client.say("RCPT TO:<alice@example.test>");
+        client.reply().starts_with("250")
+    });
+    println!(
+        "recipients are verified {:?} after the outage",
+        over_at.elapsed()
+    );
+    system.logged(&["input", "breaker", "next=output", "state=closed"]);
+    let status = system.postern.call(&["status"]).ok();
+    assert!(!status.contains("handoff to output"), "{status}");
+}
+
 /// Waits until all of it is there; the same handoff twice would be a message twice.
 #[track_caller]
 fn has_exactly(system: &System, user: &str, marks: &[&str]) {
