@@ -1,16 +1,21 @@
 //! Mailboxes and the paths of an envelope.
 //!
 //! # Guarantees
-//! A [`Mailbox`] obeys the grammar of RFC 5321 §4.1.2 (with RFC 6531's UTF-8): it holds no
-//! control character, no space outside quotes, no angle bracket outside quotes, and its parts are
-//! within the limits, so it can be written into a command, a header field or a log line as it is.
+//! A [`Mailbox`] obeys the grammar of RFC 5321 §4.1.2 (with RFC 6531's UTF-8), but for its length
+//! and its dots: it holds no control character, no space outside quotes, no angle bracket outside
+//! quotes, and its parts are within the limits, so it can be written into a command, a header field
+//! or a log line as it is.
 //!
 //! # Limits
-//! Local part 64 octets, domain 255 octets, label 63 octets (RFC 5321 §4.5.3.1, RFC 1035 §2.3.4).
+//! Local part 512 octets, where RFC 5321 §4.5.3.1.1 has 64 and asks for no limits where possible:
+//! forwarding services put whole addresses into theirs (quirk: long-local-parts). Domain 255
+//! octets, label 63 octets (RFC 5321 §4.5.3.1.2, RFC 1035 §2.3.4).
 //!
 //! # Standards
-//! RFC 5321 §4.1.2, §4.1.3; RFC 6531 §3.3. Source routes are refused, as RFC 5321 §3.6.1 allows
-//! no server to need them (quirk: source-routes-refused).
+//! RFC 5321 §4.1.2, §4.1.3; RFC 6531 §3.3. A source route is taken off, as RFC 5321 §3.3 and
+//! appendix C have it. Dots may stand anywhere in a local part (quirk: dots-anywhere): providers
+//! have given out such addresses. The dot at the end of a domain that is complete is taken off
+//! (quirk: trailing-dot).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,18 +36,18 @@ pub enum AddressError {
     /// The part before the `@` is neither atoms with dots nor a quoted string.
     #[error("not a valid local part")]
     LocalPart,
-    /// The local part is over 64 octets, or empty.
+    /// The local part is over 512 octets, or empty.
     #[error("local part too long or empty")]
     LocalPartLength,
     /// There is no `@`.
     #[error("no domain")]
     NoDomain,
-    /// A source route (`@a,@b:c@d`).
-    #[error("source routes are not accepted")]
+    /// What begins like a source route (`@a,@b:c@d`) is none.
+    #[error("not a valid source route")]
     SourceRoute,
 }
 
-/// `local-part@domain`, kept as it was written.
+/// `local-part@domain`, kept as it was written but for a source route before it and a dot behind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mailbox {
     text: Box<str>,
@@ -51,7 +56,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// The longest local part, in octets.
-    pub const LOCAL_LEN_MAX: usize = 64;
+    pub const LOCAL_LEN_MAX: usize = 512;
     /// The longest domain, in octets.
     pub const DOMAIN_LEN_MAX: usize = 255;
 
@@ -60,15 +65,18 @@ impl Mailbox {
     /// # Errors
     /// Says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        if text.starts_with('@') {
-            return Err(AddressError::SourceRoute);
-        }
+        let text = without_source_route(text)?;
         let at = local_part_len(text)?;
         let domain = text[at..].strip_prefix('@').ok_or(AddressError::NoDomain)?;
         if at == 0 || at > Self::LOCAL_LEN_MAX {
             return Err(AddressError::LocalPartLength);
         }
-        check_domain(domain)?;
+        let trailing_dot = usize::from(domain.ends_with('.'));
+        if trailing_dot == 1 && domain.starts_with('[') {
+            return Err(AddressError::Domain);
+        }
+        check_domain(&domain[..domain.len() - trailing_dot])?;
+        let text = &text[..text.len() - trailing_dot];
         let at = u16::try_from(at).map_err(|_| AddressError::LocalPartLength)?;
         Ok(Self {
             text: text.into(),
@@ -202,6 +210,19 @@ impl ForwardPath {
     }
 }
 
+/// RFC 5321 §4.1.2 `A-d-l`; the hosts that it names have no say in where a message goes.
+fn without_source_route(text: &str) -> Result<&str, AddressError> {
+    if !text.starts_with('@') {
+        return Ok(text);
+    }
+    let (route, rest) = text.split_once(':').ok_or(AddressError::SourceRoute)?;
+    for hop in route.split(',') {
+        let domain = hop.strip_prefix('@').ok_or(AddressError::SourceRoute)?;
+        check_domain(domain).map_err(|_| AddressError::SourceRoute)?;
+    }
+    Ok(rest)
+}
+
 /// Length of the local part that `text` begins with; what follows it is not looked at.
 fn local_part_len(text: &str) -> Result<usize, AddressError> {
     if text.starts_with('"') {
@@ -209,9 +230,6 @@ fn local_part_len(text: &str) -> Result<usize, AddressError> {
     }
     let len = text.find('@').unwrap_or(text.len());
     let local = &text[..len];
-    if local.split('.').any(str::is_empty) && !local.is_empty() {
-        return Err(AddressError::LocalPart);
-    }
     for c in local.chars() {
         if c.is_control() || c == ' ' {
             return Err(AddressError::Character);
@@ -238,7 +256,6 @@ fn quoted_len(text: &str) -> Result<usize, AddressError> {
                 escaped = false;
             }
             '\\' => escaped = true,
-            '"' if i == 1 => return Err(AddressError::LocalPartLength),
             '"' => return Ok(i + 1),
             _ => {}
         }
@@ -315,6 +332,38 @@ mod tests {
             &format!("{}@x.org", "a".repeat(64)),
             Ok((&"a".repeat(64), "x.org")),
         );
+        check("\"\"@x.org", Ok(("\"\"", "x.org")));
+    }
+
+    #[test]
+    fn addresses_that_are_in_use_against_the_standard_are_read() {
+        for local in [
+            "a..b",
+            "a.",
+            ".a",
+            "someuser+caf_=inbox=mail-in.of-a-long-name.example.net",
+            &"a".repeat(Mailbox::LOCAL_LEN_MAX),
+        ] {
+            check(&format!("{local}@x.org"), Ok((local, "x.org")));
+        }
+        check("a@x.org.", Ok(("a", "x.org")));
+        check("a@my_host.x.org", Ok(("a", "my_host.x.org")));
+        assert_eq!(
+            Mailbox::parse("a@x.").map(|m| m.to_string()),
+            Ok("a@x".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_source_route_is_taken_off() {
+        check("@a,@b.example:c@d", Ok(("c", "d")));
+        check("@[192.0.2.1]:\"c:d\"@e", Ok(("\"c:d\"", "e")));
+        for bad in ["@a,b:c@d", "@:c@d", "@a,:c@d", "@a b:c@d", "@a"] {
+            check(bad, Err(AddressError::SourceRoute));
+        }
+        check("@a:@b", Err(AddressError::LocalPartLength));
+        check("@a:@b:c@d", Err(AddressError::LocalPartLength));
+        check("@a:", Err(AddressError::NoDomain));
     }
 
     #[test]
@@ -323,26 +372,24 @@ mod tests {
         check("alice", Err(AddressError::NoDomain));
         check("alice@", Err(AddressError::DomainLength));
         check("@example.org", Err(AddressError::SourceRoute));
-        check("@a,@b:c@d", Err(AddressError::SourceRoute));
-        check(".a@x", Err(AddressError::LocalPart));
-        check("a..b@x", Err(AddressError::LocalPart));
         check("a<b@x", Err(AddressError::LocalPart));
         check("a b@x", Err(AddressError::Character));
         check("a\rb@x", Err(AddressError::Character));
         check("a\u{85}b@x", Err(AddressError::Character));
         check("\"a\0\"@x", Err(AddressError::Character));
-        check("\"\"@x", Err(AddressError::LocalPartLength));
         check("\"a@x", Err(AddressError::LocalPart));
         check("\"a\"b@x", Err(AddressError::NoDomain));
         check("a@x..y", Err(AddressError::DomainLength));
-        check("a@x.", Err(AddressError::DomainLength));
+        check("a@x..", Err(AddressError::DomainLength));
+        check("a@.", Err(AddressError::DomainLength));
+        check("a@[1.2.3.4].", Err(AddressError::Domain));
         check("a@-x", Err(AddressError::Domain));
         check("a@x>y", Err(AddressError::Domain));
         check("a@b@c", Err(AddressError::Domain));
         check("a@[1.2.3]", Err(AddressError::Domain));
         check("a@[1.2.3.4", Err(AddressError::Domain));
         check(
-            &format!("{}@x", "a".repeat(65)),
+            &format!("{}@x", "a".repeat(Mailbox::LOCAL_LEN_MAX + 1)),
             Err(AddressError::LocalPartLength),
         );
         check(

@@ -2,8 +2,10 @@
 //!
 //! # Standards
 //! RFC 5321 §4.1.1; RFC 3030 §2 (BDAT); RFC 3207 (STARTTLS). Spaces after the colon of `FROM:`
-//! and `TO:` are in no grammar, and sent by enough programs to be taken
+//! and `TO:`, and tabs for spaces, are in no grammar, and sent by enough programs to be taken
 //! (quirk: space-after-colon).
+
+use super::params::BLANKS;
 
 /// A command with its argument, without the spaces around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +16,14 @@ pub enum Command<'a> {
     Bdat(&'a str),
     /// DATA.
     Data,
-    /// EHLO.
-    Ehlo(&'a str),
+    /// EHLO, with octets of any kind.
+    Ehlo(&'a [u8]),
     /// EXPN.
     Expn,
     /// The first word of another protocol, a field of a header, or an octet that begins no word.
     Foreign,
-    /// HELO.
-    Helo(&'a str),
+    /// HELO, with octets of any kind.
+    Helo(&'a [u8]),
     /// HELP.
     Help,
     /// MAIL, with what follows `FROM:`.
@@ -68,16 +70,22 @@ impl<'a> Command<'a> {
     /// Says what is wrong with it.
     pub fn parse(line: &'a [u8]) -> Result<Self, CommandError> {
         let line = line.trim_ascii_end();
-        let verb_len = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
+        let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+        let verb_len = line.iter().position(is_blank).unwrap_or(line.len());
         let (verb, argument) = line.split_at(verb_len);
         let verb = match Verb::parse(verb) {
             Some(verb) => verb,
             None if is_foreign(line) => return Ok(Self::Foreign),
             None => return Err(CommandError::Unknown),
         };
+        match verb {
+            Verb::Ehlo => return Ok(Self::Ehlo(argument.trim_ascii_start())),
+            Verb::Helo => return Ok(Self::Helo(argument.trim_ascii_start())),
+            _ => {}
+        }
         let argument = text(argument)
             .ok_or_else(|| verb.octets_error(argument))?
-            .trim_start_matches(' ');
+            .trim_start_matches(BLANKS);
         verb.with(argument)
     }
 }
@@ -125,9 +133,13 @@ pub(crate) fn announces_content(line: &[u8]) -> bool {
     })
 }
 
+const fn is_control(octet: &u8) -> bool {
+    octet.is_ascii_control() && *octet != b'\t'
+}
+
 /// The text of an argument, where it is one.
 fn text(argument: &[u8]) -> Option<&str> {
-    if argument.iter().any(u8::is_ascii_control) {
+    if argument.iter().any(is_control) {
         return None;
     }
     std::str::from_utf8(argument).ok()
@@ -177,7 +189,7 @@ impl Verb {
     }
 
     fn octets_error(self, argument: &[u8]) -> CommandError {
-        let has_controls = argument.iter().any(u8::is_ascii_control);
+        let has_controls = argument.iter().any(is_control);
         match self {
             Self::Bdat => CommandError::OctetsInBdat,
             Self::Data => CommandError::DataArgument,
@@ -198,13 +210,13 @@ impl Verb {
             Self::Auth => Ok(Command::Auth),
             Self::Bdat => Ok(Command::Bdat(argument)),
             Self::Data => alone(Command::Data),
-            Self::Ehlo => Ok(Command::Ehlo(argument)),
+            Self::Ehlo => Ok(Command::Ehlo(argument.as_bytes())),
             Self::Expn => Ok(Command::Expn),
-            Self::Helo => Ok(Command::Helo(argument)),
+            Self::Helo => Ok(Command::Helo(argument.as_bytes())),
             Self::Help => Ok(Command::Help),
             Self::Mail => after_keyword(argument, "FROM:").map(Command::Mail),
             Self::Noop => Ok(Command::Noop),
-            Self::Quit => alone(Command::Quit),
+            Self::Quit => Ok(Command::Quit),
             Self::Rcpt => after_keyword(argument, "TO:").map(Command::Rcpt),
             Self::Rset => alone(Command::Rset),
             Self::StartTls => alone(Command::StartTls),
@@ -219,7 +231,7 @@ fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Result<&'a str, Comman
         .split_at_checked(keyword.len())
         .ok_or(CommandError::Argument)?;
     if begin.eq_ignore_ascii_case(keyword) {
-        Ok(rest.trim_start_matches(' '))
+        Ok(rest.trim_start_matches(BLANKS))
     } else {
         Err(CommandError::Argument)
     }
@@ -238,8 +250,11 @@ mod tests {
     fn commands_are_read_in_any_case() {
         check(b"QUIT", Ok(Command::Quit));
         check(b"quit  ", Ok(Command::Quit));
-        check(b"EhLo a.example", Ok(Command::Ehlo("a.example")));
-        check(b"EHLO", Ok(Command::Ehlo("")));
+        check(b"EhLo a.example", Ok(Command::Ehlo(b"a.example")));
+        check(b"EHLO", Ok(Command::Ehlo(b"")));
+        check(b"HELO my \xff pc", Ok(Command::Helo(b"my \xff pc")));
+        check(b"QUIT now", Ok(Command::Quit));
+        check(b"MAIL\tFROM:\t<a@b>\tX", Ok(Command::Mail("<a@b>\tX")));
         check(b"MAIL FROM:<a@b> SIZE=1", Ok(Command::Mail("<a@b> SIZE=1")));
         check(b"mail from: <>", Ok(Command::Mail("<>")));
         check("RCPT TO:<ü@b>".as_bytes(), Ok(Command::Rcpt("<ü@b>")));
@@ -259,9 +274,9 @@ mod tests {
         check(b"STARTTLS now", Err(CommandError::StartTlsArgument));
         check(b"MAIL FROM:<k\xe4the@x>", Err(CommandError::AddressOctets));
         check(b"MAIL FROM:<a\0@x>", Err(CommandError::Octets));
-        check(b"EHLO \xff", Err(CommandError::Octets));
+        check(b"XFORWARD \xff", Err(CommandError::Octets));
         check(b"BDAT \xff", Err(CommandError::OctetsInBdat));
-        check(b"NOOP a\tb", Err(CommandError::Octets));
+        check(b"NOOP a\x07b", Err(CommandError::Octets));
         check(b"AUTH LOGIN", Ok(Command::Auth));
         check(b" MAIL FROM:<a@b>", Err(CommandError::Unknown));
     }

@@ -25,25 +25,46 @@ pub enum ParameterError {
     Value,
 }
 
-/// Splits an argument into what stands between the angle brackets and the parameters after it.
+/// Blanks between words: the tab is in no grammar and means no harm.
+pub(crate) const BLANKS: [char; 2] = [' ', '\t'];
+
+/// Splits an argument into what stands between the angle brackets, without blanks around it, and
+/// the parameters after it. Devices leave the brackets away (quirk: path-without-brackets).
 #[must_use]
 pub fn split_path(argument: &str) -> Option<(&str, &str)> {
-    let inner = argument.strip_prefix('<')?;
-    let end = path_len(inner)?;
-    let rest = &inner[end + 1..];
-    (rest.is_empty() || rest.starts_with(' ')).then_some((&inner[..end], rest))
+    let (path, rest) = match argument.strip_prefix('<') {
+        Some(inner) => {
+            let end = path_len(inner)?;
+            (&inner[..end], &inner[end + 1..])
+        }
+        None => split_bare_path(argument)?,
+    };
+    (rest.is_empty() || rest.starts_with(BLANKS)).then(|| (path.trim_matches(BLANKS), rest))
+}
+
+/// A path without brackets ends at a blank that is not in quotes.
+fn split_bare_path(argument: &str) -> Option<(&str, &str)> {
+    let end = unquoted(argument, |octet| matches!(octet, b' ' | b'\t'));
+    let (path, rest) = argument.split_at(end.unwrap_or(argument.len()));
+    let has_bracket = unquoted(path, |octet| matches!(octet, b'<' | b'>')).is_some();
+    (!path.is_empty() && !has_bracket).then_some((path, rest))
 }
 
 /// Where the closing bracket is; one in quotes does not close.
 fn path_len(inner: &str) -> Option<usize> {
+    unquoted(inner, |octet| octet == b'>')
+}
+
+/// Where the first of such octets is that does not stand in quotes.
+fn unquoted(text: &str, is_it: impl Fn(u8) -> bool) -> Option<usize> {
     let mut quoted = false;
     let mut escaped = false;
-    for (at, octet) in inner.bytes().enumerate() {
+    for (at, octet) in text.bytes().enumerate() {
         match octet {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b'>' if !quoted => return Some(at),
+            _ if !quoted && is_it(octet) => return Some(at),
             _ => {}
         }
     }
@@ -61,7 +82,7 @@ pub struct Parameter<'a> {
 impl<'a> Parameter<'a> {
     /// The parameters of a command, in their order.
     pub fn all(text: &'a str) -> impl Iterator<Item = Result<Self, ParameterError>> {
-        let words = text.split(' ').filter(|word| !word.is_empty());
+        let words = text.split(BLANKS).filter(|word| !word.is_empty());
         words.enumerate().map(|(i, word)| {
             if i == PARAMETERS_MAX {
                 return Err(ParameterError::Syntax);
@@ -105,6 +126,14 @@ impl<'a> Parameter<'a> {
         }
         *place = Some(self.value.and_then(read).ok_or(ParameterError::Value)?);
         Ok(())
+    }
+
+    /// Looks at the value of a parameter that has no meaning here, but must not come twice.
+    ///
+    /// # Errors
+    /// When it did, or has no value.
+    pub fn ignore_once(&self, place: &mut Option<()>) -> Result<(), ParameterError> {
+        self.read_once(place, |_| Some(()))
     }
 
     /// As [`read_once`](Self::read_once), for a parameter without a value.
@@ -208,7 +237,15 @@ mod tests {
             ("<a@b> SIZE=1", Some(("a@b", " SIZE=1"))),
             ("<\"a>b\"@c> X", Some(("\"a>b\"@c", " X"))),
             ("<\"a\\\">b\"@c>", Some(("\"a\\\">b\"@c", ""))),
-            ("a@b", None),
+            ("< a@b\t>", Some(("a@b", ""))),
+            ("<a@b>\tX", Some(("a@b", "\tX"))),
+            ("a@b", Some(("a@b", ""))),
+            ("a@b SIZE=1", Some(("a@b", " SIZE=1"))),
+            ("\"a b\"@c X", Some(("\"a b\"@c", " X"))),
+            ("", None),
+            ("a@b>", None),
+            ("a<b@c>", None),
+            ("\"a <b@c>", Some(("\"a <b@c>", ""))),
             ("<a@b", None),
             ("<a@b>SIZE=1", None),
             ("<\"a>@b", None),

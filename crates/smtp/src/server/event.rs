@@ -75,8 +75,8 @@ pub enum ResetCause {
 pub struct Hello {
     /// Whether it was EHLO.
     pub extended: bool,
-    /// The name given: printable ASCII without space, quotes, angle brackets or parentheses, so
-    /// it can stand in a Received field. Nothing about it has been verified.
+    /// The name given, as it can stand in a Received field: printable ASCII without space, quotes,
+    /// angle brackets or parentheses. Nothing about it has been verified.
     pub name: Box<str>,
 }
 

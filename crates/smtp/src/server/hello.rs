@@ -4,7 +4,6 @@
 //! RFC 5321 §4.1.1.1, §4.1.4; RFC 1870 §4 for SIZE.
 
 use mail::Security;
-use mail::reply::table;
 
 use super::event::{Event, Hello, ResetCause};
 use super::session::Session;
@@ -13,25 +12,19 @@ use crate::codec::xforward::XforwardAttributes;
 use crate::limits::HELLO_LEN_MAX;
 
 impl Session {
-    pub(super) fn helo(&mut self, name: &str) {
-        if !is_name(name) {
-            return self.refuse(&table::SYNTAX_ARGUMENT);
-        }
+    pub(super) fn helo(&mut self, name: &[u8]) {
         self.greet(Hello {
             extended: false,
-            name: name.into(),
+            name: shown(name),
         });
         let hostname = self.settings.hostname.clone();
         self.say_line(250, b' ', &hostname);
     }
 
-    pub(super) fn ehlo(&mut self, name: &str) {
-        if !is_name(name) {
-            return self.refuse(&table::SYNTAX_ARGUMENT);
-        }
+    pub(super) fn ehlo(&mut self, name: &[u8]) {
         self.greet(Hello {
             extended: true,
-            name: name.into(),
+            name: shown(name),
         });
         self.say_extensions();
     }
@@ -85,9 +78,19 @@ impl Session {
     }
 }
 
-/// Whether a name can stand in a Received field and a log line as it is. More than RFC 5321
-/// §4.1.1.1 allows: hosts with an underscore in their name are many, and mean no harm.
-fn is_name(name: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_graphic() && !b"\"(),;<>@\\".contains(&b);
-    !name.is_empty() && name.len() <= HELLO_LEN_MAX && name.bytes().all(fits)
+/// A name as it can stand in a Received field and a log line. RFC 5321 §4.1.1.1 wants the name of a
+/// host; devices send names with spaces or umlauts, and some none at all, and mean no harm
+/// (quirk: any-hello-name).
+fn shown(name: &[u8]) -> Box<str> {
+    let fits = |c: char| c.is_ascii_graphic() && !"\"(),;<>@\\".contains(c);
+    let text = String::from_utf8_lossy(name);
+    let shown: String = text
+        .chars()
+        .take(HELLO_LEN_MAX)
+        .map(|c| if fits(c) { c } else { '?' })
+        .collect();
+    if shown.is_empty() {
+        return "unknown".into();
+    }
+    shown.into()
 }

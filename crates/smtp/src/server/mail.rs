@@ -4,7 +4,7 @@
 //! RFC 5321 §4.1.1.2; RFC 1870 §6; RFC 6531 §3.4; RFC 3461 §4.3, §4.4.
 
 use mail::reply::table::{self, Row};
-use mail::{BodyType, Moment, Reply, Return, ReversePath};
+use mail::{AddressError, BodyType, Moment, Reply, Return, ReversePath};
 
 use super::event::{EdgeParameters, Event, MailCommand, MailQuestion, ResetCause};
 use super::session::Session;
@@ -48,6 +48,21 @@ impl Session {
         self.go_on(now);
     }
 
+    /// Reads a path; one without a domain is of this host, as cron and devices mean it
+    /// (quirk: local-part-alone).
+    pub(super) fn with_domain<T>(
+        &self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, AddressError>,
+    ) -> Result<T, AddressError> {
+        match parse(path) {
+            Err(AddressError::NoDomain) if !self.is_edge() => {
+                parse(&format!("{path}@{}", self.settings.hostname))
+            }
+            parsed => parsed,
+        }
+    }
+
     /// Between instances a whole handoff comes before any reply, so the recipients of a refused
     /// MAIL follow it; they must not end up in a transaction that was left open before.
     fn end_broken_handoff(&mut self) {
@@ -66,7 +81,9 @@ impl Session {
         if !path.is_ascii() && parameters.smtputf8.is_none() {
             return Err(&table::SENDER_NEEDS_UTF8);
         }
-        let sender = ReversePath::parse(path).map_err(|_| &table::SYNTAX_SENDER)?;
+        let sender = self
+            .with_domain(path, ReversePath::parse)
+            .map_err(|_| &table::SYNTAX_SENDER)?;
         if parameters
             .size
             .is_some_and(|n| n > self.settings.limits.content_len_max)
@@ -105,9 +122,8 @@ impl Session {
         parameter: &Parameter<'_>,
     ) -> Result<(), ParameterError> {
         let offers = &self.settings.extensions;
-        if !self.is_extended() {
-            Err(ParameterError::Unknown)
-        } else if parameter.is("SIZE") {
+        // Devices give them after HELO, too; what is offered to one client is known to all.
+        if parameter.is("SIZE") {
             parameter.read_once(&mut read.size, params::size)
         } else if parameter.is("BODY") {
             let is_offered =
@@ -119,6 +135,9 @@ impl Session {
             parameter.read_once(&mut read.ret, params::ret)
         } else if parameter.is("ENVID") && offers.dsn == Offer::Yes {
             parameter.read_once(&mut read.envid, params::envid)
+        } else if parameter.is("AUTH") && !self.is_edge() {
+            // RFC 4954 §5: what is not authenticated says nothing; programs send `<>` always.
+            parameter.ignore_once(&mut read.auth)
         } else if parameter.is("XPOSTERN") && self.is_edge() {
             parameter.read_once(&mut read.edge, xtext::decode)
         } else {
@@ -129,6 +148,7 @@ impl Session {
 
 #[derive(Default)]
 struct MailParameters {
+    auth: Option<()>,
     body: Option<BodyType>,
     edge: Option<Box<str>>,
     envid: Option<Box<str>>,

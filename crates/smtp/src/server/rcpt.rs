@@ -73,7 +73,9 @@ impl Session {
         Ok(RcptCommand {
             notify: notify.unwrap_or(Notify::UNSPECIFIED),
             orcpt,
-            recipient: ForwardPath::parse(path).map_err(|_| &table::SYNTAX_RECIPIENT)?,
+            recipient: self
+                .with_domain(path, ForwardPath::parse)
+                .map_err(|_| &table::SYNTAX_RECIPIENT)?,
         })
     }
 
@@ -84,7 +86,7 @@ impl Session {
         orcpt: &mut Option<Box<str>>,
         parameter: &Parameter<'_>,
     ) -> Result<(), ParameterError> {
-        if !self.is_extended() || self.settings.extensions.dsn == Offer::No {
+        if self.settings.extensions.dsn == Offer::No {
             Err(ParameterError::Unknown)
         } else if parameter.is("NOTIFY") {
             parameter.read_once(notify, params::notify)

@@ -207,10 +207,6 @@ impl Session {
         matches!(self.state, State::Closed)
     }
 
-    pub(super) const fn is_extended(&self) -> bool {
-        matches!(&self.hello, Some(hello) if hello.extended)
-    }
-
     pub(super) fn is_edge(&self) -> bool {
         self.settings.dialect == Dialect::Edge
     }
