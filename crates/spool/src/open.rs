@@ -94,6 +94,14 @@ pub struct Recovery {
 /// Something at opening that an operator should know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// The content file of a message is not there. The message is kept, and can be delivered once
+    /// the file is back.
+    ContentMissing {
+        /// The file.
+        file: String,
+        /// The message.
+        id: MessageId,
+    },
     /// A content file that no record names, when records could not be read, one of which may be
     /// its own: it was moved away.
     ContentSetAside {
@@ -101,6 +109,14 @@ pub enum Note {
         file: String,
         /// Where it is now; `None` when it could not be moved.
         quarantine: Option<String>,
+    },
+    /// A content file that had been moved to quarantine belongs to a message that can be read again,
+    /// and was moved back.
+    ContentTakenBack {
+        /// The file.
+        file: String,
+        /// The message.
+        id: MessageId,
     },
     /// Octets that had been durable are not what was written. What still could be read was kept.
     Damage {
@@ -141,7 +157,10 @@ impl Note {
             Self::ContentSetAside { quarantine, .. }
             | Self::Damage { quarantine, .. }
             | Self::Torn { quarantine, .. } => quarantine.as_deref()?,
-            Self::SegmentsMissing { .. } | Self::StrayContent { .. } => return None,
+            Self::ContentMissing { .. }
+            | Self::ContentTakenBack { .. }
+            | Self::SegmentsMissing { .. }
+            | Self::StrayContent { .. } => return None,
         };
         path.strip_prefix(quarantine::DIR)?.strip_prefix('/')
     }
@@ -154,6 +173,17 @@ impl fmt::Display for Note {
             None => f.write_str("; it could not be copied"),
         };
         match self {
+            Self::ContentMissing { file, id } => write!(
+                f,
+                "{file} is missing: message {id} is kept and is delivered once the file is \
+                 restored from a backup; without one, drop it"
+            ),
+            Self::ContentTakenBack { file, id } => {
+                write!(
+                    f,
+                    "{file}, the content of message {id}, was moved back from quarantine"
+                )
+            }
             Self::ContentSetAside { file, quarantine } => {
                 write!(f, "{file} may belong to a message whose record is damaged")?;
                 match quarantine {

@@ -7,6 +7,11 @@
 /// What is done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
+    /// The content of a message is removed before the record of its end is durable.
+    ContentRemovedBeforeEnd,
+    /// At opening, contents are removed before the records that make them needless are durable: a
+    /// killed process can leave those in the page cache only.
+    ContentsRemovedTooEarly,
     /// The end of a message is recorded before the notification about it.
     DoneBeforeNotification,
     /// The keys in accepted records are not read at opening.

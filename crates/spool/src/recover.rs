@@ -4,13 +4,14 @@
 //! What cannot be read is copied to the quarantine directory and noted, and the rest is used. A
 //! crash during recovery repeats it: old records stay until the new ones are durable.
 
+mod contents;
 pub(crate) mod files;
 mod messages;
 pub(crate) mod quarantine;
 mod replay;
 pub(crate) mod scan;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ use mail::{MessageId, SpoolId};
 pub(crate) use files::read_all;
 pub(crate) use messages::Messages;
 
-use crate::content::{self, file_name};
 use crate::engine::{Engine, Start, commit_header, segment_name, summary_name, write_summary};
 use crate::format::Identity;
 use crate::format::segment::{SegmentHeader, SegmentState};
@@ -249,7 +249,10 @@ impl Recovery {
         options: Options,
         lock: Box<dyn std::any::Any + Send + Sync>,
     ) -> Result<(Engine, Vec<Note>), OpenError> {
-        let lost = self.check_contents()?;
+        let strays = self.check_contents()?;
+        if planted(Mistake::ContentsRemovedTooEarly) {
+            self.clear_away(&strays);
+        }
         if self.has_damage() {
             // Ids that stood in what could not be read are not used again.
             self.replay.next_id += 1 << 32;
@@ -292,11 +295,13 @@ impl Recovery {
         }
         states.iter().for_each(|&id| engine.repeat_state(id));
         ends.iter().for_each(|&id| engine.repeat_end(id));
-        lost.iter().for_each(|&id| engine.repeat_end(id));
         if !engine.commit_own() {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(OpenError::io("write", "segments", full));
         }
+        // From here on what recovery went by is durable: before, a kill may have left it in the page
+        // cache only, and without it these contents are needed.
+        self.clear_away(&strays);
         engine.settle(&self.open_ends);
         engine.begin_census();
         Ok((engine, self.notes))
@@ -334,58 +339,6 @@ impl Recovery {
             }
         }
         free
-    }
-
-    /// Removes contents that no message has; returns the messages whose content is gone.
-    fn check_contents(&mut self) -> Result<Vec<MessageId>, OpenError> {
-        let names = self.disk.list(content::DIR).named("list", content::DIR)?;
-        let present: HashSet<String> = names
-            .into_iter()
-            .map(|name| format!("{}/{name}", content::DIR))
-            .collect();
-        let mut wanted = HashSet::new();
-        let mut lost = Vec::new();
-        for (id, live) in self.replay.ledger.live() {
-            let Some(file) = live.file() else {
-                continue;
-            };
-            let name = file_name(file);
-            if !present.contains(&name) {
-                lost.push((id, name.clone(), live.place, live.header(id).record_len()));
-            }
-            wanted.insert(name);
-        }
-        lost.sort_unstable_by_key(|&(id, ..)| id);
-        for (_, file, place, len) in &lost {
-            let range = scan::Range::new(place.offset, *len);
-            let quarantine = self.quarantine(place.segment, range, CopyOf::Damage);
-            self.notes.push(Note::Damage {
-                file: file.clone(),
-                offset: 0,
-                quarantine,
-            });
-        }
-        let mut strays: Vec<&String> = present.difference(&wanted).collect();
-        strays.sort_unstable();
-        for name in strays {
-            let note = self.stray(name);
-            self.notes.push(note);
-        }
-        Ok(lost.into_iter().map(|(id, ..)| id).collect())
-    }
-
-    /// A content that no live message has was not acknowledged, or its message is done. Where
-    /// records could not be read it can be that of one of them, and is kept.
-    fn stray(&self, name: &str) -> Note {
-        let file = name.to_owned();
-        if !self.has_damage() {
-            // What cannot be removed is found again at the next opening.
-            let _ = self.disk.remove(name);
-            return Note::StrayContent { file };
-        }
-        let quarantine = content::number_of(name)
-            .and_then(|number| quarantine::move_content(&*self.disk, number));
-        Note::ContentSetAside { file, quarantine }
     }
 
     fn has_damage(&self) -> bool {

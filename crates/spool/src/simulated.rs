@@ -1,8 +1,9 @@
 //! A disk in memory that can lose power, fail and be full; for tests.
 //!
 //! It keeps apart what was written and what is durable: a sync of a file makes its octets durable,
-//! a sync of a directory the names in it, and nothing else does. Everything that changes
-//! something is an *operation* and counted, so that a test can stop the world after each.
+//! a sync of a directory the names in it, and nothing else does; a kill of the process changes
+//! neither. Everything that changes something is an *operation* and counted, so that a test can
+//! stop the world after each.
 //!
 //! # Guarantees
 //! Deterministic: the same calls and the same seed leave the same disk.
@@ -17,7 +18,7 @@ use crate::{Disk, DiskFile};
 /// What a loss of power leaves of what was not durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerCut {
-    /// All of it, as a kill of the process alone would.
+    /// All of it: it was written back in time.
     Kept,
     /// Nothing.
     Lost,
@@ -52,7 +53,8 @@ pub enum Fault {
     FullFrom(u64),
     /// Opening a file whose name begins so panics, as a mistake in the program would.
     PanicOnOpening(&'static str),
-    /// The power is cut after this operation.
+    /// The power is cut, or the process is killed, after this operation: which of the two follows
+    /// from whether [`SimulatedDisk::after`] or [`SimulatedDisk::killed`] is called then.
     PowerOffAfter(u64),
 }
 
@@ -214,6 +216,22 @@ impl SimulatedDisk {
             nodes: nodes.collect(),
             durable_names: names.clone(),
             names,
+            forgotten: world.forgotten,
+            cannot_allocate: world.cannot_allocate,
+            ..World::default()
+        })))
+    }
+
+    /// What the next process finds when this one is killed: all that was written, of which no more
+    /// is durable than before.
+    #[must_use]
+    pub fn killed(&self) -> Self {
+        let world = self.lock_world();
+        Self(Arc::new(Mutex::new(World {
+            nodes: world.nodes.clone(),
+            names: world.names.clone(),
+            durable_names: world.durable_names.clone(),
+            changes: world.changes.clone(),
             forgotten: world.forgotten,
             cannot_allocate: world.cannot_allocate,
             ..World::default()

@@ -1,6 +1,7 @@
 //! The whole spool, on the real disk and on the simulated one.
 
 mod behaviour;
+mod contents;
 mod crash;
 mod damage;
 mod failing;

@@ -4,11 +4,13 @@ use std::io::{self, IoSlice};
 
 use super::Engine;
 use super::reserve::Room;
+use crate::content::file_name;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::record::{self, ALIGN};
 use crate::format::{BLOCK, Identity, Position, align};
 use crate::limits::{BATCH_LEN_MAX, BATCH_RECORDS_MAX};
-use crate::shared::Draft;
+use crate::planted::{Mistake, planted};
+use crate::shared::{Draft, Effect};
 
 /// Enough for the padding of a record and of a batch.
 static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
@@ -106,6 +108,9 @@ impl Batch {
 impl Engine {
     /// Makes a batch durable, in the active segment or, if that fails, in another.
     pub(super) fn commit(&mut self, batch: Batch) {
+        if planted(Mistake::ContentRemovedBeforeEnd) {
+            self.remove_contents_of(&batch);
+        }
         let batch = match self.write(batch) {
             Ok(written) => return self.apply(written, None),
             Err((batch, _)) => batch,
@@ -123,6 +128,16 @@ impl Engine {
                 self.abandon_active();
                 self.fail(batch, &error);
             }
+        }
+    }
+
+    /// What a planted mistake does.
+    fn remove_contents_of(&self, batch: &Batch) {
+        let state = self.shared.lock();
+        for draft in &batch.drafts {
+            let ended = matches!(draft.effect, Effect::Done(_)).then_some(draft.header.id);
+            let file = ended.and_then(|id| state.ledger.get(id)?.file());
+            let _ = file.map(|number| self.shared.disk.remove(&file_name(number)));
         }
     }
 

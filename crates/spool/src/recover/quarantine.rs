@@ -107,6 +107,15 @@ pub(super) fn move_content(disk: &dyn Disk, number: u64) -> Option<String> {
     Some(path)
 }
 
+/// Moves a content file back that was moved here while no record named it; whether there was one.
+pub(super) fn take_back_content(disk: &dyn Disk, number: u64) -> bool {
+    let moved = disk.rename(&content_path(number), &content::file_name(number));
+    moved
+        .and_then(|()| disk.sync_dir(content::DIR))
+        .and_then(|()| disk.sync_dir(DIR))
+        .is_ok()
+}
+
 /// Copies a part of a segment, durably; the name of the copy, unless that failed.
 pub(super) fn copy(
     disk: &dyn Disk,

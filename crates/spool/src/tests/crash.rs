@@ -250,7 +250,7 @@ fn recoveries(n: u64) -> (Option<Trial>, Vec<SimulatedDisk>) {
 
 /// How many operations recovery takes.
 fn n_of_recovery(left: &SimulatedDisk) -> u64 {
-    let disk = left.after(PowerCut::Kept);
+    let disk = left.killed();
     disk.set_fault(Fault::None);
     drop(open(&disk).expect("recovers"));
     disk.n_operations()
@@ -276,14 +276,55 @@ fn a_power_cut_after_any_operation_of_recovery_loses_nothing() {
     for_each(n_recoveries(), cut_in_recovery);
 }
 
-/// Recovery `n` is cut at some operation, and so is the recovery from that, and so on.
+/// The process is killed after operation `n` of the workload, and the power is cut after operations
+/// of the recovery from that: what the kill left in the page cache only is lost then.
+pub(super) fn cut_after_kill(n: u64) {
+    let (disk, trial) = run(Fault::PowerOffAfter(n));
+    let left = disk.killed();
+    let in_turn = |m: &u64| is_full() || (n + m).is_multiple_of(7);
+    for m in (0..=n_of_recovery(&left)).filter(in_turn) {
+        let disk = left.killed();
+        disk.set_fault(Fault::PowerOffAfter(m));
+        drop(open(&disk));
+        let cuts = cuts(n + m);
+        let of_turn = usize::try_from(m).expect("small") % cuts.len();
+        let tried = if is_full() {
+            0..cuts.len()
+        } else {
+            of_turn..of_turn + 1
+        };
+        for &cut in &cuts[tried] {
+            check_disk(trial.as_ref(), &disk.after(cut));
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_recovering_from_a_kill_loses_nothing() {
+    for_each(n_operations(), cut_after_kill);
+}
+
+/// The process is killed, the next one recovers, and then the power is cut: what recovery read from
+/// the page cache only, also where a sync had failed, must be durable by then.
+fn check_kill_and_cut(trial: Option<&Trial>, disk: &SimulatedDisk) {
+    let left = disk.killed();
+    let (spool, recovery, engine) = open(&left).expect("recovers");
+    check_known(trial, &spool, &recovery);
+    drop((spool, recovery, engine));
+    check_disk(trial, &left.after(PowerCut::Lost));
+}
+
+/// Recovery `n` is cut or killed at some operation, and so is the recovery from that, and so on.
 fn cut_again_and_again(n: u64) {
     let mut random = Random::new(n * 0x9e37_79b9);
     let step = n_operations() / n_recoveries();
     let (mut disk, trial) = run(Fault::PowerOffAfter(n % n_recoveries() * step));
     for _ in 0..5 {
         let all = cuts(n);
-        disk = disk.after(all[random.below(all.len())]);
+        disk = match all.get(random.below(2 * all.len())) {
+            Some(&cut) => disk.after(cut),
+            None => disk.killed(),
+        };
         disk.set_fault(Fault::PowerOffAfter(1 + random.below(30) as u64));
         drop(open(&disk));
     }
@@ -321,6 +362,9 @@ fn fail_in_recovery(n: u64) {
             let left = disk.after(PowerCut::Lost);
             let (spool, recovery, _engine) = open(&left).expect("recovers");
             check_known(trial.as_ref(), &spool, &recovery);
+            if is_full() {
+                check_kill_and_cut(trial.as_ref(), &disk);
+            }
         }
     }
 }
@@ -336,6 +380,7 @@ pub(super) fn fail_at(n: u64) {
     // A write that fails has written its first half, of a header too.
     let is_expected = |fault: &_| *fault == inspect::Fault::HeaderSlot;
     check_disk_but_for(trial.as_ref(), &disk.after(cuts(n)[0]), is_expected);
+    check_kill_and_cut(trial.as_ref(), &disk);
 }
 
 #[test]
@@ -347,6 +392,7 @@ fn a_failure_of_any_one_operation_is_survived_or_ends_in_a_state_that_acknowledg
 fn fail_late_at(n: u64) {
     let (disk, trial) = run(Fault::FailLateAt(n));
     check_disk(trial.as_ref(), &disk.after(cuts(n)[0]));
+    check_kill_and_cut(trial.as_ref(), &disk);
 }
 
 #[test]
@@ -360,6 +406,7 @@ fn a_disk_that_fails_for_ever_ends_in_a_state_that_acknowledges_nothing() {
     for_each(n_operations() / every, |n| {
         let (disk, trial) = run(Fault::FailFrom(every * n));
         check_disk(trial.as_ref(), &disk.after(PowerCut::Lost));
+        check_kill_and_cut(trial.as_ref(), &disk);
     });
 }
 

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::crash::{cut_after, cut_in_recovery, forget_syncs, n_operations, n_recoveries};
+use super::crash::{
+    cut_after, cut_after_kill, cut_in_recovery, forget_syncs, n_operations, n_recoveries,
+};
 use crate::planted::{Mistake, plant};
 use crate::simulated::Forgotten;
 
@@ -17,15 +19,18 @@ enum Wrong {
 type Finder = (fn(u64), fn() -> u64);
 
 const CUT: Finder = (cut_after, n_operations);
+const CUT_AFTER_KILL: Finder = (cut_after_kill, n_operations);
 const CUT_IN_RECOVERY: Finder = (cut_in_recovery, n_recoveries);
 
 /// The table of `docs/spool-format.md`.
-const TABLE: [(Wrong, Finder); 13] = [
+const TABLE: [(Wrong, Finder); 15] = [
     (Wrong::Forgotten(Forgotten::Batches), CUT),
     (Wrong::Forgotten(Forgotten::Contents), CUT),
     (Wrong::Forgotten(Forgotten::Directory("")), CUT),
     (Wrong::Forgotten(Forgotten::Directory("content")), CUT),
     (Wrong::Forgotten(Forgotten::Headers), CUT),
+    (Wrong::In(Mistake::ContentRemovedBeforeEnd), CUT),
+    (Wrong::In(Mistake::ContentsRemovedTooEarly), CUT_AFTER_KILL),
     (Wrong::In(Mistake::DoneBeforeNotification), CUT),
     (Wrong::In(Mistake::KeysDroppedAtRestart), CUT),
     (Wrong::In(Mistake::KeysNotWrittenAnew), CUT),

@@ -55,12 +55,13 @@ impl Instance {
             let text = format!("spool: {note}{}", look.unwrap_or_default()).into();
             // What any crash leaves behind is told; what no crash explains is an alarm.
             self.tell(match note {
-                spool::Note::ContentSetAside { .. }
+                spool::Note::ContentMissing { .. }
+                | spool::Note::ContentSetAside { .. }
                 | spool::Note::Damage { .. }
                 | spool::Note::SegmentsMissing { .. } => What::Alarm { text },
-                spool::Note::StrayContent { .. } | spool::Note::Torn { .. } => {
-                    What::Instance { text }
-                }
+                spool::Note::ContentTakenBack { .. }
+                | spool::Note::StrayContent { .. }
+                | spool::Note::Torn { .. } => What::Instance { text },
             });
         }
         if recovery.is_new {
