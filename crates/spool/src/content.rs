@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mail::MessageId;
 
+use crate::disk::read_again;
 use crate::format::Crc;
 use crate::{Disk, DiskFile};
 
@@ -99,10 +100,8 @@ impl ContentFile {
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self
-                .file
-                .read_at(offset + filled as u64, &mut buffer[filled..])?
-            {
+            let at = offset + filled as u64;
+            match read_again(&*self.file, at, &mut buffer[filled..])? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => filled += n,
             }
@@ -287,7 +286,7 @@ impl Stored {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), ReadError> {
-        let read = self.file.read_at(self.start + offset, buffer);
+        let read = read_again(&*self.file, self.start + offset, buffer);
         if read.map_err(ReadError::Io)? < buffer.len() {
             return Err(ReadError::Damaged(id));
         }

@@ -9,12 +9,14 @@
 //! [`Disk::sync_dir`] of its directory returned `Ok`. Before that, anything may be lost, in any
 //! order and in part.
 
+mod reading;
 mod real;
 
 use std::any::Any;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+pub(crate) use reading::{Unread, is_unreadable, read_again, read_around};
 pub use real::RealDisk;
 
 /// The directory of one spool.

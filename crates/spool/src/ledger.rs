@@ -7,6 +7,8 @@
 pub(crate) mod keys;
 mod live;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,6 +54,9 @@ pub(crate) struct Ledger {
     content_file_bytes: u64,
     /// Segments that became needless; whether they still are has to be asked.
     idle: Vec<u32>,
+    /// Segments of which something could not be read at opening, and the first message that cannot
+    /// be in them.
+    unread: (Vec<u32>, u64),
 }
 
 impl Ledger {
@@ -160,7 +165,8 @@ impl Ledger {
         } else {
             return None;
         };
-        let holders: Vec<u32> = holders.into_iter().filter(|&h| h != segment).collect();
+        let mut holders: Vec<u32> = holders.into_iter().filter(|&h| h != segment).collect();
+        self.add_unread(id, &mut holders);
         if !holders.is_empty() {
             if let Some(segment) = self.segments.get_mut(&segment) {
                 segment.n_pins += 1;
@@ -173,6 +179,22 @@ impl Ledger {
             self.tombs.insert(id, tomb);
         }
         file
+    }
+
+    /// A part of these segments cannot be read now, and may be at the next opening: it may hold a
+    /// copy of every message with an id below `first_id`. So no end of one may be forgotten, and
+    /// nothing goes of what is there now: it may belong to a message that is not known.
+    pub(crate) fn leave_unread(&mut self, segments: Vec<u32>, first_id: u64) {
+        self.unread = (segments, first_id);
+        let used = self.segments.values_mut().filter(|s| !s.is_free());
+        used.for_each(|segment| segment.keep = true);
+    }
+
+    fn add_unread(&self, id: MessageId, holders: &mut Vec<u32>) {
+        let (unread, first_id) = &self.unread;
+        if id.0 < *first_id {
+            unread.iter().for_each(|&of| insert(holders, of));
+        }
     }
 
     /// A key came with a record in `segment`.

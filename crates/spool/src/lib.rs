@@ -26,6 +26,7 @@ pub mod inspect;
 mod ledger;
 pub mod limits;
 mod message;
+mod note;
 mod open;
 mod planted;
 mod recover;
@@ -43,7 +44,8 @@ pub use index_set::IndexSet;
 pub use message::{
     AcceptedKey, Content, Ending, Fresh, Message, Outline, Progress, RecipientState, Stored,
 };
-pub use open::{Note, OpenError, Options, Recovery};
+pub use note::Note;
+pub use open::{OpenError, Options, Recovery};
 pub use spool::{KeyState, Spool};
 pub use usage::{Stats, Usage};
 

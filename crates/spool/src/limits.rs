@@ -20,6 +20,10 @@ pub const INLINE_CONTENT_LEN_MAX: usize = 1 << 20;
 /// octets would pass; RFC 5321 §4.5.3.1.8 asks for 100.
 pub const META_LEN_MAX: usize = 16 << 20;
 
+/// So many blocks of a file that the disk cannot read are tried one by one; behind them only what
+/// can be read together is read. Each can take a failing disk seconds.
+pub const UNREAD_BLOCKS_MAX: usize = 64;
+
 /// The most octets of records that one batch takes; what waits beyond it goes into the next.
 pub const BATCH_LEN_MAX: usize = 4 << 20;
 

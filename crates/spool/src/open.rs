@@ -1,6 +1,5 @@
 //! Opening a spool, and what is told about it.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +9,8 @@ use mail::MessageId;
 
 use crate::engine::Engine;
 use crate::format::BLOCK;
-use crate::recover::{Messages, Recovered, quarantine, recover};
+use crate::note::Note;
+use crate::recover::{Messages, Recovered, recover};
 use crate::{Disk, ReadError, Spool, Stored, limits};
 
 /// How a spool is kept.
@@ -91,145 +91,12 @@ pub struct Recovery {
     pub is_new: bool,
 }
 
-/// Something at opening that an operator should know of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The content file of a message is not there. The message is kept, and can be delivered once
-    /// the file is back.
-    ContentMissing {
-        /// The file.
-        file: String,
-        /// The message.
-        id: MessageId,
-    },
-    /// A content file that no record names, when records could not be read, one of which may be
-    /// its own: it was moved away.
-    ContentSetAside {
-        /// The file.
-        file: String,
-        /// Where it is now; `None` when it could not be moved.
-        quarantine: Option<String>,
-    },
-    /// A content file that had been moved to quarantine belongs to a message that can be read again,
-    /// and was moved back.
-    ContentTakenBack {
-        /// The file.
-        file: String,
-        /// The message.
-        id: MessageId,
-    },
-    /// Octets that had been durable are not what was written. What still could be read was kept.
-    Damage {
-        /// The file.
-        file: String,
-        /// Where in it.
-        offset: u64,
-        /// The copy in the quarantine directory; `None` when it could not be made.
-        quarantine: Option<String>,
-    },
-    /// Segments that were there are gone as whole files, and with them whatever they held.
-    SegmentsMissing {
-        /// How many.
-        n: u32,
-    },
-    /// A content file that no record names was removed: its message was never acknowledged.
-    StrayContent {
-        /// The file.
-        file: String,
-    },
-    /// The end of the last batch was not written whole: none of it had been acknowledged, unless
-    /// it was damaged between its sync and now, which looks the same.
-    Torn {
-        /// The file.
-        file: String,
-        /// Where in it.
-        offset: u64,
-        /// The copy in the quarantine directory; `None` when it could not be made.
-        quarantine: Option<String>,
-    },
-}
-
-impl Note {
-    /// The name in quarantine of what was put there.
-    #[must_use]
-    pub fn quarantine(&self) -> Option<&str> {
-        let path = match self {
-            Self::ContentSetAside { quarantine, .. }
-            | Self::Damage { quarantine, .. }
-            | Self::Torn { quarantine, .. } => quarantine.as_deref()?,
-            Self::ContentMissing { .. }
-            | Self::ContentTakenBack { .. }
-            | Self::SegmentsMissing { .. }
-            | Self::StrayContent { .. } => return None,
-        };
-        path.strip_prefix(quarantine::DIR)?.strip_prefix('/')
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let copied = |f: &mut fmt::Formatter<'_>, copy: &Option<String>| match copy {
-            Some(copy) => write!(f, "; a copy is in {copy}"),
-            None => f.write_str("; it could not be copied"),
-        };
-        match self {
-            Self::ContentMissing { file, id } => write!(
-                f,
-                "{file} is missing: message {id} is kept and is delivered once the file is \
-                 restored from a backup; without one, drop it"
-            ),
-            Self::ContentTakenBack { file, id } => {
-                write!(
-                    f,
-                    "{file}, the content of message {id}, was moved back from quarantine"
-                )
-            }
-            Self::ContentSetAside { file, quarantine } => {
-                write!(f, "{file} may belong to a message whose record is damaged")?;
-                match quarantine {
-                    Some(now) => write!(f, "; it was moved to {now}"),
-                    None => f.write_str("; it could not be moved"),
-                }
-            }
-            Self::Damage {
-                file,
-                offset,
-                quarantine,
-            } => {
-                write!(
-                    f,
-                    "{file} is damaged at octet {offset}; what could be read was kept"
-                )?;
-                copied(f, quarantine)
-            }
-            Self::SegmentsMissing { n } => write!(
-                f,
-                "{n} of its segment files were removed: the acknowledged messages in them are \
-                 lost, unless a backup has them"
-            ),
-            Self::StrayContent { file } => {
-                write!(
-                    f,
-                    "{file} belonged to no acknowledged message and was removed"
-                )
-            }
-            Self::Torn {
-                file,
-                offset,
-                quarantine,
-            } => {
-                write!(
-                    f,
-                    "the last batch of {file}, at octet {offset}, was not written whole: unless \
-                     the disk damaged it later, it had not been acknowledged"
-                )?;
-                copied(f, quarantine)
-            }
-        }
-    }
-}
-
 impl OpenError {
+    /// Whether the disk cannot read what was asked for.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if crate::disk::is_unreadable(source))
+    }
+
     pub(crate) fn io(action: &'static str, name: &str, source: io::Error) -> Self {
         Self::Io {
             action,

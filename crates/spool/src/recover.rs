@@ -10,6 +10,7 @@ mod messages;
 pub(crate) mod quarantine;
 mod replay;
 pub(crate) mod scan;
+mod unread;
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +23,7 @@ pub(crate) use messages::Messages;
 
 use crate::engine::{Engine, Start, commit_header, segment_name, summary_name, write_summary};
 use crate::format::Identity;
-use crate::format::segment::{SegmentHeader, SegmentState};
+use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
 use crate::format::summary::{Summary, SummaryWriter};
 use crate::format::superblock::Superblock;
 use crate::ledger::{Place, Segment};
@@ -69,7 +70,9 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
         generation: 0,
         number: 0,
         open_ends: Vec::new(),
+        unread: Vec::new(),
     };
+    recovery.note_superblock(superblocks.damaged());
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);
     recovery.note_missing(&names, base.n_segments);
@@ -93,6 +96,8 @@ struct Recovery {
     number: u32,
     /// Segments that are not sealed, and where what is durable in them ends.
     open_ends: Vec<(u32, u32)>,
+    /// Segments of which the disk cannot read a part.
+    unread: Vec<u32>,
 }
 
 impl Recovery {
@@ -121,10 +126,20 @@ impl Recovery {
                 continue;
             };
             self.number = self.number.max(number + 1);
-            let file = self.disk.open(name).named("open", name)?;
-            let header = files::read_header(&self.identity, &*file).named("read", name)?;
+            let (file, headers) = match self.read_headers(name) {
+                Ok(both) => both,
+                Err(error) if error.is_unreadable() => {
+                    self.leave_unread(number, None);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let header = headers.current();
             match header.filter(|header| header.number == number) {
                 Some(header) => {
+                    if headers.is_unread() {
+                        self.note_unread(name, &[scan::Range::new(0, FIRST_BATCH.into())]);
+                    }
                     self.generation = self.generation.max(header.generation + 1);
                     self.replay.next_id = self.replay.next_id.max(header.next_id);
                     order.push(header);
@@ -134,6 +149,7 @@ impl Recovery {
                     let segment = Segment::new(file, header, written);
                     self.replay.ledger.segments.insert(number, segment);
                 }
+                None if headers.is_unread() => self.leave_unread(number, Some(&*file)),
                 None => {
                     let note = quarantine::move_file(&*self.disk, name);
                     self.notes.push(note);
@@ -202,9 +218,12 @@ impl Recovery {
         }
         self.sequence = self.sequence.max(header.first_sequence + 1);
         self.note_found(number, &found);
+        if !found.unread.is_empty() {
+            self.keep_unread(number, &found.unread);
+        }
         match header.state {
             SegmentState::Active => self.open_ends.push((number, found.durable)),
-            SegmentState::Sealed(end) if found.damage.is_empty() => {
+            SegmentState::Sealed(end) if found.damage.is_empty() && found.unread.is_empty() => {
                 let bytes = summary.finish(&self.identity, header.generation, end, found.sequence);
                 // Derived data: without it, the next opening takes longer.
                 let _ = write_summary(&*self.disk, number, &bytes);
@@ -261,7 +280,9 @@ impl Recovery {
             first_id: self.replay.next_id.max(1),
             ..base
         };
-        files::commit_superblocks(&*self.disk, names, order, &superblock)?;
+        self.skip_unread(superblock.first_id);
+        let failed = files::commit_superblocks(&*self.disk, names, order, &superblock)?;
+        self.note_superblock(failed);
         let free = self.refresh_free(options.segment_len);
         let in_tail = std::mem::take(&mut self.replay.in_tail);
         let mut ledger = std::mem::take(&mut self.replay.ledger);
@@ -299,10 +320,10 @@ impl Recovery {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(OpenError::io("write", "segments", full));
         }
-        // From here on what recovery went by is durable: before, a kill may have left it in the page
-        // cache only, and without it these contents are needed.
+        // From here on what recovery went by is durable: before, a kill may have left it in the
+        // page cache only, and without it these contents are needed.
         self.clear_away(&strays);
-        engine.settle(&self.open_ends);
+        engine.settle(&self.read_ends());
         engine.begin_census();
         Ok((engine, self.notes))
     }
@@ -342,8 +363,12 @@ impl Recovery {
     }
 
     fn has_damage(&self) -> bool {
-        let is_damage =
-            |note: &Note| matches!(note, Note::Damage { .. } | Note::SegmentsMissing { .. });
+        let is_damage = |note: &Note| {
+            matches!(
+                note,
+                Note::Damage { .. } | Note::SegmentsMissing { .. } | Note::Unread { .. }
+            )
+        };
         self.notes.iter().any(is_damage)
     }
 }

@@ -9,11 +9,18 @@
 //! Deterministic: the same calls and the same seed leave the same disk.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Disk, DiskFile};
+
+/// The size of a block that can be spoilt.
+const BLOCK: usize = 4096;
+
+/// What reading a block gives that the disk cannot read: `EIO`.
+const EIO: i32 = 5;
 
 /// What a loss of power leaves of what was not durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub enum Fault {
     FailFrom(u64),
     /// This operation is said to have failed, and took effect all the same.
     FailLateAt(u64),
-    /// This reading of a file fails; readings are counted by themselves.
+    /// This reading of a file fails with `EIO`, once; readings are counted by themselves.
     FailReadAt(u64),
     /// From this operation on, files cannot grow.
     FullFrom(u64),
@@ -97,6 +104,8 @@ struct World {
     forgotten: Option<Forgotten>,
     /// Whether the file system knows no allocating.
     cannot_allocate: bool,
+    /// Blocks that cannot be read, by file.
+    spoilt: BTreeSet<(usize, usize)>,
     /// How many octets all files together may have.
     capacity: Option<usize>,
     locked: bool,
@@ -148,6 +157,21 @@ impl SimulatedDisk {
     /// From here on, room is set aside only by writing.
     pub fn forbid_allocating(&self) {
         self.lock_world().cannot_allocate = true;
+    }
+
+    /// From here on the blocks of a file that these octets touch cannot be read, until they are
+    /// written anew as a whole; what changes a part of one fails as well.
+    pub fn spoil(&self, name: &str, octets: Range<u64>) {
+        let mut world = self.lock_world();
+        if let Ok(node) = world.node(name) {
+            let blocks = blocks_of(small(octets.start), small(octets.end));
+            world.spoilt.extend(blocks.map(|block| (node, block)));
+        }
+    }
+
+    /// From here on every block can be read again.
+    pub fn heal(&self) {
+        self.lock_world().spoilt.clear();
     }
 
     /// How many octets all files have together.
@@ -218,6 +242,7 @@ impl SimulatedDisk {
             names,
             forgotten: world.forgotten,
             cannot_allocate: world.cannot_allocate,
+            spoilt: world.spoilt.clone(),
             ..World::default()
         })))
     }
@@ -234,6 +259,7 @@ impl SimulatedDisk {
             changes: world.changes.clone(),
             forgotten: world.forgotten,
             cannot_allocate: world.cannot_allocate,
+            spoilt: world.spoilt.clone(),
             ..World::default()
         })))
     }
@@ -317,6 +343,26 @@ impl World {
             Some(Forgotten::Contents) => of("content/"),
             Some(Forgotten::Headers) => of("seg-") && in_headers,
         }
+    }
+
+    /// Whether octets of a file can be read.
+    fn check_readable(&self, node: usize, start: usize, end: usize) -> io::Result<()> {
+        let spoilt = |block| self.spoilt.contains(&(node, block));
+        if blocks_of(start, end).any(spoilt) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    }
+
+    /// Octets of a file are written: blocks that are written as a whole can be read again.
+    fn heal(&mut self, node: usize, start: usize, end: usize) -> io::Result<()> {
+        for block in blocks_of(start, end) {
+            let is_whole = start <= block * BLOCK && (block + 1) * BLOCK <= end;
+            if is_whole {
+                self.spoilt.remove(&(node, block));
+            }
+        }
+        self.check_readable(node, start, end)
     }
 
     fn octets(&self) -> usize {
@@ -403,6 +449,11 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 
 fn dir_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// The blocks that these octets touch.
+fn blocks_of(start: usize, end: usize) -> Range<usize> {
+    start / BLOCK..end.div_ceil(BLOCK)
 }
 
 fn small(offset: u64) -> usize {
@@ -521,11 +572,12 @@ impl DiskFile for SimulatedFile {
         let mut world = self.disk.lock_world();
         world.n_reads += 1;
         if world.fault == Some(Fault::FailReadAt(world.n_reads)) {
-            return Err(io::Error::other("simulated failure"));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         let written = &world.nodes[self.node].written;
         let rest = written.get(small(offset)..).unwrap_or_default();
         let n = rest.len().min(buffer.len());
+        world.check_readable(self.node, small(offset), small(offset) + n)?;
         buffer[..n].copy_from_slice(&rest[..n]);
         world.n_octets_read += n as u64;
         Ok(n)
@@ -544,6 +596,7 @@ impl DiskFile for SimulatedFile {
         }
         let offset = small(offset);
         let available = world.available();
+        world.heal(self.node, offset, offset + bytes.len())?;
         world.n_octets_written += bytes.len() as u64;
         let node = &mut world.nodes[self.node];
         let fits = node.written.len().saturating_add(available);

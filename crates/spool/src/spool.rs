@@ -11,6 +11,7 @@ use mail::{HandoffKey, MessageId, SpoolId};
 use crate::browser::second_copy;
 use crate::commit::commit;
 use crate::content::{self, file_name, file_number};
+use crate::disk::read_again;
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader, outcome_len_max};
 use crate::format::state::State as MessageState;
 use crate::format::{Crc, crc32c, message};
@@ -177,7 +178,7 @@ impl Spool {
         let file = file.ok_or(ReadError::Damaged(id))?;
         let mut meta = vec![0; header.meta_len as usize];
         let at = u64::from(place.offset) + record::LEN as u64;
-        let error = match file.read_at(at, &mut meta) {
+        let error = match read_again(&*file, at, &mut meta) {
             Ok(n) if n == meta.len() && crc32c(&meta) == header.meta_crc => None,
             Ok(_) => Some(ReadError::Damaged(id)),
             Err(error) => Some(ReadError::Io(error)),

@@ -16,3 +16,4 @@ mod planted;
 mod real;
 mod scale;
 mod space;
+mod unread;

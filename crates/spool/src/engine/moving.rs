@@ -12,6 +12,7 @@ use mail::MessageId;
 use super::Engine;
 use super::compose::{done_draft, state_draft};
 use crate::DiskFile;
+use crate::disk::read_again;
 use crate::format::crc32c;
 use crate::format::record::{self, Kind, MessageMeta, RecordHeader};
 use crate::ledger::{Needed, Place};
@@ -188,5 +189,5 @@ fn moved_draft(id: MessageId, mut source: Source) -> Option<Draft> {
 }
 
 fn read_exact(file: &dyn DiskFile, at: u64, buffer: &mut [u8]) -> Option<()> {
-    (file.read_at(at, buffer).ok()? == buffer.len()).then_some(())
+    (read_again(file, at, buffer).ok()? == buffer.len()).then_some(())
 }

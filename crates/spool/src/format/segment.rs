@@ -69,6 +69,7 @@ impl SegmentHeader {
     }
 
     /// Reads the header that counts from the first two blocks of a segment.
+    #[cfg(test)]
     pub(crate) fn decode(identity: &Identity, blocks: &[u8]) -> Option<Self> {
         Self::newer(Self::decode_slots(identity, blocks))
     }

@@ -6,6 +6,7 @@ use mail::MessageId;
 
 use super::Inspection;
 use crate::content::file_name;
+use crate::disk::read_again;
 use crate::engine::segment_name;
 use crate::format::Crc;
 use crate::format::record::{self, RecordHeader};
@@ -133,7 +134,7 @@ pub(super) fn read(
         let wanted = usize::try_from(len - at)
             .unwrap_or(PIECE_LEN)
             .min(PIECE_LEN);
-        let n = file.read_at(start + at, &mut piece[..wanted])?;
+        let n = read_again(file, start + at, &mut piece[..wanted])?;
         if n == 0 {
             break;
         }

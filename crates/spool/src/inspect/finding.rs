@@ -106,6 +106,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The disk cannot read so many octets.
+    pub(super) fn unread(len: u64) -> Self {
+        Self::Io(format!("the disk fails for {len} bytes"))
+    }
+
     /// How bad it is.
     #[must_use]
     pub const fn grade(&self) -> Grade {

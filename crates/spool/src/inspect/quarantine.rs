@@ -15,6 +15,7 @@ use super::record::{Record, RecordKind};
 use super::walk::{self, Look};
 use super::{Inspection, UNVOUCHED_LEN_MAX};
 use crate::content::file_name;
+use crate::disk::{Unread, read_around};
 use crate::engine::segment_name;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::record::{self, ALIGN, Kind, MessageMeta, RecordHeader};
@@ -319,7 +320,7 @@ impl Search<'_> {
 /// of a header says it, else it is tried.
 fn find_generation(identity: &Identity, file: &dyn DiskFile) -> io::Result<Option<u64>> {
     let mut blocks = vec![0; FIRST_BATCH as usize + batch::LEN];
-    let n = file.read_at(0, &mut blocks)?;
+    let n = read_around(file, 0, &mut blocks, &mut Unread::default())?;
     let Some(first) = blocks[..n].get(FIRST_BATCH as usize..) else {
         return Ok(None);
     };

@@ -212,6 +212,11 @@ impl<'a> Check<'a> {
                 }
             };
             self.totals.segment_bytes += look.len;
+            for (is_unread, at) in look.unread.iter().zip([0, u64::from(BLOCK)]) {
+                if *is_unread {
+                    self.findings.add(&*name, at, Fault::unread(BLOCK.into()));
+                }
+            }
             let Some(header) = look.header() else {
                 self.findings.add(name, 0, Fault::Header { len: look.len });
                 continue;

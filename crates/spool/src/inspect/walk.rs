@@ -4,11 +4,11 @@ use std::io;
 
 use crate::Disk;
 use crate::engine::{segment_name, summary_name};
+use crate::format::Identity;
 use crate::format::record::RecordHeader;
 use crate::format::segment::{SegmentHeader, SegmentState};
 use crate::format::summary::Summary;
-use crate::format::{BLOCK, Identity};
-use crate::recover::files::{read_all, segment_number};
+use crate::recover::files::{Headers, read_all, read_headers, segment_number};
 use crate::recover::scan::{FoundRecord, Scan};
 
 /// A segment as its file looks.
@@ -17,6 +17,8 @@ pub(super) struct Look {
     /// Octets of the file.
     pub(super) len: u64,
     pub(super) slots: [Option<SegmentHeader>; 2],
+    /// Of which of them the disk cannot read the block.
+    pub(super) unread: [bool; 2],
 }
 
 impl Look {
@@ -31,12 +33,12 @@ impl Look {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut blocks = vec![0; 2 * BLOCK as usize];
-        let n = file.read_at(0, &mut blocks)?;
+        let Headers { len, slots, unread } = read_headers(identity, &*file)?;
         Ok(Some(Self {
             number,
-            len: file.file_len()?,
-            slots: SegmentHeader::decode_slots(identity, &blocks[..n]),
+            len,
+            slots,
+            unread,
         }))
     }
 

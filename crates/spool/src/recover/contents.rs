@@ -8,14 +8,22 @@
 use std::collections::HashSet;
 
 use super::files::NamedError as _;
-use super::{Recovery, quarantine};
+use super::{Recovery, quarantine, scan};
 use crate::content::{self, file_name};
+use crate::disk::is_unreadable;
 use crate::{Note, OpenError};
 
 impl Recovery {
     /// Notes the contents that are missing; returns the files that no live message names.
     pub(super) fn check_contents(&mut self) -> Result<Vec<String>, OpenError> {
-        let names = self.disk.list(content::DIR).named("list", content::DIR)?;
+        let names = match self.disk.list(content::DIR) {
+            // Which contents are there is found out when they are read.
+            Err(error) if is_unreadable(&error) => {
+                self.note_unread(content::DIR, &[scan::Range::new(0, 0)]);
+                return Ok(Vec::new());
+            }
+            names => names.named("list", content::DIR)?,
+        };
         let present: HashSet<String> = names
             .into_iter()
             .map(|name| format!("{}/{name}", content::DIR))

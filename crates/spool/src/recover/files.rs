@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 
+use crate::disk::{Unread, read_again, read_around};
 use crate::format::segment::SegmentHeader;
 use crate::format::superblock::{self, Read, Superblock};
 use crate::format::{BLOCK, Identity, VERSION};
@@ -34,6 +35,8 @@ pub(crate) enum Superblocks {
         one_lost: bool,
         /// The one that is damaged, gone or of an earlier epoch, and the other.
         order: [&'static str; 2],
+        /// The one that is there and is damaged or cannot be read.
+        damaged: Option<&'static str>,
     },
 }
 
@@ -41,8 +44,20 @@ pub(crate) fn read_superblocks(
     disk: &dyn Disk,
     names: &[String],
 ) -> Result<Superblocks, OpenError> {
-    let main = read_superblock(disk, names, MAIN)?;
-    let copy = read_superblock(disk, names, COPY)?;
+    let main = read_superblock(disk, names, MAIN);
+    let copy = read_superblock(disk, names, COPY);
+    let (main, copy) = match (main, copy) {
+        // One that cannot be read is damaged; where the other says nothing, nobody knows.
+        (Ok(Some(main)), Err(error)) if error.is_unreadable() => (Some(main), None),
+        (Err(error), Ok(Some(copy))) if error.is_unreadable() => (None, Some(copy)),
+        (main, copy) => (main?, copy?),
+    };
+    let is_there = |name: &str| names.iter().any(|n| n == name);
+    let damaged = match (&main, &copy) {
+        (None, Some(_)) if is_there(MAIN) => Some(MAIN),
+        (Some(_), None) if is_there(COPY) => Some(COPY),
+        _ => None,
+    };
     let one_lost = main.is_none() || copy.is_none();
     // Each says no more than is there.
     let n_segments = main.iter().chain(&copy).map(|of| of.n_segments).min();
@@ -69,6 +84,7 @@ pub(crate) fn read_superblocks(
         },
         one_lost,
         order,
+        damaged,
     })
 }
 
@@ -83,7 +99,7 @@ pub(crate) fn read_superblock(
     }
     let mut bytes = [0; superblock::LEN];
     let file = disk.open(name).named("open", name)?;
-    let n = file.read_at(0, &mut bytes).named("read", name)?;
+    let n = read_again(&*file, 0, &mut bytes).named("read", name)?;
     match Superblock::decode(&bytes[..n]) {
         Read::Bad => Ok(None),
         Read::Good(superblock) => Ok(Some(superblock)),
@@ -116,6 +132,14 @@ impl Superblocks {
         }
     }
 
+    /// The one that is there and is damaged or cannot be read.
+    pub(super) const fn damaged(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Found { damaged, .. } => *damaged,
+        }
+    }
+
     /// In which order they are written: what is older is written first, so that openings that are
     /// cut again and again leave neither more than one opening behind.
     pub(super) const fn order(&self) -> [&'static str; 2] {
@@ -126,29 +150,45 @@ impl Superblocks {
     }
 }
 
-/// Commits both superblocks, one after the other.
+/// Commits both superblocks, one after the other; returns the one for which that failed, if it is
+/// only one.
 ///
 /// One that is there is written in place, which a full disk allows: it is far shorter than a
-/// sector, and of the two at most one is being written.
+/// sector, and of the two at most one is being written. One that cannot be written in place is made
+/// anew. Where the first cannot be committed at all, the other is only replaced by a whole one: a
+/// writing that fails half way must not leave none.
 pub(super) fn commit_superblocks(
     disk: &dyn Disk,
     names: &[String],
     order: [&'static str; 2],
     superblock: &Superblock,
-) -> Result<(), OpenError> {
-    for name in order {
-        if names.iter().any(|n| n == name) {
-            let file = disk.open(name).named("open", name)?;
-            write_superblock(&*file, name, superblock)?;
-        } else {
-            let new = format!("{name}.new");
-            let file = disk.create(&new).named("create", &new)?;
-            write_superblock(&*file, &new, superblock)?;
-            disk.rename(&new, name).named("rename", &new)?;
-            disk.sync_dir("").named("sync", ".")?;
-        }
+) -> Result<Option<&'static str>, OpenError> {
+    let [first, second] = order;
+    let is_there = |name: &str| names.iter().any(|n| n == name);
+    let written = |name: &'static str| match is_there(name) {
+        true => write_in_place(disk, name, superblock).or_else(|_| replace(disk, name, superblock)),
+        false => replace(disk, name, superblock),
+    };
+    let is_new = !is_there(first) && !is_there(second);
+    match (written(first), is_new) {
+        // A new spool has both from the beginning.
+        (first, true) => first.and_then(|()| written(second)).map(|()| None),
+        (Ok(()), false) => Ok(written(second).err().map(|_| second)),
+        (Err(_), false) => replace(disk, second, superblock).map(|()| Some(first)),
     }
-    Ok(())
+}
+
+fn write_in_place(disk: &dyn Disk, name: &str, superblock: &Superblock) -> Result<(), OpenError> {
+    let file = disk.open(name).named("open", name)?;
+    write_superblock(&*file, name, superblock)
+}
+
+fn replace(disk: &dyn Disk, name: &str, superblock: &Superblock) -> Result<(), OpenError> {
+    let new = format!("{name}.new");
+    let file = disk.create(&new).named("create", &new)?;
+    write_superblock(&*file, &new, superblock)?;
+    disk.rename(&new, name).named("rename", &new)?;
+    disk.sync_dir("").named("sync", ".")
 }
 
 fn write_superblock(
@@ -191,16 +231,42 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// The header of a segment, if it has a good one and is as long as that says.
-pub(super) fn read_header(
-    identity: &Identity,
-    file: &dyn DiskFile,
-) -> io::Result<Option<SegmentHeader>> {
+/// The two headers of a segment.
+pub(crate) struct Headers {
+    /// Octets of the file.
+    pub(crate) len: u64,
+    pub(crate) slots: [Option<SegmentHeader>; 2],
+    /// Whether the disk cannot read the block of one, or of both.
+    pub(crate) unread: [bool; 2],
+}
+
+impl Headers {
+    /// The header that counts, unless it is not of a file of this length.
+    pub(crate) fn current(&self) -> Option<SegmentHeader> {
+        SegmentHeader::newer(self.slots).filter(|header| u64::from(header.len) == self.len)
+    }
+
+    /// Whether the header that counts may be one that the disk cannot read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.contains(&true)
+    }
+}
+
+/// Reads the headers of a segment.
+pub(crate) fn read_headers(identity: &Identity, file: &dyn DiskFile) -> io::Result<Headers> {
     let mut blocks = vec![0; 2 * BLOCK as usize];
-    let n = file.read_at(0, &mut blocks)?;
-    let len = file.file_len()?;
-    let header = SegmentHeader::decode(identity, &blocks[..n]);
-    Ok(header.filter(|header| u64::from(header.len) == len))
+    let mut unread = Unread::default();
+    let n = read_around(file, 0, &mut blocks, &mut unread)?;
+    let block = u64::from(BLOCK);
+    let is_unread = |slot: u64| {
+        let mut ranges = unread.below(2 * block);
+        ranges.any(|range| range.start < (slot + 1) * block && range.end > slot * block)
+    };
+    Ok(Headers {
+        len: file.file_len()?,
+        slots: SegmentHeader::decode_slots(identity, &blocks[..n]),
+        unread: [is_unread(0), is_unread(1)],
+    })
 }
 
 /// All of a file, if it can be read.
@@ -211,5 +277,5 @@ pub(crate) fn read_all(disk: &dyn Disk, name: &str) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = vec![0; len];
-    (file.read_at(0, &mut bytes).ok()? == len).then_some(bytes)
+    (read_again(&*file, 0, &mut bytes).ok()? == len).then_some(bytes)
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 
 use super::scan::Range;
+use crate::disk::{Unread, read_around};
 use crate::engine::segment_name;
 use crate::format::segment::SegmentHeader;
 use crate::{Disk, DiskFile, Note, content};
@@ -116,7 +117,8 @@ pub(super) fn take_back_content(disk: &dyn Disk, number: u64) -> bool {
         .is_ok()
 }
 
-/// Copies a part of a segment, durably; the name of the copy, unless that failed.
+/// Copies a part of a segment, durably; the name of the copy, unless that failed. In place of what
+/// the disk cannot read stand octets of which all bits are set.
 pub(super) fn copy(
     disk: &dyn Disk,
     file: &dyn DiskFile,
@@ -130,6 +132,16 @@ pub(super) fn copy(
         start: range.start,
         of,
     };
+    copy_as(disk, file, lay, range)
+}
+
+/// Copies a segment of which neither header can be read.
+pub(super) fn copy_whole(disk: &dyn Disk, file: &dyn DiskFile, number: u32) -> Option<String> {
+    let range = Range::new(0, file.file_len().ok()?);
+    copy_as(disk, file, Lay::Whole { number }, range)
+}
+
+fn copy_as(disk: &dyn Disk, file: &dyn DiskFile, lay: Lay, range: Range) -> Option<String> {
     let taken = disk.list(DIR).ok()?;
     let mut n = 1;
     let path = loop {
@@ -163,11 +175,12 @@ fn len_of(disk: &dyn Disk, path: &str) -> io::Result<u64> {
 fn copy_range(disk: &dyn Disk, file: &dyn DiskFile, range: Range, to: &str) -> io::Result<()> {
     let copy = disk.create(to)?;
     let mut buffer = vec![0; CHUNK];
+    let mut unread = Unread::default();
     let (start, end) = (u64::from(range.start), u64::from(range.end));
     let mut at = start;
     while at < end {
         let want = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
-        let n = file.read_at(at, &mut buffer[..want])?;
+        let n = read_around(file, at, &mut buffer[..want], &mut unread)?;
         if n == 0 {
             break;
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::DiskFile;
+use crate::disk::{Unread, read_around};
 use crate::format::batch::{self, BatchHeader};
 use crate::format::record::{self, ALIGN, RecordHeader};
 use crate::format::segment::{FIRST_BATCH, SegmentHeader, SegmentState};
@@ -41,6 +42,8 @@ pub(crate) struct Found {
     pub(crate) damage: Vec<Range>,
     /// What had not been written whole, above.
     pub(crate) torn: Vec<Range>,
+    /// What the disk cannot read, wherever it is.
+    pub(crate) unread: Vec<Range>,
     pub(crate) sequence: u64,
     pub(crate) next_id: u64,
 }
@@ -130,17 +133,26 @@ impl<'a> Scan<'a> {
                 break;
             }
         }
+        let unread = self.window.unread.below(self.end().into());
+        self.found.unread = unread
+            .map(|of| Range::new(narrow(of.start), of.end - of.start))
+            .collect();
         Ok(self.found)
+    }
+
+    /// Behind this no batch counts.
+    const fn end(&self) -> u32 {
+        match self.header.state {
+            SegmentState::Sealed(end) => end,
+            SegmentState::Active | SegmentState::Free => self.header.len,
+        }
     }
 
     /// Where records lie: those of all batches, and what lies between two that do not follow each
     /// other, where a batch has lost its header.
     fn extents(&mut self) -> io::Result<Vec<Extent>> {
         let mut extents = Vec::new();
-        let end = match self.header.state {
-            SegmentState::Sealed(end) => end,
-            SegmentState::Active | SegmentState::Free => self.header.len,
-        };
+        let end = self.end();
         let mut expected = FIRST_BATCH;
         let mut offset = FIRST_BATCH;
         while offset < end {
@@ -354,18 +366,21 @@ fn narrow(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// A part of a file, read ahead.
+/// A part of a file, read ahead. In place of what the disk cannot read stand octets that are never
+/// taken for anything.
 pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
+    unread: Unread,
     start: u64,
     bytes: Vec<u8>,
     filled: usize,
 }
 
 impl<'a> Window<'a> {
-    pub(crate) const fn new(file: &'a dyn DiskFile) -> Self {
+    pub(crate) fn new(file: &'a dyn DiskFile) -> Self {
         Self {
             file,
+            unread: Unread::default(),
             start: 0,
             bytes: Vec::new(),
             filled: 0,
@@ -380,7 +395,7 @@ impl<'a> Window<'a> {
             if self.bytes.len() < WINDOW.max(len) {
                 self.bytes = vec![0; WINDOW.max(len)];
             }
-            self.filled = self.file.read_at(offset, &mut self.bytes)?;
+            self.filled = read_around(self.file, offset, &mut self.bytes, &mut self.unread)?;
             self.start = offset;
         }
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);

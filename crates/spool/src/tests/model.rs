@@ -21,7 +21,7 @@ const FILE_LEN: usize = 5_500;
 const STEPS_MAX: usize = 2_000;
 
 /// What is known of one message, which is known by its number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// Its name, once its acceptance was acknowledged.
     pub(crate) id: Option<MessageId>,
@@ -41,7 +41,7 @@ pub(crate) struct Known {
 }
 
 /// What is known of one of its recipients.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct KnownRecipient {
     /// The highest progress asked for, and acknowledged.
     version_asked: u32,
@@ -172,6 +172,13 @@ impl Trial {
                 known.report.take_if(|of| of.1 == r && of.2 > version);
             }
         }
+    }
+
+    /// Goes on with what another trial had left.
+    pub(crate) fn adopt(&mut self, known: &BTreeMap<u64, Known>) {
+        let left = known.iter().filter(|(_, known)| !known.end_asked);
+        self.known
+            .extend(left.map(|(&n, known)| (n, known.clone())));
     }
 
     /// Asks for all of it at once, and lets the engine work until it rests.
@@ -533,10 +540,10 @@ pub(crate) fn deviations(
 ) -> Deviations {
     let mut found = Deviations::default();
     let mut present = BTreeSet::new();
-    for (_, stored) in recovery.messages() {
+    for (id, stored) in recovery.messages() {
         let stored = match stored {
             Ok(stored) => stored,
-            Err(ReadError::Damaged(id)) => {
+            Err(ReadError::Damaged(_) | ReadError::Io(_)) => {
                 let mut all = known.iter();
                 let n = all.find_map(|(&n, known)| (known.id == Some(id)).then_some(n));
                 let n = n.expect("only what was accepted is there");
@@ -568,9 +575,10 @@ pub(crate) fn deviations(
             is_older |= state.attempts < of.version_acknowledged;
             is_older |= of.under_way != Some(stored.under_way.contains(r));
         }
-        match spool.reader(stored.id).expect("there").read_all() {
+        let read = spool.reader(stored.id);
+        match read.and_then(|mut reader| reader.read_all()) {
             Ok(bytes) => assert_eq!(bytes, content(n, content_len(n))),
-            Err(ReadError::Damaged(_)) => {
+            Err(ReadError::Damaged(_) | ReadError::Io(_)) => {
                 found.is_damaged_to_read = true;
                 is_older = true;
             }

@@ -58,7 +58,9 @@ impl Instance {
                 spool::Note::ContentMissing { .. }
                 | spool::Note::ContentSetAside { .. }
                 | spool::Note::Damage { .. }
-                | spool::Note::SegmentsMissing { .. } => What::Alarm { text },
+                | spool::Note::SegmentsMissing { .. }
+                | spool::Note::Superblock { .. }
+                | spool::Note::Unread { .. } => What::Alarm { text },
                 spool::Note::ContentTakenBack { .. }
                 | spool::Note::StrayContent { .. }
                 | spool::Note::Torn { .. } => What::Instance { text },

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
+use super::super::FINDINGS_MAX;
 use super::super::books::Books;
 use super::super::contents::{self, ContentPlace, ContentState};
 use super::super::finding::Fault;
@@ -32,8 +33,8 @@ struct Reading<'a> {
     out_of_order: Option<u32>,
     n_records: u64,
     suspects: Vec<Suspect>,
-    /// The first failure to read a content.
-    failure: Option<io::Error>,
+    /// Contents that cannot be read, and why.
+    failures: Vec<(u64, io::Error)>,
 }
 
 impl Check<'_> {
@@ -53,7 +54,7 @@ impl Check<'_> {
             out_of_order: None,
             n_records: 0,
             suspects: Vec::new(),
-            failure: None,
+            failures: Vec::new(),
         };
         let found = Scan::new(self.identity, &*file, header).run(&mut reading)?;
         let after = Look::at(self.disk, self.identity, number)?;
@@ -69,11 +70,16 @@ impl Check<'_> {
         }
         *sequence = reading.sequence;
         let name = segment_name(number);
-        let mut add = |offset: u32, fault| self.findings.add(&*name, offset.into(), fault);
         self.totals.n_records += reading.n_records;
-        if let Some(error) = reading.failure {
-            add(0, Fault::Io(error.to_string()));
+        for (offset, error) in reading.failures {
+            let fault = Fault::Io(error.to_string());
+            self.findings.add(&*name, offset, fault);
         }
+        for range in &found.unread {
+            let fault = Fault::unread(range.len());
+            self.findings.add(&*name, range.start.into(), fault);
+        }
+        let mut add = |offset: u32, fault| self.findings.add(&*name, offset.into(), fault);
         if let Some(offset) = reading.out_of_order {
             add(offset, Fault::Order);
         }
@@ -125,7 +131,7 @@ impl Check<'_> {
     }
 
     fn suspect(&mut self, suspect: Suspect) {
-        if self.suspects.len() < super::super::FINDINGS_MAX {
+        if self.suspects.len() < FINDINGS_MAX {
             self.suspects.push(suspect);
         } else {
             self.findings.n_more += 1;
@@ -151,7 +157,9 @@ impl Reading<'_> {
         let state = match contents::read(self.file, content.start, content.len, &mut |_| Ok(())) {
             Ok(read) => content.state(read),
             Err(error) => {
-                self.failure.get_or_insert(error);
+                if self.failures.len() < FINDINGS_MAX {
+                    self.failures.push((content.start, error));
+                }
                 return;
             }
         };
