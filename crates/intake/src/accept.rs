@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use handoff::{Load, Next};
-use mail::event::{Event, Sink, What};
+use mail::event::{Event, Sink, Source, What};
 
 use mail::reply::table::{self, Row};
 use mail::{HandoffKey, InstanceName, MessageId, Origin, Reply};
-use net::{Clock, Entropy};
+use net::{Clock, Entropy, Peer};
 use policy::Checks;
 use spool::{AcceptedKey, CommitError, Fresh, Message, Spool};
 
@@ -109,10 +109,10 @@ impl Intake {
     pub(crate) async fn answer(
         self: &Arc<Self>,
         transaction: Box<Transaction>,
-        via: Box<str>,
+        source: Source,
     ) -> Reply {
         let intake = Arc::clone(self);
-        let mut accepting = Box::pin(async move { intake.accept(*transaction, via).await });
+        let mut accepting = Box::pin(async move { intake.accept(*transaction, source).await });
         match tokio::time::timeout(self.answer_timeout, &mut accepting).await {
             Ok(reply) => reply,
             Err(_) => {
@@ -153,16 +153,16 @@ impl Intake {
     }
 
     /// Makes a client's message durable, or says why not.
-    async fn accept(self: &Arc<Self>, transaction: Transaction, via: Box<str>) -> Reply {
+    async fn accept(self: &Arc<Self>, transaction: Transaction, source: Source) -> Reply {
         let _stay = match self.tenure.enter() {
             Ok(stay) => stay,
-            Err(heir) => return self.bequeath(&heir, transaction, &via).await,
+            Err(heir) => return self.bequeath(&heir, transaction, &source).await,
         };
         match &self.onward {
             Onward::Next { next, .. } if !transaction.takes_own_route => {
-                self.hand_off_or_keep(next, transaction, &via).await
+                self.hand_off_or_keep(next, transaction, &source).await
             }
-            Onward::Here(_) | Onward::Next { .. } => self.keep(transaction, None, &via).await,
+            Onward::Here(_) | Onward::Next { .. } => self.keep(transaction, None, &source).await,
         }
     }
 
@@ -171,11 +171,11 @@ impl Intake {
         &self,
         mut transaction: Transaction,
         handoff: Option<HandoffKey>,
-        via: &str,
+        source: &Source,
     ) -> Reply {
         match self.gather(&mut transaction).await {
             Ok((content, message_id)) => {
-                self.keep_content(transaction, content, handoff, message_id, via)
+                self.keep_content(transaction, content, handoff, message_id, source)
                     .await
             }
             Err(reply) => reply,
@@ -204,7 +204,7 @@ impl Intake {
         content: Gathered,
         handoff: Option<HandoffKey>,
         message_id: Option<Box<str>>,
-        via: &str,
+        source: &Source,
     ) -> Reply {
         let reply = accepted(&transaction);
         let handed = transaction.handed.as_mut();
@@ -226,7 +226,7 @@ impl Intake {
         };
         match accepting.await {
             Ok(id) => {
-                self.note_accepted(id, &message, content.len(), message_id, via);
+                self.note_accepted(id, &message, content.len(), message_id, source);
                 self.queued.queued(Fresh {
                     id,
                     message,
@@ -270,7 +270,7 @@ impl Intake {
         message: &Message,
         size_bytes: u64,
         message_id: Option<Box<str>>,
-        via: &str,
+        source: &Source,
     ) {
         let envelope = &message.envelope;
         self.emit(
@@ -282,7 +282,7 @@ impl Intake {
                 size_bytes,
                 origin: message.provenance.origin.clone(),
                 message_id,
-                via: via.into(),
+                source: Box::new(source.clone()),
             },
         );
     }
@@ -296,12 +296,51 @@ impl Intake {
         *refused.entry(row.id).or_default() += 1;
     }
 
+    /// Notes a connection that found no place.
+    pub fn note_turned_away(&self, peer: Peer, reply: &Reply) {
+        let what = What::Refused {
+            phase: "connect",
+            from: None,
+            to: None,
+            reply: reply.clone(),
+            source: Box::new(source_of(peer)),
+        };
+        self.emit(None, what);
+    }
+
+    /// Notes a connection on which no TLS session came about.
+    pub fn note_no_handshake(&self, peer: Peer, lasted: Duration, reason: &str) {
+        let what = What::Disconnected {
+            source: Box::new(source_of(peer)),
+            reason: reason.into(),
+            n_messages: 0,
+            n_refused: 0,
+            duration_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.emit(None, what);
+    }
+
     pub(crate) fn emit(&self, trace: Option<mail::TraceId>, what: What) {
         self.events.emit(Event {
             at: self.clock.timestamp(),
             trace,
             what,
         });
+    }
+}
+
+/// What the kernel says of the other end.
+pub(crate) fn source_of(peer: Peer) -> Source {
+    match peer {
+        Peer::Local { uid, pid } => Source {
+            uid: Some(uid),
+            pid: pid.and_then(|pid| pid.try_into().ok()),
+            ..Source::default()
+        },
+        Peer::Tcp(address) => Source {
+            client: Some(address.ip().to_canonical()),
+            ..Source::default()
+        },
     }
 }
 

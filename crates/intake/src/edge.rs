@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use handoff::{Mode, Parameters, VISITED_MAX};
+use mail::event::Source;
 use mail::reply::table;
 use mail::{HandoffKey, InstanceName, Origin, Reply, SpoolId, Treatment};
 use net::ServerConnection;
@@ -301,8 +302,11 @@ impl EdgeSession {
         if self.connection.stream().has_hung_up() {
             return Committed::All(table::TRY_AGAIN.reply());
         }
-        let via = format!("from {}", self.peer.name);
-        let reply = self.intake.keep(transaction, None, &via).await;
+        let source = Source {
+            previous: Some(self.peer.name.as_str().into()),
+            ..Source::default()
+        };
+        let reply = self.intake.keep(transaction, None, &source).await;
         Committed::All(self.intake.load().tell(reply))
     }
 

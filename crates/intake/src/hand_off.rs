@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoff::{Answer, Handoff, Mode, Next, Parameters, mode_for};
-use mail::event::What;
+use mail::event::{Source, What};
 use mail::reply::table;
 use mail::{Reply, ReplyClass};
 
@@ -29,7 +29,7 @@ impl Intake {
         &self,
         next: &Arc<Next>,
         mut transaction: Transaction,
-        via: &str,
+        source: &Source,
     ) -> Reply {
         let (content, message_id) = match self.gather(&mut transaction).await {
             Ok(gathered) => gathered,
@@ -55,7 +55,7 @@ impl Intake {
             (Then::Acknowledge, _) => {
                 // It never entered this spool, so nothing will ask for this key again.
                 next.settle(&key);
-                self.note_handed_off(next, &transaction, size_bytes, message_id, via);
+                self.note_handed_off(next, &transaction, size_bytes, message_id, source);
                 return accepted(&transaction);
             }
             (Then::ComeAgain, _) => {
@@ -75,7 +75,7 @@ impl Intake {
             (Then::Keep | Then::KeepRest | Then::Refuse, _) => Some(key),
         };
         let reply = self
-            .keep_content(transaction, content, in_doubt, message_id, via)
+            .keep_content(transaction, content, in_doubt, message_id, source)
             .await;
         // Where its client keeps it, whatever the next instance has is RFC 1047's duplicate.
         if in_doubt.is_none() || !reply.is_positive() {
@@ -90,7 +90,7 @@ impl Intake {
         &self,
         heir: &Arc<Next>,
         mut transaction: Transaction,
-        via: &str,
+        source: &Source,
     ) -> Reply {
         let (content, message_id) = match self.gather(&mut transaction).await {
             Ok(gathered) => gathered,
@@ -121,7 +121,7 @@ impl Intake {
         match answer.unwrap_or(Answer::Unknown) {
             Answer::Replies(replies) => match then(Mode::All, &replies) {
                 Then::Acknowledge => {
-                    self.note_handed_off(heir, &transaction, content.len(), message_id, via);
+                    self.note_handed_off(heir, &transaction, content.len(), message_id, source);
                     accepted(&transaction)
                 }
                 Then::ComeAgain => table::QUEUE_FULL.reply(),
@@ -155,7 +155,7 @@ impl Intake {
         transaction: &Transaction,
         size_bytes: u64,
         message_id: Option<Box<str>>,
-        via: &str,
+        source: &Source,
     ) {
         let envelope = &transaction.envelope;
         self.emit(
@@ -167,7 +167,7 @@ impl Intake {
                 size_bytes,
                 spooled: false,
                 message_id,
-                via: via.into(),
+                source: Box::new(source.clone()),
             },
         );
     }

@@ -3,19 +3,20 @@
 //! # Failure
 //! A session that breaks, breaks alone: what it had not yet been promised is dropped.
 
+mod noted;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::event::{Event as Log, What};
 use mail::reply::table::{self, Row};
-use mail::{Client, Mailbox, Moment, Origin, Provenance, Reply, ReversePath, Security, TraceId};
+use mail::{Client, Moment, Origin, Provenance, Reply, Security};
 use net::tls::TlsAcceptor;
 use net::{OwnerError, Peer, ServerConnection};
-use smtp::server::{
-    CloseReason, Committed, Event, Hello, MailCommand, RcptCommand, XforwardAttributes,
-};
+use smtp::server::{Committed, Event, Hello, MailCommand, RcptCommand, XforwardAttributes};
 use tokio::sync::watch;
+
+use noted::Phase;
 
 use crate::accept::{Current, Intake, Way};
 use crate::admission::Place;
@@ -78,6 +79,9 @@ pub fn serve(
     leave: watch::Receiver<Leave>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let session = Session {
+        since: connection.clock().now(),
+        n_messages: 0,
+        n_refused: 0,
         connection,
         visitor,
         intake: current(),
@@ -103,6 +107,10 @@ struct Session {
     forwarded: Option<Box<XforwardAttributes>>,
     /// The client had its last message.
     had_last_message: bool,
+    /// What its end is logged with.
+    since: Moment,
+    n_messages: u32,
+    n_refused: u32,
     /// The client leaves after its next message, or when this time is over.
     last_message_by: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -129,7 +137,10 @@ impl Session {
                         continue;
                     }
                 };
-                let Some(event) = event else { break };
+                let Some(event) = event else {
+                    self.note_disconnected("connection lost");
+                    break;
+                };
                 if !self.handle(event).await {
                     break;
                 }
@@ -198,7 +209,7 @@ impl Session {
                 let now = self.now();
                 self.connection.machine().answer_rcpt(now, question, answer);
             }
-            Event::Refused(row) => self.intake.count_refused(row),
+            Event::Refused(row) => self.note_machine_refused(row),
             Event::StartTls => return self.start_tls().await,
             Event::Verify(question, _) => {
                 // Only edges are told who exists; the machine asks nobody else.
@@ -219,7 +230,11 @@ impl Session {
         let Some(acceptor) = self.visitor.entry.tls.clone() else {
             return false;
         };
-        self.connection.accept_tls(&acceptor).await.is_ok()
+        if self.connection.accept_tls(&acceptor).await.is_ok() {
+            return true;
+        }
+        self.note_disconnected("TLS handshake failed");
+        false
     }
 
     /// Begins a transaction; returns how long the client is to wait for the answer.
@@ -274,8 +289,11 @@ impl Session {
                 Ok(uid) => Ok(Origin::Local { uid }),
                 Err(OwnerError::NotLoopback) => Err(&table::NOT_ALLOWED),
                 Err(e) => {
-                    let via = self.via();
-                    self.intake.alarm(&format!("whose program is {via}? {e}"));
+                    let address = self.client().address.map(|a| a.to_string());
+                    let address = address.unwrap_or_default();
+                    self.intake.alarm(&format!(
+                        "cannot find the user of the program at {address}: {e}"
+                    ));
                     Err(&table::TRY_AGAIN)
                 }
             },
@@ -351,59 +369,14 @@ impl Session {
             transaction.provenance.trace,
             transaction.envelope.sender.clone(),
         );
-        let reply = self.intake.answer(transaction, self.via()).await;
-        if !reply.is_positive() {
+        let reply = self.intake.answer(transaction, self.source()).await;
+        if reply.is_positive() {
+            self.n_messages = self.n_messages.saturating_add(1);
+        } else {
             self.note_refused(Some(trace), Phase::Data(from), &reply);
         }
         Committed::All(reply)
     }
-
-    /// `client [address]`, for the log.
-    fn via(&self) -> Box<str> {
-        let client = self.client();
-        match (client.address, self.visitor.peer) {
-            (Some(address), _) => format!("{} [{address}]", client.helo).into(),
-            (None, Peer::Local { uid, pid }) => {
-                format!("uid {uid} pid {}", pid.unwrap_or_default()).into()
-            }
-            (None, Peer::Tcp(_)) => client.helo,
-        }
-    }
-
-    fn note_refused(&self, trace: Option<TraceId>, phase: Phase, reply: &Reply) {
-        let (phase, from, to) = match phase {
-            Phase::Data(from) => ("data", from, None),
-            Phase::Mail(from) => ("mail", from, None),
-            Phase::Rcpt(from, to) => ("rcpt", from, Some(to)),
-        };
-        self.intake.events.emit(Log {
-            at: self.connection.clock().timestamp(),
-            trace,
-            what: What::Refused {
-                phase,
-                from: Some(from),
-                to,
-                reply: reply.clone(),
-                via: self.via(),
-            },
-        });
-    }
-
-    fn note_close(&self, reason: CloseReason) {
-        if reason == CloseReason::Injection {
-            let text = format!(
-                "plaintext after STARTTLS from {}: session closed",
-                self.via()
-            );
-            self.intake.alarm(&text);
-        }
-    }
-}
-
-enum Phase {
-    Data(ReversePath),
-    Mail(ReversePath),
-    Rcpt(ReversePath, Mailbox),
 }
 
 /// What a trusted peer says about the client behind it stands for what we see of the peer.

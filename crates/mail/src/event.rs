@@ -3,6 +3,8 @@
 //! An instance sends its events to control, which alone writes the log. Text in them may come from
 //! the world: it is shown only through a renderer that neutralises it.
 
+use std::net::IpAddr;
+
 use crate::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
 
 /// One event, and when.
@@ -33,8 +35,8 @@ pub enum What {
         origin: Origin,
         /// The Message-ID field, where there is one.
         message_id: Option<Box<str>>,
-        /// `client [address]`, or what else brought it.
-        via: Box<str>,
+        /// Who brought it.
+        source: Box<Source>,
     },
     /// Something that an operator should look at, and what to do.
     Alarm {
@@ -66,6 +68,19 @@ pub enum What {
         /// The final reply.
         reply: Reply,
     },
+    /// A client has left, or was told to.
+    Disconnected {
+        /// The client.
+        source: Box<Source>,
+        /// Why the connection ended.
+        reason: Box<str>,
+        /// How many messages were accepted from it.
+        n_messages: u32,
+        /// How often it was refused something: commands, senders, recipients, messages.
+        n_refused: u32,
+        /// How long it was connected, in milliseconds.
+        duration_ms: u64,
+    },
     /// A recipient was taken out by an operator.
     Dropped {
         /// Message and recipient.
@@ -94,8 +109,8 @@ pub enum What {
         spooled: bool,
         /// The Message-ID field, where there is one.
         message_id: Option<Box<str>>,
-        /// `client [address]`, or what else brought it.
-        via: Box<str>,
+        /// Who brought it.
+        source: Box<Source>,
     },
     /// A recipient is held.
     Held {
@@ -116,18 +131,25 @@ pub enum What {
         /// Message and recipient.
         about: About,
     },
-    /// A transaction or recipient was refused, and the client told so.
+    /// A command that is none, is misplaced, or breaks the grammar: a scan, garbage, or a mistake.
+    ProtocolError {
+        /// The client.
+        source: Box<Source>,
+        /// The reply that was sent.
+        reply: Reply,
+    },
+    /// A connection, a transaction or a recipient was refused, and the client told so.
     Refused {
-        /// The phase: `mail`, `rcpt`, `data`.
+        /// The phase: `connect`, `mail`, `rcpt`, `data`.
         phase: &'static str,
         /// The envelope sender, where known.
         from: Option<ReversePath>,
-        /// The recipient, at `rcpt`.
+        /// The recipient, where one was refused.
         to: Option<Mailbox>,
         /// The reply that was sent.
         reply: Reply,
-        /// `client [address]`.
-        via: Box<str>,
+        /// The client.
+        source: Box<Source>,
     },
     /// An operator released a held recipient.
     Released {
@@ -152,6 +174,26 @@ impl What {
             Self::Delivered { .. } | Self::Dropped { .. } | Self::Failed { .. }
         )
     }
+}
+
+/// Who brought a message or gave a command. What the kernel says and what the client says of itself
+/// are kept apart, so that no name that a client gives can pass for an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The address at the other end of the connection; `None` where there is none.
+    pub client: Option<IpAddr>,
+    /// The address of the client behind it, from a peer that may use XFORWARD.
+    pub orig_client: Option<IpAddr>,
+    /// What the client, or the one behind it, gave as its name in HELO or EHLO.
+    pub helo: Option<Box<str>>,
+    /// Whether the connection was protected by TLS; `None` where there is no network.
+    pub tls: Option<bool>,
+    /// The user of a local program.
+    pub uid: Option<u32>,
+    /// The process of a local program.
+    pub pid: Option<u32>,
+    /// The instance that handed the message over.
+    pub previous: Option<Box<str>>,
 }
 
 /// Which recipient of which message.

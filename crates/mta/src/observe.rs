@@ -9,6 +9,7 @@
 //! text from a peer can neither end a line, nor look like another field, nor reach a terminal raw.
 
 pub(crate) mod counters;
+mod decoding;
 pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod line;

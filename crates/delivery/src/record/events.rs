@@ -69,7 +69,7 @@ impl Delivery {
             size_bytes: stored.content_len,
             spooled: true,
             message_id: None,
-            via: "spool".into(),
+            source: Box::default(),
         };
         self.emit(Some(stored.message.provenance.trace), what);
     }

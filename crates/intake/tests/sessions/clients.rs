@@ -2,7 +2,7 @@
 
 use intake::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
 use mail::Origin;
-use mail::event::What;
+use mail::event::{Source, What};
 
 use crate::world::Instance;
 
@@ -120,4 +120,68 @@ async fn who_is_not_on_this_machine_brings_no_mail_where_programs_are_known_by_u
     client.say("MAIL FROM:<a@x.org>", "550 5.7.1").await;
     let refused = |what: &What| matches!(what, What::Refused { phase: "mail", .. });
     assert!(instance.told().iter().any(refused));
+}
+
+/// Who the events are about, by their kinds.
+fn sources(told: &[What]) -> Vec<(&'static str, Source)> {
+    let source = |what: &What| match what {
+        What::Disconnected { source, .. } => Some(("disconnected", (**source).clone())),
+        What::ProtocolError { source, .. } => Some(("protocol-error", (**source).clone())),
+        What::Refused { phase, source, .. } => Some((*phase, (**source).clone())),
+        _ => None,
+    };
+    told.iter().filter_map(source).collect()
+}
+
+#[tokio::test]
+async fn a_name_that_a_client_gives_stands_apart_from_its_address() {
+    let instance = Instance::last("output");
+    let mut client = instance.client(Origin::Outside).await;
+    client
+        .play(
+            "EHLO [203.0.113.9] => 250
+             MAIL FROM:<c@c.example> => 250
+             RCPT TO:<nobody@x.org> => 550 5.1.1",
+        )
+        .await;
+    let [("rcpt", source)] = &sources(&instance.told())[..] else {
+        panic!("one refusal");
+    };
+    assert_eq!(source.client, Some([192, 0, 2, 7].into()));
+    assert_eq!(source.helo.as_deref(), Some("[203.0.113.9]"));
+    assert_eq!(source.tls, Some(false));
+}
+
+#[tokio::test]
+async fn scans_and_garbage_leave_events_with_the_address() {
+    let instance = Instance::last("output");
+    let mut client = instance.client(Origin::Outside).await;
+    client
+        .play(
+            "XYZZY => 500
+             MAIL FROM:<c@c.example> NONSENSE=1 => 555
+             MAIL FROM:c@@ => 501
+             RCPT TO:<a@x.org> => 503
+             MAIL FROM:<c@c.example> SIZE=999999999999 => 552
+             QUIT => 221",
+        )
+        .await;
+    client.is_left().await;
+    let told = instance.told();
+    let sources = sources(&told);
+    let kinds: Vec<_> = sources.iter().map(|(kind, _)| *kind).collect();
+    let error = "protocol-error";
+    assert_eq!(kinds, [error, error, error, error, "mail", "disconnected"]);
+    let is_its = |(_, source): &(_, Source)| source.client == Some([192, 0, 2, 7].into());
+    assert!(sources.iter().all(is_its), "{sources:?}");
+    let Some(What::Disconnected {
+        reason,
+        n_messages,
+        n_refused,
+        ..
+    }) = told.last()
+    else {
+        panic!("an end");
+    };
+    assert_eq!((&**reason, *n_messages, *n_refused), ("QUIT", 0, 5));
 }

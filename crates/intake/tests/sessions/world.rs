@@ -464,6 +464,14 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
         tokio::time::timeout(LIMIT, sending).await.unwrap().unwrap();
     }
 
+    /// Waits until the other end has closed the connection.
+    pub(crate) async fn is_left(&mut self) {
+        let mut rest = String::new();
+        let reading = self.0.read_line(&mut rest);
+        let n = tokio::time::timeout(LIMIT, reading).await.unwrap().unwrap();
+        assert_eq!(n, 0, "said {rest:?}");
+    }
+
     /// Hears a whole reply that begins with `expected`.
     pub(crate) async fn hears(&mut self, expected: &str) {
         let mut reply = String::new();

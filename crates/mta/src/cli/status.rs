@@ -181,7 +181,7 @@ fn process_words(process: &Value, now_ms: u64) -> Vec<String> {
 
 /// What was counted, in the order in which control gives it; nothing where nothing was.
 fn count_words(counters: &Value, key: &str) -> String {
-    const SHOWN: [&str; 11] = [
+    const SHOWN: [&str; 13] = [
         "accepted",
         "handed_off",
         "delivered",
@@ -193,6 +193,8 @@ fn count_words(counters: &Value, key: &str) -> String {
         "dropped",
         "notified",
         "possible_duplicates",
+        "connections",
+        "protocol_errors",
     ];
     let words: Vec<String> = SHOWN
         .iter()

@@ -188,6 +188,7 @@ impl Hall {
         let place = self.admission.admit(address, sessions.bounds);
         let Some(place) = place else {
             let reply = table::TOO_MANY_CONNECTIONS.reply();
+            sessions.intake.note_turned_away(peer, &reply);
             // Whoever expects a handshake cannot read a reply: closing says it.
             if security == ListenSecurity::Plain {
                 let session = Session::refusing(settings, reply, now);
@@ -207,8 +208,17 @@ impl Hall {
                 in_.spawn(async move {
                     let limit = settings.limits.tls_timeout;
                     let shaking = timeout(limit, net::tls::accept(&tls, stream));
-                    let Ok(Ok(stream)) = shaking.await else {
-                        return;
+                    let why = match shaking.await {
+                        Ok(Ok(stream)) => Ok(stream),
+                        Ok(Err(error)) => Err(format!("TLS handshake failed: {error}")),
+                        Err(_) => Err("TLS handshake timed out".to_owned()),
+                    };
+                    let stream = match why {
+                        Ok(stream) => stream,
+                        Err(why) => {
+                            let lasted = clock.now().since(now);
+                            return sessions.intake.note_no_handshake(peer, lasted, &why);
+                        }
                     };
                     let session = Session::new(settings, Security::Tls, clock.now());
                     let connection = Connection::new(stream, session, clock);

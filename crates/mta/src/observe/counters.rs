@@ -17,6 +17,8 @@ use mail::event::What;
 pub(crate) enum Count {
     /// Messages that this instance's spool took.
     Accepted,
+    /// Connections of clients that have ended.
+    Connections,
     /// Attempts, by recipient, that are to be repeated.
     Deferred,
     /// Recipients whose copy reached its mailbox or left this system.
@@ -33,7 +35,9 @@ pub(crate) enum Count {
     Notified,
     /// Deliveries that may have been made twice.
     PossibleDuplicate,
-    /// Transactions and recipients refused at the door.
+    /// Commands that were none, or misplaced, or broke the grammar.
+    ProtocolErrors,
+    /// Connections, transactions and recipients refused.
     Refused,
     /// Recipients released by an operator.
     Released,
@@ -41,7 +45,7 @@ pub(crate) enum Count {
 
 impl Count {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Accepted,
         Self::HandedOff,
         Self::Delivered,
@@ -53,12 +57,15 @@ impl Count {
         Self::Dropped,
         Self::Notified,
         Self::PossibleDuplicate,
+        Self::Connections,
+        Self::ProtocolErrors,
     ];
 
     /// Its name in answers.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Connections => "connections",
             Self::Deferred => "deferred",
             Self::Delivered => "delivered",
             Self::Dropped => "dropped",
@@ -67,6 +74,7 @@ impl Count {
             Self::Held => "held",
             Self::Notified => "notified",
             Self::PossibleDuplicate => "possible_duplicates",
+            Self::ProtocolErrors => "protocol_errors",
             Self::Refused => "refused",
             Self::Released => "released",
         }
@@ -77,12 +85,14 @@ impl Count {
             What::Accepted { .. } => Self::Accepted,
             What::Deferred { .. } => Self::Deferred,
             What::Delivered { .. } => Self::Delivered,
+            What::Disconnected { .. } => Self::Connections,
             What::Dropped { .. } => Self::Dropped,
             What::Failed { .. } => Self::Failed,
             What::HandedOff { .. } => Self::HandedOff,
             What::Held { .. } => Self::Held,
             What::Notified { .. } => Self::Notified,
             What::PossibleDuplicate { .. } => Self::PossibleDuplicate,
+            What::ProtocolError { .. } => Self::ProtocolErrors,
             What::Refused { .. } => Self::Refused,
             What::Released { .. } => Self::Released,
             What::Alarm { .. } | What::Breaker { .. } | What::Instance { .. } => return None,
@@ -182,6 +192,8 @@ mod tests {
                 ("dropped", 1),
                 ("notified", 1),
                 ("possible_duplicates", 1),
+                ("connections", 1),
+                ("protocol_errors", 1),
             ]
         );
     }

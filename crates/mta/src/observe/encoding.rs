@@ -9,9 +9,10 @@
 //! # Failure
 //! Control does not trust an instance: whatever octets come, decoding gives events or an error.
 
-use mail::event::{About, Event, What};
-use mail::{Disposition, MessageId, Origin};
+use mail::event::{About, Event, Source, What};
+use mail::{Disposition, Origin};
 
+use super::decoding::decode;
 pub(crate) use super::wire::DecodeError;
 use super::wire::{Reader, TEXT_LEN_MAX, Writer};
 
@@ -147,21 +148,23 @@ pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 /// The octet that says what happened.
-mod kind {
-    pub(super) const ACCEPTED: u8 = 0;
-    pub(super) const ALARM: u8 = 1;
-    pub(super) const BREAKER: u8 = 2;
-    pub(super) const DEFERRED: u8 = 3;
-    pub(super) const DELIVERED: u8 = 4;
-    pub(super) const DROPPED: u8 = 5;
-    pub(super) const FAILED: u8 = 6;
-    pub(super) const HANDED_OFF: u8 = 7;
-    pub(super) const HELD: u8 = 8;
-    pub(super) const NOTIFIED: u8 = 9;
-    pub(super) const POSSIBLE_DUPLICATE: u8 = 10;
-    pub(super) const REFUSED: u8 = 11;
-    pub(super) const RELEASED: u8 = 12;
-    pub(super) const INSTANCE: u8 = 13;
+pub(super) mod kind {
+    pub(in crate::observe) const ACCEPTED: u8 = 0;
+    pub(in crate::observe) const ALARM: u8 = 1;
+    pub(in crate::observe) const BREAKER: u8 = 2;
+    pub(in crate::observe) const DEFERRED: u8 = 3;
+    pub(in crate::observe) const DELIVERED: u8 = 4;
+    pub(in crate::observe) const DROPPED: u8 = 5;
+    pub(in crate::observe) const FAILED: u8 = 6;
+    pub(in crate::observe) const HANDED_OFF: u8 = 7;
+    pub(in crate::observe) const HELD: u8 = 8;
+    pub(in crate::observe) const NOTIFIED: u8 = 9;
+    pub(in crate::observe) const POSSIBLE_DUPLICATE: u8 = 10;
+    pub(in crate::observe) const REFUSED: u8 = 11;
+    pub(in crate::observe) const RELEASED: u8 = 12;
+    pub(in crate::observe) const INSTANCE: u8 = 13;
+    pub(in crate::observe) const DISCONNECTED: u8 = 14;
+    pub(in crate::observe) const PROTOCOL_ERROR: u8 = 15;
 }
 
 #[expect(
@@ -179,7 +182,7 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             size_bytes,
             origin,
             message_id,
-            via,
+            source,
         } => {
             w.byte(kind::ACCEPTED);
             w.number(id.0);
@@ -188,7 +191,7 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             w.number(*size_bytes);
             encode_origin(origin, w);
             w.optional(message_id.as_deref(), Writer::text);
-            w.text(via);
+            encode_source(source, w);
         }
         What::Alarm { text } => {
             w.byte(kind::ALARM);
@@ -215,6 +218,20 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             encode_about(about, w);
             w.reply(reply);
         }
+        What::Disconnected {
+            source,
+            reason,
+            n_messages,
+            n_refused,
+            duration_ms,
+        } => {
+            w.byte(kind::DISCONNECTED);
+            encode_source(source, w);
+            w.text(reason);
+            w.number((*n_messages).into());
+            w.number((*n_refused).into());
+            w.number(*duration_ms);
+        }
         What::Dropped { about, by } => {
             w.byte(kind::DROPPED);
             encode_about(about, w);
@@ -232,7 +249,7 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             size_bytes,
             spooled,
             message_id,
-            via,
+            source,
         } => {
             w.byte(kind::HANDED_OFF);
             w.text(next);
@@ -241,7 +258,7 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             w.number(*size_bytes);
             w.byte((*spooled).into());
             w.optional(message_id.as_deref(), Writer::text);
-            w.text(via);
+            encode_source(source, w);
         }
         What::Held { about, reason } => {
             w.byte(kind::HELD);
@@ -257,19 +274,24 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             w.byte(kind::POSSIBLE_DUPLICATE);
             encode_about(about, w);
         }
+        What::ProtocolError { source, reply } => {
+            w.byte(kind::PROTOCOL_ERROR);
+            encode_source(source, w);
+            w.reply(reply);
+        }
         What::Refused {
             phase,
             from,
             to,
             reply,
-            via,
+            source,
         } => {
             w.byte(kind::REFUSED);
             w.number(phase_index(phase));
             w.optional(from.as_ref(), Writer::sender);
             w.optional(to.as_ref(), Writer::mailbox);
             w.reply(reply);
-            w.text(via);
+            encode_source(source, w);
         }
         What::Released { about, by } => {
             w.byte(kind::RELEASED);
@@ -303,6 +325,16 @@ fn encode_origin(origin: &Origin, w: &mut Writer<'_>) {
     }
 }
 
+fn encode_source(source: &Source, w: &mut Writer<'_>) {
+    w.optional(source.client, Writer::address);
+    w.optional(source.orig_client, Writer::address);
+    w.optional(source.helo.as_deref(), Writer::text);
+    w.optional(source.tls, |w, tls| w.byte(tls.into()));
+    w.optional(source.uid, |w, uid| w.number(uid.into()));
+    w.optional(source.pid, |w, pid| w.number(pid.into()));
+    w.optional(source.previous.as_deref(), Writer::text);
+}
+
 fn encode_about(about: &About, w: &mut Writer<'_>) {
     w.number(about.id.0);
     w.sender(&about.from);
@@ -317,112 +349,6 @@ fn encode_about(about: &About, w: &mut Writer<'_>) {
         Disposition::Held => 3,
         Disposition::Pending => 4,
     });
-}
-
-fn decode(r: &mut Reader<'_>) -> Result<Event, DecodeError> {
-    let at = r.time()?;
-    let trace = r.optional(Reader::trace)?;
-    let what = decode_what(r)?;
-    Ok(Event { at, trace, what })
-}
-
-fn decode_what(r: &mut Reader<'_>) -> Result<What, DecodeError> {
-    Ok(match r.byte()? {
-        kind::ACCEPTED => What::Accepted {
-            id: MessageId(r.number()?),
-            from: r.sender()?,
-            n_recipients: r.small()?,
-            size_bytes: r.number()?,
-            origin: decode_origin(r)?,
-            message_id: r.optional(Reader::text)?,
-            via: r.text()?,
-        },
-        kind::ALARM => What::Alarm { text: r.text()? },
-        kind::BREAKER => What::Breaker {
-            next: r.text()?,
-            open: r.truth()?,
-            reason: r.text()?,
-        },
-        kind::DEFERRED => What::Deferred {
-            about: decode_about(r)?,
-            reply: r.reply()?,
-            next_due: r.time()?,
-        },
-        kind::DELIVERED => What::Delivered {
-            about: decode_about(r)?,
-            reply: r.reply()?,
-        },
-        kind::DROPPED => What::Dropped {
-            about: decode_about(r)?,
-            by: r.text()?,
-        },
-        kind::FAILED => What::Failed {
-            about: decode_about(r)?,
-            reply: r.reply()?,
-        },
-        kind::HANDED_OFF => What::HandedOff {
-            next: r.text()?,
-            from: r.sender()?,
-            n_recipients: r.small()?,
-            size_bytes: r.number()?,
-            spooled: r.truth()?,
-            message_id: r.optional(Reader::text)?,
-            via: r.text()?,
-        },
-        kind::HELD => What::Held {
-            about: decode_about(r)?,
-            reason: r.text()?,
-        },
-        kind::NOTIFIED => What::Notified {
-            notification: r.trace()?,
-            to: r.mailbox()?,
-        },
-        kind::POSSIBLE_DUPLICATE => What::PossibleDuplicate {
-            about: decode_about(r)?,
-        },
-        kind::REFUSED => What::Refused {
-            phase: PHASES.get(r.small::<usize>()?).ok_or(DecodeError::Value)?,
-            from: r.optional(Reader::sender)?,
-            to: r.optional(Reader::mailbox)?,
-            reply: r.reply()?,
-            via: r.text()?,
-        },
-        kind::RELEASED => What::Released {
-            about: decode_about(r)?,
-            by: r.text()?,
-        },
-        kind::INSTANCE => What::Instance { text: r.text()? },
-        _ => return Err(DecodeError::Value),
-    })
-}
-
-fn decode_origin(r: &mut Reader<'_>) -> Result<Origin, DecodeError> {
-    Ok(match r.byte()? {
-        0 => Origin::Authenticated(r.text()?),
-        1 => Origin::Generated,
-        2 => Origin::Local { uid: r.small()? },
-        3 => Origin::Outside,
-        _ => return Err(DecodeError::Value),
-    })
-}
-
-fn decode_about(r: &mut Reader<'_>) -> Result<About, DecodeError> {
-    Ok(About {
-        id: MessageId(r.number()?),
-        from: r.sender()?,
-        to: r.mailbox()?,
-        transport: r.text()?,
-        attempts: r.small()?,
-        age_ms: r.number()?,
-        disposition: match r.byte()? {
-            0 => Disposition::Delivered,
-            1 => Disposition::Dropped,
-            2 => Disposition::Failed,
-            3 => Disposition::Held,
-            4 => Disposition::Pending,
-            _ => return Err(DecodeError::Value),
-        },
-    })
 }
 
 #[cfg(test)]

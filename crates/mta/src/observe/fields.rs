@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use mail::event::{About, Event, What};
+use mail::event::{About, Event, Source, What};
 use mail::{Disposition, Origin, Timestamp};
 
 /// What a field holds.
@@ -25,7 +25,13 @@ pub(crate) enum Value<'a> {
 }
 
 /// The fields in the order in which they are shown, whatever the event.
-pub(crate) const ORDER: [&str; 23] = [
+pub(crate) const ORDER: [&str; 31] = [
+    "client",
+    "orig_client",
+    "helo",
+    "tls",
+    "pid",
+    "previous",
     "id",
     "phase",
     "notification",
@@ -35,8 +41,8 @@ pub(crate) const ORDER: [&str; 23] = [
     "n_recipients",
     "size",
     "origin",
-    "uid",
     "identity",
+    "uid",
     "spooled",
     "message_id",
     "transport",
@@ -47,7 +53,9 @@ pub(crate) const ORDER: [&str; 23] = [
     "reply",
     "by",
     "reason",
-    "via",
+    "n_messages",
+    "n_refused",
+    "duration_ms",
     "text",
 ];
 
@@ -59,6 +67,7 @@ pub(crate) const fn name(what: &What) -> &'static str {
         What::Breaker { .. } => "breaker",
         What::Deferred { .. } => "deferred",
         What::Delivered { .. } => "delivered",
+        What::Disconnected { .. } => "disconnected",
         What::Dropped { .. } => "dropped",
         What::Failed { .. } => "failed",
         What::HandedOff { .. } => "handed-off",
@@ -66,6 +75,7 @@ pub(crate) const fn name(what: &What) -> &'static str {
         What::Instance { .. } => "instance",
         What::Notified { .. } => "notified",
         What::PossibleDuplicate { .. } => "possible-duplicate",
+        What::ProtocolError { .. } => "protocol-error",
         What::Refused { .. } => "refused",
         What::Released { .. } => "released",
     }
@@ -93,14 +103,19 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             size_bytes,
             origin,
             message_id,
-            via,
+            source,
         } => {
+            // Whose program it was stands beside the origin.
+            each_of_source(source, field);
             field("id", Value::Number(id.0));
             field("from", Value::Address(from.as_str()));
             field("n_recipients", Value::Number((*n_recipients).into()));
             field("size", Value::Number(*size_bytes));
             each_of_origin(origin, field);
-            each_of_source(message_id.as_deref(), via, field);
+            if let (Some(uid), false) = (source.uid, matches!(origin, Origin::Local { .. })) {
+                field("uid", Value::Number(uid.into()));
+            }
+            each_of_message_id(message_id.as_deref(), field);
         }
         What::Alarm { text } | What::Instance { text } => field("text", Value::Text(text)),
         What::Breaker { next, open, reason } => {
@@ -121,6 +136,20 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             each_of_about(about, field);
             field("reply", Value::Shown(reply));
         }
+        What::Disconnected {
+            source,
+            reason,
+            n_messages,
+            n_refused,
+            duration_ms,
+        } => {
+            each_of_source(source, field);
+            each_of_uid(source, field);
+            field("reason", Value::Text(reason));
+            field("n_messages", Value::Number((*n_messages).into()));
+            field("n_refused", Value::Number((*n_refused).into()));
+            field("duration_ms", Value::Number(*duration_ms));
+        }
         What::Dropped { about, by } | What::Released { about, by } => {
             each_of_about(about, field);
             field("by", Value::Text(by));
@@ -132,14 +161,16 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             size_bytes,
             spooled,
             message_id,
-            via,
+            source,
         } => {
+            each_of_source(source, field);
             field("next", Value::Text(next));
             field("from", Value::Address(from.as_str()));
             field("n_recipients", Value::Number((*n_recipients).into()));
             field("size", Value::Number(*size_bytes));
+            each_of_uid(source, field);
             field("spooled", Value::Truth(*spooled));
-            each_of_source(message_id.as_deref(), via, field);
+            each_of_message_id(message_id.as_deref(), field);
         }
         What::Held { about, reason } => {
             each_of_about(about, field);
@@ -149,14 +180,20 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             field("notification", Value::Shown(notification));
             field("to", Value::Address(to.as_str()));
         }
+        What::ProtocolError { source, reply } => {
+            each_of_source(source, field);
+            each_of_uid(source, field);
+            field("reply", Value::Shown(reply));
+        }
         What::PossibleDuplicate { about } => each_of_about(about, field),
         What::Refused {
             phase,
             from,
             to,
             reply,
-            via,
+            source,
         } => {
+            each_of_source(source, field);
             field("phase", Value::Text(phase));
             if let Some(from) = from {
                 field("from", Value::Address(from.as_str()));
@@ -164,8 +201,8 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             if let Some(to) = to {
                 field("to", Value::Address(to.as_str()));
             }
+            each_of_uid(source, field);
             field("reply", Value::Shown(reply));
-            field("via", Value::Text(via));
         }
     }
 }
@@ -185,15 +222,41 @@ fn each_of_origin<'a>(origin: &'a Origin, field: &mut dyn FnMut(&'static str, Va
     }
 }
 
-fn each_of_source<'a>(
+/// The address first, so that nothing that a client can choose stands before it.
+fn each_of_source<'a>(source: &'a Source, field: &mut dyn FnMut(&'static str, Value<'a>)) {
+    if let Some(client) = &source.client {
+        field("client", Value::Shown(client));
+    }
+    if let Some(client) = &source.orig_client {
+        field("orig_client", Value::Shown(client));
+    }
+    if let Some(helo) = &source.helo {
+        field("helo", Value::Text(helo));
+    }
+    if let Some(tls) = source.tls {
+        field("tls", Value::Truth(tls));
+    }
+    if let Some(pid) = source.pid {
+        field("pid", Value::Number(pid.into()));
+    }
+    if let Some(previous) = &source.previous {
+        field("previous", Value::Text(previous));
+    }
+}
+
+fn each_of_uid<'a>(source: &'a Source, field: &mut dyn FnMut(&'static str, Value<'a>)) {
+    if let Some(uid) = source.uid {
+        field("uid", Value::Number(uid.into()));
+    }
+}
+
+fn each_of_message_id<'a>(
     message_id: Option<&'a str>,
-    via: &'a str,
     field: &mut dyn FnMut(&'static str, Value<'a>),
 ) {
     if let Some(message_id) = message_id {
         field("message_id", Value::Text(message_id));
     }
-    field("via", Value::Text(via));
 }
 
 fn each_of_about<'a>(about: &'a About, field: &mut dyn FnMut(&'static str, Value<'a>)) {

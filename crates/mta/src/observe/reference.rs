@@ -24,6 +24,10 @@ const EVENTS: &[(&str, &str)] = &[
         "delivered",
         "A recipient's copy reached its mailbox, or the next host outside of this system.",
     ),
+    (
+        "disconnected",
+        "A client has left, or was told to: one line for each connection, also where nothing came.",
+    ),
     ("dropped", "An operator took a recipient out of the queue."),
     ("failed", "A recipient failed for good."),
     (
@@ -44,8 +48,12 @@ const EVENTS: &[(&str, &str)] = &[
         "A crash hid the outcome of an attempt: it may be made twice.",
     ),
     (
+        "protocol-error",
+        "A command that is none, is misplaced, or breaks the grammar: a scan, garbage, a mistake.",
+    ),
+    (
         "refused",
-        "A transaction or a recipient was refused, and the client told so.",
+        "A connection, a transaction or a recipient was refused, and the client told so.",
     ),
     ("released", "An operator let a held recipient go on."),
 ];
@@ -61,7 +69,17 @@ const FIELDS: &[(&str, &str)] = &[
         "attempts for this recipient so far, with this one",
     ),
     ("by", "who did it: `uid 0`"),
+    (
+        "client",
+        "the address at the other end of the connection, as the kernel says; the first field of \
+         its line",
+    ),
+    ("duration_ms", "milliseconds that the client was connected"),
     ("from", "the envelope sender; `<>` is the null sender"),
+    (
+        "helo",
+        "the name that the client gave in HELO or EHLO: whatever it likes",
+    ),
     ("id", "the message's number in this instance's spool"),
     (
         "identity",
@@ -72,12 +90,24 @@ const FIELDS: &[(&str, &str)] = &[
         "the value of the field Message-ID, where there is one",
     ),
     (
+        "n_messages",
+        "how many messages were accepted over the connection",
+    ),
+    (
         "n_recipients",
         "how many recipients were accepted, or handed over",
+    ),
+    (
+        "n_refused",
+        "how many commands, senders, recipients and messages were refused over the connection",
     ),
     ("next", "the next instance"),
     ("next_due", "when the next attempt is due"),
     ("notification", "the trace id of the notification"),
+    (
+        "orig_client",
+        "the address of the client behind `client`, from a peer that may use XFORWARD",
+    ),
     (
         "origin",
         "where the message entered: `authenticated`, `generated`, `local`, `outside`",
@@ -86,6 +116,8 @@ const FIELDS: &[(&str, &str)] = &[
         "phase",
         "where in the transaction: `connect`, `helo`, `mail`, `rcpt`, `data`, `content`",
     ),
+    ("pid", "the process of the program, over a local socket"),
+    ("previous", "the instance that handed the message over"),
     ("reason", "why, in words"),
     ("reply", "code, enhanced code and text of the reply"),
     ("size", "octets of content"),
@@ -98,13 +130,13 @@ const FIELDS: &[(&str, &str)] = &[
         "where the recipient stands now; of a breaker: `open` or `closed`",
     ),
     ("text", "in words"),
+    ("tls", "whether the connection was protected by TLS"),
     ("to", "the recipient"),
     (
         "transport",
         "the transport and where it led: `relay 192.0.2.1:25`, `maildir`",
     ),
-    ("uid", "the user of the program, where origin is `local`"),
-    ("via", "who brought it: `client [192.0.2.1]`"),
+    ("uid", "the user of a local program"),
 ];
 
 const INTRODUCTION: &str = "\
@@ -117,6 +149,10 @@ trace id is `-` where the event belongs to no message; a value stands in quotes 
 more than plain ASCII without spaces, with `\\\"`, `\\\\` and `\\u{…}` (a character's number) in \
 it. As JSON: one object a line with `at`, `instance`, `trace`, `event` and the fields; addresses \
 without angle brackets. Times are UTC.
+
+What a client chooses (`helo`, addresses) stands behind `client`, which is always the address that \
+the kernel gives, and in it a `=` after `client` or `uid` is written `\\u{3d}`: a rule such as \
+`(refused|protocol-error) client=<ADDR>` of fail2ban cannot be misled by it.
 
 A field in square brackets may be missing. Lines about the system as a whole bear the instance \
 name `control`.
@@ -138,6 +174,17 @@ fn reference() -> String {
     text
 }
 
+/// The fields about who brought a message: which of them there are depends on how it came.
+const OF_SOURCE: [&str; 7] = [
+    "client",
+    "orig_client",
+    "helo",
+    "tls",
+    "pid",
+    "previous",
+    "uid",
+];
+
 /// The fields of all samples of a kind; those that not every sample has, in brackets.
 fn shown_fields(name: &str) -> String {
     let mut order = Vec::new();
@@ -155,9 +202,14 @@ fn shown_fields(name: &str) -> String {
             *seen.entry(key).or_default() += 1;
         });
     }
+    if OF_SOURCE.iter().any(|key| seen.contains_key(key)) {
+        order.retain(|key| !OF_SOURCE.contains(key));
+        order.extend(OF_SOURCE);
+    }
     order.sort_by_key(|key| fields::ORDER.iter().position(|known| known == key));
     let shown = order.iter().map(|key| {
-        if seen[key] == of_kind.len() {
+        let is_optional = OF_SOURCE.contains(key) || *key == "message_id";
+        if !is_optional && seen[key] == of_kind.len() {
             format!("`{key}`")
         } else {
             format!("[`{key}`]")

@@ -18,6 +18,9 @@ use mail::{InstanceName, Timestamp, TraceId};
 use super::fields::{self, Value};
 use super::neutral::{push_escaped, push_json_escaped};
 
+/// The fields that programs act upon, such as those that ban addresses: no value can imitate them.
+const FORGEABLE: [&str; 2] = ["client", "uid"];
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -195,17 +198,24 @@ fn push_text(out: &mut String, value: &str) {
 }
 
 fn push_quoted(out: &mut String, value: &str) {
-    if needs_no_escape(value) {
+    let imitates = || value.contains('=') && FORGEABLE.iter().any(|name| value.contains(name));
+    if needs_no_escape(value) && !imitates() {
         out.push_str(value);
         return;
     }
-    for c in value.chars() {
+    for (at, c) in value.char_indices() {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
+            '=' if is_forged(&value[..at]) => out.push_str("\\u{3d}"),
             _ => push_escaped(out, c),
         }
     }
+}
+
+/// Whether a `=` after this would look like a field that programs act upon.
+fn is_forged(before: &str) -> bool {
+    FORGEABLE.iter().any(|name| before.ends_with(name))
 }
 
 fn push_json_string(out: &mut String, text: &str) {
@@ -227,6 +237,8 @@ fn push_json_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::neutral::is_harmful;
+    use mail::event::What;
+
     use super::super::samples;
     use super::*;
 
@@ -245,9 +257,10 @@ mod tests {
         assert_eq!(
             line,
             format!(
-                "2026-11-23T23:50:00.123Z input {trace} handed-off next=output from=<a@b> \
-                 n_recipients=1 size=0 spooled=false via=\"x\\\" event=delivered\\u{{d}}\\u{{a}}\
-                 2026-01-01T00:00:00.000Z in\\u{{1b}}[2J\\u{{202e}}\\\\ é\\u{{9b}}\"\n"
+                "2026-11-23T23:50:00.123Z input {trace} handed-off helo=\"x\\\" event=delivered\
+                 \\u{{d}}\\u{{a}}2026-01-01T00:00:00.000Z in\\u{{1b}}[2J\\u{{202e}}\\\\ \
+                 é\\u{{9b}}\" \
+                 pid=4711 next=output from=<a@b> n_recipients=1 size=0 uid=0 spooled=false\n"
             )
         );
     }
@@ -260,6 +273,37 @@ mod tests {
                 let line = line.strip_suffix('\n').expect("ends with a line feed");
                 assert!(!line.chars().any(is_harmful), "{line}");
             }
+        }
+    }
+
+    #[test]
+    fn the_address_comes_first_and_no_other_field_can_imitate_it() {
+        let source = || Box::new(samples::client());
+        let reply = mail::reply::table::SYNTAX_ARGUMENT.reply();
+        let from = samples::mailbox("\"x client=203.0.113.9 \"@example.org");
+        for what in [
+            What::ProtocolError {
+                source: source(),
+                reply: reply.clone(),
+            },
+            What::Refused {
+                phase: "rcpt",
+                from: Some(mail::ReversePath::Mailbox(from.clone())),
+                to: Some(from),
+                reply,
+                source: source(),
+            },
+        ] {
+            let event = samples::event(None, what);
+            let line = render(Format::Text, &event);
+            let (_, said) = line.split_once(" - ").expect("a line without a trace id");
+            let (_, fields) = said.split_once(' ').expect("fields");
+            assert!(
+                fields.starts_with("client=::1 helo=\"x client\\u{3d}203"),
+                "{line}"
+            );
+            assert_eq!(line.matches("client=").count(), 1, "{line}");
+            assert_eq!(line.matches("uid=").count(), 0, "{line}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! One event of each kind, for tests; their texts are as hostile as peers can make them.
 
-use mail::event::{About, Event, What};
+use std::net::{IpAddr, Ipv6Addr};
+
+use mail::event::{About, Event, Source, What};
 use mail::{
     Disposition, Mailbox, MessageId, Origin, Reply, ReplyCode, ReversePath, Timestamp, TraceId,
 };
@@ -44,6 +46,16 @@ pub(crate) fn reply(code: u16) -> Reply {
     Reply::new(ReplyCode::new(code), None, HOSTILE)
 }
 
+/// A client over the network that tries to pass for another one.
+pub(crate) fn client() -> Source {
+    Source {
+        client: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        helo: Some("x client=203.0.113.9] [203.0.113.9] uid=0".into()),
+        tls: Some(false),
+        ..Source::default()
+    }
+}
+
 fn accepted(origin: Origin) -> What {
     What::Accepted {
         id: MessageId(u64::MAX),
@@ -52,13 +64,19 @@ fn accepted(origin: Origin) -> What {
         size_bytes: 4123,
         origin,
         message_id: Some(HOSTILE.into()),
-        via: "client [127.0.0.1]".into(),
+        source: Box::new(Source {
+            client: Some([127, 0, 0, 1].into()),
+            helo: Some(HOSTILE.into()),
+            tls: Some(true),
+            uid: Some(7),
+            ..Source::default()
+        }),
     }
 }
 
 /// Every kind, and every form that its fields can take.
 pub(crate) fn all() -> Vec<Event> {
-    [accepted_ones(), about_recipients(), others()].concat()
+    [accepted_ones(), about_recipients(), others(), of_clients()].concat()
 }
 
 fn traced(n: u64, what: What) -> Event {
@@ -141,7 +159,12 @@ fn others() -> Vec<Event> {
                 size_bytes: 0,
                 spooled: false,
                 message_id: None,
-                via: HOSTILE.into(),
+                source: Box::new(Source {
+                    helo: Some(HOSTILE.into()),
+                    uid: Some(0),
+                    pid: Some(4711),
+                    ..Source::default()
+                }),
             },
         ),
         traced(
@@ -165,26 +188,6 @@ fn others() -> Vec<Event> {
             },
         ),
         traced(
-            13,
-            What::Refused {
-                phase: "rcpt",
-                from: Some(ReversePath::Null),
-                to: Some(mailbox("a@b")),
-                reply: reply(550),
-                via: "client [::1]".into(),
-            },
-        ),
-        event(
-            None,
-            What::Refused {
-                phase: "mail",
-                from: None,
-                to: None,
-                reply: mail::reply::table::OK.reply(),
-                via: "".into(),
-            },
-        ),
-        traced(
             14,
             What::Released {
                 about: about("a@b", Disposition::Pending),
@@ -195,6 +198,52 @@ fn others() -> Vec<Event> {
             None,
             What::Instance {
                 text: "started".into(),
+            },
+        ),
+    ]
+}
+
+fn of_clients() -> Vec<Event> {
+    vec![
+        traced(
+            13,
+            What::Refused {
+                phase: "rcpt",
+                from: Some(ReversePath::Null),
+                to: Some(mailbox("a@b")),
+                reply: reply(550),
+                source: Box::new(client()),
+            },
+        ),
+        event(
+            None,
+            What::Refused {
+                phase: "mail",
+                from: None,
+                to: None,
+                reply: mail::reply::table::OK.reply(),
+                source: Box::default(),
+            },
+        ),
+        event(
+            None,
+            What::Disconnected {
+                source: Box::new(Source {
+                    orig_client: Some([192, 0, 2, 7].into()),
+                    previous: Some("front".into()),
+                    ..client()
+                }),
+                reason: "QUIT".into(),
+                n_messages: 1,
+                n_refused: 2,
+                duration_ms: 61_000,
+            },
+        ),
+        event(
+            None,
+            What::ProtocolError {
+                source: Box::new(client()),
+                reply: reply(500),
             },
         ),
     ]

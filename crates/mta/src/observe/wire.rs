@@ -6,6 +6,8 @@
 //! # Failure
 //! Reading checks every length and value: hostile octets give a [`DecodeError`].
 
+use std::net::IpAddr;
+
 use mail::{EnhancedStatus, Mailbox, Reply, ReplyCode, ReversePath, Timestamp, TraceId};
 
 /// The longest text in an event, in octets: a header line is at most 998 (RFC 5322 §2.1.1).
@@ -66,6 +68,19 @@ impl Writer<'_> {
 
     pub(super) fn time(&mut self, at: Timestamp) {
         self.number(at.unix_ms());
+    }
+
+    pub(super) fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => {
+                self.byte(4);
+                self.0.extend_from_slice(&v4.octets());
+            }
+            IpAddr::V6(v6) => {
+                self.byte(6);
+                self.0.extend_from_slice(&v6.octets());
+            }
+        }
     }
 
     pub(super) fn trace(&mut self, trace: TraceId) {
@@ -164,6 +179,21 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::Value);
         }
         Ok(Timestamp::from_unix_ms(ms))
+    }
+
+    pub(super) fn address(&mut self) -> Result<IpAddr, DecodeError> {
+        let truncated = |_| DecodeError::Truncated;
+        match self.byte()? {
+            4 => {
+                let octets: [u8; 4] = self.bytes(4)?.try_into().map_err(truncated)?;
+                Ok(octets.into())
+            }
+            6 => {
+                let octets: [u8; 16] = self.bytes(16)?.try_into().map_err(truncated)?;
+                Ok(octets.into())
+            }
+            _ => Err(DecodeError::Value),
+        }
     }
 
     pub(super) fn trace(&mut self) -> Result<TraceId, DecodeError> {

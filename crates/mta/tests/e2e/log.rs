@@ -72,7 +72,7 @@ fn logging_to_fifo() -> (System, File) {
 }
 
 #[test]
-fn a_log_on_a_stream_that_nobody_reads_is_shown_and_complete_when_it_is_read() {
+fn a_log_on_a_stream_that_nobody_reads_is_shown_and_later_complete() {
     let (mut system, both_ends) = logging_to_fifo();
     let mut marks = Vec::new();
     for round in 0..10 {

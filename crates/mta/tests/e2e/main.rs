@@ -24,6 +24,7 @@ mod peers;
 mod queue;
 mod reload;
 mod restarts;
+mod scans;
 mod spool;
 mod stopping;
 mod system;

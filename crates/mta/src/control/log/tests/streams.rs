@@ -129,7 +129,7 @@ fn a_stream_whose_reader_went_away_is_shown_and_its_lines_wait() {
 }
 
 #[test]
-fn what_a_slow_reader_of_the_mirror_misses_is_counted_and_the_file_has_all() {
+fn what_a_slow_reader_of_the_mirror_misses_is_counted() {
     let dir = Dir::new("mirror");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
