@@ -29,6 +29,7 @@ pub mod remote;
 pub mod run;
 pub mod scratch;
 pub mod tracer;
+pub mod user;
 pub mod wait;
 
 pub use dialogue::Dialogue;

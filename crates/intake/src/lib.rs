@@ -34,7 +34,7 @@ mod trace_field;
 mod transaction;
 
 pub use accept::{Current, Intake, Onward, Queued};
-pub use admission::{Admission, Bounds, Place};
+pub use admission::{Admission, Bound, Bounds, Caller, Place, TurnedAway};
 pub use body::{CONTENT_IN_MEMORY_MAX, CONTENT_SHARING_MEMORY_MAX, RECEIVED_MAX};
 pub use edge::{Claims, EdgePeer, serve_edge};
 pub use gate::Gate;

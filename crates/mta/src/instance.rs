@@ -10,6 +10,7 @@ mod fullness;
 pub(crate) mod requests;
 mod run;
 mod shortage;
+mod turned_away;
 mod view;
 
 pub(crate) use run::main;

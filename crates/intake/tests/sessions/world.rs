@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Bounds, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, Leave,
+    Admission, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, Leave,
     LocalPrograms, Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
@@ -326,9 +326,12 @@ impl Instance {
         let connection = self.connection(stream, Dialect::Smtp);
         let bounds = Bounds {
             connections_max: 1,
+            operators_reserve: 0,
             per_client_max: 1,
+            per_user_max: 1,
         };
-        let place = Arc::new(Admission::default()).admit(None, bounds).unwrap();
+        let admission = Arc::new(Admission::default());
+        let place = admission.admit(Caller::User(0), bounds).unwrap();
         let visitor = Visitor { peer, entry, place };
         tokio::spawn(serve(
             connection,

@@ -119,6 +119,9 @@ fn instance_lines(page: &mut Page, line: &Value, now_ms: u64) {
     } else {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         words.push(words::count(number(&ok["connections"]), "connection"));
+        if let n @ 1.. = number(&ok["turned_away"]) {
+            words.push(format!("{n} turned away"));
+        }
         let queue = &ok["queue"];
         let queued = words::count(number(&queue["messages"]), "message");
         words.push(format!(

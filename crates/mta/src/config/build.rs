@@ -229,6 +229,7 @@ fn limits(section: &Section<'_>) -> Limits {
     Limits {
         connections: section.count("connections"),
         connections_per_client: section.count("connections_per_client"),
+        connections_per_user: section.count("connections_per_user"),
         recipients: section.count("recipients"),
         message_size: section.size("message_size"),
         command_length: section.size_u32("command_length"),

@@ -154,6 +154,8 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     /// Connections at a time from one client address.
     pub(crate) connections_per_client: u32,
+    /// Connections at a time from one user of this machine.
+    pub(crate) connections_per_user: u32,
     /// Recipients of one transaction.
     pub(crate) recipients: u32,
     /// Octets of a message's content; announced as SIZE.

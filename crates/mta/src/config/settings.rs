@@ -395,10 +395,22 @@ static LIMITS: &[Setting] = &[
         default: Preset::ByRole {
             input: "100",
             output: "500",
-            submission: "500",
+            submission: "100",
         },
         meaning: "Connections at a time from one address, so that no single client takes them \
                   all. Programs of this machine share one address.",
+    },
+    Setting {
+        key: "connections_per_user",
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Preset::Always("100"),
+        meaning: "Connections at a time from the programs of one user of this machine, where the \
+                  kernel says which user that is: by a socket file, and at a submission by TCP \
+                  over loopback, too. Root and the user that runs the system have no such bound, \
+                  and at a submission one in 20 of `connections`, 16 at most, is for them alone.",
     },
     Setting {
         key: "recipients",

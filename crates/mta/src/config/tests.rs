@@ -86,7 +86,8 @@ fn a_setting_that_is_not_given_has_the_default_of_its_role() {
     let [submission, output] = config.instances.as_slice() else {
         panic!("two instances")
     };
-    assert_eq!(submission.limits.connections_per_client, 500);
+    assert_eq!(submission.limits.connections_per_client, 100);
+    assert_eq!(submission.limits.connections_per_user, 100);
     assert_eq!(submission.limits.message_size, 50 << 20);
     assert_eq!(output.limits.message_size, 51 << 20);
     assert_eq!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use delivery::transport::{Handoff, Maildir, Relay, RelaySettings, Transport};
 use delivery::{Match, OpenTo, Routes};
 use handoff::{Lifetimes, Next};
-use intake::{Bounds, Entry, Recipients, Standing};
+use intake::{Bounds, Entry, LocalPrograms, Recipients, Standing};
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
 use net::tls::TlsAcceptor;
@@ -20,6 +20,9 @@ use crate::role::Composition;
 const EDGE_COMMAND_LEN_MAX: usize = 16 * 1024;
 /// Messages at a time that an old process gives to the new one.
 const HEIR_CONNECTIONS_MAX: usize = 64;
+/// One in so many connections of a submission is for operators, and [`OPERATORS_MAX`] at most.
+const OPERATORS_PART: u32 = 20;
+const OPERATORS_MAX: u32 = 16;
 /// How long a connection to another host may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection to another host is kept without work: less than any host keeps ours.
@@ -93,11 +96,19 @@ fn limits(from: &config::Limits) -> smtp::server::Limits {
     }
 }
 
-/// How many connections there may be.
-pub(crate) const fn bounds(own: &InstanceConfig) -> Bounds {
+/// How many connections there may be. Where programs are known by their users, some of them are
+/// for root and the user that runs the system.
+pub(crate) fn bounds(own: &InstanceConfig, composition: &Composition) -> Bounds {
+    let all = own.limits.connections;
+    let operators_reserve = match composition.local {
+        LocalPrograms::ByUid => (all / OPERATORS_PART).clamp(1, OPERATORS_MAX).min(all - 1),
+        LocalPrograms::LikeAll => 0,
+    };
     Bounds {
-        connections_max: own.limits.connections,
+        connections_max: all,
+        operators_reserve,
         per_client_max: own.limits.connections_per_client,
+        per_user_max: own.limits.connections_per_user,
     }
 }
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use handoff::EdgeReceiver;
 use intake::{
-    Admission, Bounds, Current, EdgePeer, Entry, Intake, Leave, Visitor, serve, serve_edge,
+    Admission, Bounds, Caller, Current, EdgePeer, Entry, Intake, Leave, LocalPrograms, Visitor,
+    serve, serve_edge,
 };
 use mail::Security;
 use mail::reply::table;
@@ -185,7 +186,8 @@ impl Hall {
         };
         let (settings, entry) = sessions.for_peer(address);
         let now = self.clock.now();
-        let place = self.admission.admit(address, sessions.bounds);
+        let caller = caller(&stream, peer, entry.local);
+        let place = self.admission.admit(caller, sessions.bounds);
         let Some(place) = place else {
             let reply = table::TOO_MANY_CONNECTIONS.reply();
             sessions.intake.note_turned_away(peer, &reply);
@@ -261,6 +263,26 @@ impl Hall {
     }
 }
 
+/// Whose connection it is: programs that are known by their users are so over TCP, too.
+fn caller(stream: &Stream, peer: Peer, local: LocalPrograms) -> Caller {
+    let of_uid = |uid: u32| {
+        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+            Caller::Operator(uid)
+        } else {
+            Caller::User(uid)
+        }
+    };
+    match (peer, local) {
+        (Peer::Local { uid, .. }, _) => of_uid(uid),
+        (Peer::Tcp(address), LocalPrograms::ByUid) => match net::peer_uid(stream) {
+            Ok(uid) => of_uid(uid),
+            // Closed already, or not of this machine.
+            Err(_) => Caller::Client(address.ip()),
+        },
+        (Peer::Tcp(address), LocalPrograms::LikeAll) => Caller::Client(address.ip()),
+    }
+}
+
 impl Sessions {
     /// How a client is spoken to, and whose mail it brings.
     fn for_peer(&self, address: Option<std::net::IpAddr>) -> (Arc<Settings>, Entry) {
@@ -274,7 +296,7 @@ impl Sessions {
         };
         let entry = Entry {
             origin: peer.origin.clone(),
-            local: intake::LocalPrograms::LikeAll,
+            local: LocalPrograms::LikeAll,
             tls: self.entry.tls.clone(),
         };
         (Arc::clone(settings), entry)

@@ -121,6 +121,8 @@ pub(crate) struct InstanceStatus {
     pub(crate) generation: u64,
     /// Connections of clients that are open now.
     pub(crate) n_connections: u64,
+    /// Connections that found no place since the process started.
+    pub(crate) n_turned_away: u64,
     /// Octets that the spool takes on disk.
     pub(crate) spool_bytes: u64,
     /// The last moment at which the certificate is valid that it shows.

@@ -40,6 +40,7 @@ use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
 use super::requests;
 use super::shortage::Shortage;
+use super::turned_away::TurnedAwayReport;
 use super::view::View;
 use crate::config::{Config, InstanceConfig};
 use crate::leash::{Beginning, Purpose};
@@ -187,6 +188,7 @@ struct Running {
     shortage: Shortage,
     expiry: Expiry,
     draining: Draining,
+    turned_away: TurnedAwayReport,
 }
 
 /// Everything that a reload replaces: taking it into use cannot fail.
@@ -236,6 +238,7 @@ impl Running {
             shortage: Shortage::default(),
             expiry: Expiry::default(),
             draining: Draining::default(),
+            turned_away: TurnedAwayReport::default(),
         }
     }
 
@@ -279,6 +282,16 @@ impl Running {
         self.tell_room(told);
     }
 
+    /// Reports connections that found no place.
+    fn look_at_turned_away(&mut self) {
+        let admission = &self.hall.admission;
+        let ((_, n), last) = (admission.totals(), admission.last_turned_away());
+        let now = self.instance.clock.now();
+        if let Some(text) = self.turned_away.look(n, last, now) {
+            self.instance.tell(What::Alarm { text: text.into() });
+        }
+    }
+
     fn tell_room(&self, told: Option<Told>) {
         match told {
             Some(Told::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
@@ -313,6 +326,7 @@ impl Running {
                 _ = check.tick() => {
                     self.look_at_queue();
                     self.look_at_certificate();
+                    self.look_at_turned_away();
                     self.look_at_draining(reins).await;
                     if let Some(failure) = self.instance.spool.failure() {
                         let text =

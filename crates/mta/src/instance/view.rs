@@ -57,6 +57,7 @@ impl QueueView for View {
             uptime: self.clock.now().since_start(),
             generation: self.generation,
             n_connections: u64::from(self.admission.n_open()),
+            n_turned_away: self.admission.totals().1,
             spool_bytes: usage.segment_bytes + usage.content_file_bytes,
             certificate_until: validity.map(|validity| validity.not_after),
             notes,

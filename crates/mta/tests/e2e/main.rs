@@ -14,6 +14,7 @@ mod certificates;
 mod clients;
 mod commands;
 mod content;
+mod crowds;
 mod descriptors;
 mod frozen;
 mod json;

@@ -3,7 +3,7 @@
 //! A front that accepts what the next instance refuses answers 250 and then has to bounce.
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Next};
+use crate::config::model::{InstanceConfig, Next, Role};
 use crate::config::value::show_size;
 
 /// What an instance may add to a message that enters there, in octets: trace fields.
@@ -61,6 +61,12 @@ fn against_next(findings: &mut Findings<'_>, on: &InstanceConfig, next: &Instanc
 }
 
 fn itself(findings: &mut Findings<'_>, on: &InstanceConfig) {
+    let knows_users = on.role == Role::Submission;
+    if knows_users && on.limits.connections_per_user > on.limits.connections {
+        let text = "one user may have more connections than there are: programs of that user can \
+                    shut out all others";
+        findings.warning(on, &["limits", "connections_per_user"], text.to_owned());
+    }
     if on.limits.connections_per_client > on.limits.connections {
         let text = "one client may have more connections than there are: it can shut out all \
                     others";

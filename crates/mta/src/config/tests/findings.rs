@@ -271,6 +271,16 @@ fn limits_that_contradict_each_other_are_found() {
             ("7:1: warning", "one site never has more than half"),
         ],
     );
+    let few = "next = \"output\"\nlimits = { connections = 5, connections_per_client = 5 }\n";
+    assert_found(
+        &PAIR
+            .replace("\nhostname = \"mail.example.org\"\n", "")
+            .replacen("next = \"output\"\n", few, 1),
+        &[(
+            "6:1: warning",
+            "programs of that user can shut out all others",
+        )],
+    );
 }
 
 fn routes(lines: &str) -> String {

@@ -222,6 +222,7 @@ pub(super) fn status(status: &InstanceStatus, queue: Value) -> Value {
         "uptime_seconds": status.uptime.as_secs(),
         "generation": status.generation,
         "connections": status.n_connections,
+        "turned_away": status.n_turned_away,
         "spool_bytes": status.spool_bytes,
         "certificate_until": status.certificate_until.map(|at| at.rfc3339().to_string()),
         "notes": status.notes,

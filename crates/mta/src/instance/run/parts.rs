@@ -142,7 +142,7 @@ impl Instance {
             edge: Arc::new(compose::edge(own)),
             entry: compose::entry(&self.composition, tls.clone()),
             peers: own.peers.clone().into(),
-            bounds: compose::bounds(own),
+            bounds: compose::bounds(own, &self.composition),
             tls,
             validity: certificate.map(|read| read.validity),
             purpose,
