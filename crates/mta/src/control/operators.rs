@@ -27,6 +27,8 @@ use super::verbs::Asker;
 const N_OPERATORS_MAX: usize = 32;
 const REQUEST_LEN_MAX: u64 = 64 * 1024;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long the request of one who may not ask is waited for.
+const REFUSED_REQUEST_TIME: Duration = Duration::from_millis(500);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 /// How long control waits at its end for those who are being answered.
 const LAST_WORDS_TIME: Duration = Duration::from_millis(200);
@@ -85,12 +87,15 @@ async fn serve_one(
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let (input, mut output) = stream.into_split();
+    let mut lines = BufReader::new(input.take(REQUEST_LEN_MAX));
+    let mut line = String::new();
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+        // A request that nobody has read when the connection is closed resets it, and takes the
+        // refusal with it.
+        let _ = timeout(REFUSED_REQUEST_TIME, lines.read_line(&mut line)).await;
         let refusal = json!({"error": "only root and the user that runs this system may ask"});
         return write_line(&mut output, &refusal).await;
     }
-    let mut lines = BufReader::new(input.take(REQUEST_LEN_MAX));
-    let mut line = String::new();
     timeout(REQUEST_TIME, lines.read_line(&mut line)).await??;
     let request: Value = match serde_json::from_str(&line) {
         Ok(request) => request,

@@ -5,6 +5,7 @@ mod continuity;
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
@@ -107,9 +108,17 @@ fn within_control(test: impl Future<Output = ()>) {
 
 /// What an operator's program is answered.
 async fn ask(shared: &Rc<Shared>, scratch: &Scratch, request: Value) -> Vec<Value> {
+    let own = rustix::process::geteuid().as_raw();
+    ask_as(own, shared, scratch, request).await
+}
+
+/// What a program of that user is answered, where everybody may connect.
+async fn ask_as(uid: u32, shared: &Rc<Shared>, scratch: &Scratch, request: Value) -> Vec<Value> {
     let path = scratch.0.join("control.sock");
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).expect("bound");
+    let everybody = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&path, everybody).expect("it is ours");
     let (supervisor, _to_leash) = SupervisorEnd::new();
     let serving = operators::serve(
         listener.into(),
@@ -119,7 +128,12 @@ async fn ask(shared: &Rc<Shared>, scratch: &Scratch, request: Value) -> Vec<Valu
     );
     let serving = tokio::task::spawn_local(serving);
     let asking = tokio::task::spawn_blocking(move || {
-        let mut stream = UnixStream::connect(path).expect("connected");
+        let connect = || UnixStream::connect(path).expect("connected");
+        let mut stream = if uid == rustix::process::geteuid().as_raw() {
+            connect()
+        } else {
+            testkit::user::as_user(uid, connect)
+        };
         writeln!(stream, "{request}").expect("written");
         let lines = BufReader::new(stream).lines();
         lines
@@ -148,15 +162,47 @@ fn an_instance_that_is_silent_is_shown_as_such_and_the_others_are_shown() {
         shared.add(input).expect("added");
         shared.add(output).expect("added");
         tokio::task::spawn_local(answer_all(input_end.requests));
-        let started = std::time::Instant::now();
         let lines = ask(&shared, &scratch, json!({"verb": "queue.list", "args": {}})).await;
-        assert!(started.elapsed() < Duration::from_secs(1));
+        // Who answers is not kept waiting by who does not.
+        let silent = lines.iter().position(|line| line["instance"] == "output");
+        assert_eq!(silent, Some(lines.len() - 2), "{lines:?}");
         let input = of(&lines, "input");
         assert_eq!(input[0]["rows"], json!([{"id": 1}]));
         assert_eq!(input[1]["ok"]["verb"], "queue.list");
         assert_eq!(of(&lines, "output")[0]["no_answer"], true);
         let end = lines.last().expect("an end");
         assert_eq!((&end["asked"], &end["answered"]), (&json!(2), &json!(1)));
+    });
+}
+
+/// Nobody: a user that root can be, and that runs nothing.
+const NOBODY: u32 = 65_534;
+
+/// The mode of the socket keeps others away, too: here it does not.
+#[test]
+fn another_user_is_refused_whatever_the_mode_of_the_socket() {
+    if !rustix::process::geteuid().is_root() {
+        return testkit::peer::skip("only root can be somebody else");
+    }
+    within_control(async {
+        let scratch = Scratch::new("another");
+        let shared = scratch.shared();
+        let (input, input_end) = channels("input");
+        shared.add(input).expect("added");
+        tokio::task::spawn_local(answer_all(input_end.requests));
+        for verb in [
+            "status",
+            "processes",
+            "queue.list",
+            "queue.drop",
+            "reload",
+            "stop",
+        ] {
+            let request = json!({"verb": verb, "args": {"filter": ["to=*"]}});
+            let lines = ask_as(NOBODY, &shared, &scratch, request).await;
+            let refusal = "only root and the user that runs this system may ask";
+            assert_eq!(lines, [json!({"error": refusal})], "{verb}");
+        }
     });
 }
 
