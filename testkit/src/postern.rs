@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -17,10 +17,13 @@ use crate::{Scratch, wait};
 const READY: &str = "Ctrl-C stops it.";
 
 /// How long a command may take.
-const COMMAND_TIME: Duration = Duration::from_secs(60);
+const COMMAND_TIME: Duration = wait::LIMIT;
 
 /// How long a stop may take: more than the `stop_timeout` of every test.
-const STOP_TIME: Duration = Duration::from_secs(45);
+const STOP_TIME: Duration = wait::LIMIT;
+
+/// The exit status of an answer in which an instance is missing.
+const PARTIAL: i32 = 3;
 
 /// A system, running or not.
 #[derive(Debug)]
@@ -284,16 +287,28 @@ impl Postern {
         send(self.pid(name), signal);
     }
 
-    /// Stops it by `stop`, waits until the supervisor has ended, and returns how long that took.
+    /// What the program prints when every instance has answered: on a busy machine one may be late,
+    /// and is shown as not answering. For what may be asked again.
+    ///
+    /// # Panics
+    /// When one does not answer in time, or the program fails.
+    #[track_caller]
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let what = format!("every instance answers {arguments:?}");
+        wait::until(&what, || {
+            let ran = self.call(arguments);
+            (ran.status != Some(PARTIAL)).then(|| ran.ok())
+        })
+    }
+
+    /// Stops it by `stop`, and waits until the supervisor has ended.
     ///
     /// # Panics
     /// When it does not end in time.
     #[track_caller]
-    pub fn stop(&mut self) -> Duration {
-        let begin = Instant::now();
+    pub fn stop(&mut self) {
         self.call(&["stop"]).ok();
         self.wait_for_end();
-        begin.elapsed()
     }
 
     /// Waits until the supervisor has ended.

@@ -102,7 +102,7 @@ fn mail_for_elsewhere_is_held_and_the_queue_says_why() {
     let id = sent.ok();
     assert_eq!(id.trim().len(), 26, "the trace id is printed: {id}");
     let page = wait::until("both are held", || {
-        let page = system.postern.call(&["queue"]).ok();
+        let page = system.postern.ask(&["queue"]);
         (page.matches("held").count() >= 4).then_some(page)
     });
     for address in ["<x@far.example>", "<y@far.example>"] {

@@ -101,7 +101,7 @@ fn a_certificate_that_is_about_to_end_is_an_alarm_and_shown_by_status_and_check(
     let mut system = system;
     system.postern.start();
     system.logged(&["input", "alarm", "the certificate expires on ", "in 3 days"]);
-    let page = system.postern.call(&["status"]).ok();
+    let page = system.postern.ask(&["status"]);
     assert!(page.contains("the certificate expires on "), "{page}");
     let checked = system.postern.call(&["check"]).ok();
     assert!(

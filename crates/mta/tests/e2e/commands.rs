@@ -28,7 +28,7 @@ fn sendmail_bp_is_the_queue_of_all_instances() {
     let system = System::embedded();
     let mut command = system.postern.command_as("sendmail");
     let page = succeeds(command.arg("-bp"), "");
-    assert_eq!(page, system.postern.call(&["queue"]).ok());
+    assert_eq!(page, system.postern.ask(&["queue"]));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn status_shows_each_process_with_pid_uptime_connections_queue_and_rates() {
         .ok();
     system.arrived("alice", "Hi");
     system.logged(&["output", "delivered"]);
-    let page = system.postern.call(&["status"]).ok();
+    let page = system.postern.ask(&["status"]);
     for name in ["supervisor", "control", "submission", "input", "output"] {
         let line = page
             .lines()

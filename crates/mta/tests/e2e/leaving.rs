@@ -38,19 +38,19 @@ fn drains(system: &System, port: u16) {
     });
     let alarm = "output is no longer in the configuration and has 1 messages queued";
     system.logged(&["output", "alarm", alarm]);
-    let status = system.postern.call(&["status"]).ok();
+    let status = system.postern.ask(&["status"]);
     let line = status.lines().find(|line| line.starts_with("output "));
     assert!(line.unwrap_or_default().contains("draining"), "{status}");
     assert!(
         status.contains("no longer in the configuration"),
         "{status}"
     );
-    let queue = system.postern.call(&["queue"]).ok();
+    let queue = system.postern.ask(&["queue"]);
     assert!(queue.contains("carol@far.example"), "{queue}");
     let pid = system.postern.pid("output");
 
     let remote = Remote::at(port);
-    system.postern.call(&["queue", "retry", "--all"]).ok();
+    system.postern.ask(&["queue", "retry", "--all"]);
     remote.received("Subject: waits");
     wait::until_true("its process ends", || !postern::is_alive(pid));
     system.logged(&["output", "has left the system: its queue is empty"]);
@@ -140,7 +140,7 @@ fn an_instance_that_comes_back_takes_its_queue_and_mail_again() {
     send(&system, "again");
     wait::until_true("it takes mail", || system.queued("output") == Some(2));
     let remote = Remote::at(port);
-    system.postern.call(&["queue", "retry", "--all"]).ok();
+    system.postern.ask(&["queue", "retry", "--all"]);
     remote.received("Subject: waits");
     remote.received("Subject: again");
     assert_eq!(system.postern.pid("output"), pid);
@@ -166,8 +166,8 @@ fn a_spool_whose_settings_are_lost_is_shown_and_kept() {
     );
     system.rewrite(|_| old);
     system.postern.call(&["reload"]).ok();
-    system.postern.call(&["status"]).ok();
+    system.postern.ask(&["status"]);
     let remote = Remote::at(port);
-    system.postern.call(&["queue", "retry", "--all"]).ok();
+    system.postern.ask(&["queue", "retry", "--all"]);
     remote.received("Subject: waits");
 }

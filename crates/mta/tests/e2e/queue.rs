@@ -49,8 +49,8 @@ output       empty
 submission   empty
 total        empty
 ";
-    assert_eq!(system.postern.call(&["queue"]).ok(), expected);
-    assert_eq!(system.postern.call(&["mailq"]).ok(), expected);
+    assert_eq!(system.postern.ask(&["queue"]), expected);
+    assert_eq!(system.postern.ask(&["mailq"]), expected);
     let mailq = &mut system.postern.command_as("mailq");
     assert_eq!(crate::system::succeeds(mailq, ""), expected);
     let answer = system.postern.json(&["queue"]);
@@ -70,13 +70,13 @@ total        empty
 #[test]
 fn totals_cover_all_instances_and_one_can_be_chosen() {
     let system = with_held();
-    let page = system.postern.call(&["queue"]).ok();
+    let page = system.postern.ask(&["queue"]);
     let total = page.lines().last().unwrap_or_default();
     assert!(
         total.starts_with("total        2 messages, 3 recipients (3 held)"),
         "{page}"
     );
-    let counted = system.postern.call(&["queue", "count"]).ok();
+    let counted = system.postern.ask(&["queue", "count"]);
     assert_eq!(counted.lines().last(), Some(total));
     let page = system.postern.call(&["--instance", "input", "queue"]).ok();
     assert!(page.starts_with("input        empty\n"), "{page}");
@@ -153,7 +153,7 @@ fn a_deferred_message_can_be_held_released_and_tried_now() {
         &letter("later"),
     );
     wait::until_true("it is deferred", || count(&system, "deferred", &[]) == 1);
-    let page = system.postern.call(&["queue"]).ok();
+    let page = system.postern.ask(&["queue"]);
     assert!(
         page.contains("<x@far.example>  deferred, tried once, next try in"),
         "{page}"

@@ -170,11 +170,11 @@ fn a_message_that_cannot_be_read_keeps_nobody_from_starting_and_can_be_given_up(
     assert_eq!(system.queued("output"), Some(2));
     let id = number(&record["id"]);
     let filter = format!("output/{id}");
-    let list = system.postern.call(&["queue", "list", &filter]).ok();
+    let list = system.postern.ask(&["queue", "list", &filter]);
     assert!(list.contains("x@far.example"), "{list}");
     let summary = file(&system.postern, "output", &format!("{segment}.sum"));
     fs::remove_file(summary).expect("there");
-    let list = system.postern.call(&["queue", "list", &filter]).ok();
+    let list = system.postern.ask(&["queue", "list", &filter]);
     assert!(!list.contains("x@far.example"), "{list}");
     let alarm = system.logged(&["output", "alarm", &format!("message {id} cannot be read")]);
     assert!(alarm.contains(&format!("`postern queue drop {filter}`")));

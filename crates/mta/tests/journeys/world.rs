@@ -19,7 +19,7 @@ use spool::{Content, Fresh, Message, Options, Recovery, Spool, Stored};
 use tokio::sync::Notify;
 
 /// No step of a test takes longer, or it fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// Before a recipient is tried again, where a test is to see that.
 pub(crate) const SOON: Backoff = Backoff::new(&[Duration::from_millis(20)]);
