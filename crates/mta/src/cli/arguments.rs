@@ -12,7 +12,6 @@ use clap::{Args, Parser, Subcommand};
     version,
     about,
     max_term_width = 100,
-    disable_help_subcommand = true,
     arg_required_else_help = true
 )]
 #[command(
@@ -126,9 +125,10 @@ pub(crate) enum QueueVerb {
 /// Which messages: terms, joined by AND.
 #[derive(Debug, Args)]
 pub(crate) struct FilterArguments {
-    /// Which messages: INSTANCE/NUMBER, a trace id, or terms that must all hold: instance= from=
-    /// to= domain= uid= reason= state= id= trace= older= younger= larger= smaller= (also age>
-    /// age< size> size<); `*` stands for any text
+    /// Which messages: INSTANCE/NUMBER or trace ids, one or more, and terms: instance= from= to=
+    /// domain= uid= reason= state= id= trace= older= younger= larger= smaller= (also age> age<
+    /// size> size<). Different terms must all hold, of a term that is given twice one must; `*`
+    /// stands for any text
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
 }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
 use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
-use super::output::{Page, print_json, print_raw};
+use super::output::{Page, complain, print_json, print_line, print_raw};
 use super::system::System;
 use crate::control::filter::{Filter, FilterError};
 use crate::nearest::nearest;
-use page::{Detail, counts_page, instances, list_page, merged, steps_page};
+use page::{Detail, Instance, counts_page, instances, list_page, merged, steps_page};
 
 /// As many messages are shown whole.
 const SHOW_LIMIT: u64 = 50;
@@ -41,10 +41,9 @@ pub(crate) fn run(system: &SystemArguments, at: &System, verb: QueueVerb) -> Res
                 &filter,
                 json!({"limit": SHOW_LIMIT}),
             )?;
-            not_there(system, at, &filter, &answer)?;
-            Ok(show(system, &answer, |answer| {
-                list_page(answer, Detail::Show)
-            }))
+            let missing = not_there(system, at, &filter, &answer)?;
+            let exit = show(system, &answer, |answer| list_page(answer, Detail::Show));
+            Ok(with_missing(&missing, exit))
         }
     }
 }
@@ -53,17 +52,22 @@ fn list(system: &SystemArguments, at: &System, wanted: &ListArguments) -> Result
     let ListArguments { filter, limit } = wanted;
     let ask_all = |verb: &str, args| ask(system, at, verb, filter, args);
     let first = ask_all("queue.list", json!({"limit": long::PAGE_LEN.min(*limit)}))?;
-    if !long::is_long(&first, *limit) {
+    let is_whole = if system.json {
+        !long::is_long(&first, *limit)
+    } else {
+        !long::is_cut(&first)
+    };
+    if is_whole {
         return Ok(show(system, &first, |answer| {
             list_page(answer, Detail::List)
         }));
     }
     let ask_one = |verb: &str, name: &str, args| {
-        let mut filter = FilterArguments {
-            filter: filter.filter.clone(),
+        let system = SystemArguments {
+            instance: Some(name.to_owned()),
+            ..system.clone()
         };
-        filter.filter.push(format!("instance={name}"));
-        ask(system, at, verb, &filter, args)
+        ask(&system, at, verb, filter, args)
     };
     if system.json {
         long::print_json(&first, *limit, &ask_one, &mut print_raw)
@@ -88,13 +92,51 @@ fn steer(
         &step.filter,
         json!({"dry_run": step.dry_run}),
     )?;
-    not_there(system, at, &step.filter, &answer)?;
+    let missing = not_there(system, at, &step.filter, &answer)?;
     let exit = show(system, &answer, |answer| steps_page(answer, verb));
-    let has_errors = answer
-        .lines
-        .iter()
-        .any(|line| line["ok"]["n_errors"].as_u64() > Some(0));
-    Ok(if has_errors { Exit::Error } else { exit })
+    let sum = |key: &str| -> u64 {
+        let numbers = answer.lines.iter().map(|line| line["ok"][key].as_u64());
+        numbers.flatten().sum()
+    };
+    if sum("n_errors") > 0 {
+        return Ok(Exit::Error);
+    }
+    if sum("messages") == 0 && !system.json && missing.is_empty() {
+        let count = ask(system, at, "queue.count", &step.filter, json!({}))?;
+        print_line(nothing_done(verb, &count));
+    }
+    Ok(with_missing(&missing, exit))
+}
+
+/// Why a step touched nothing.
+fn nothing_done(verb: &str, count: &Answer) -> String {
+    let sum = |key: &str| -> u64 {
+        let instances = instances(count);
+        let numbers = instances.iter().filter_map(|i| i.ok()?[key].as_u64());
+        numbers.sum()
+    };
+    let (n_messages, n_recipients, n_held) = (sum("messages"), sum("recipients"), sum("held"));
+    let verb = verb.trim_start_matches("queue.");
+    let why = match verb {
+        _ if n_messages == 0 => "no message matches",
+        "release" if n_held == 0 => "the matching messages are not held",
+        "retry" if n_held == n_recipients => "the matching messages are held",
+        "hold" if n_held == n_recipients => "the matching messages are held already",
+        _ => "the matching messages are being delivered now, or have left the queue",
+    };
+    format!("nothing to {verb}: {why}")
+}
+
+/// Reports the messages that were named and are not there.
+fn with_missing(missing: &[String], exit: Exit) -> Exit {
+    for text in missing {
+        complain(text);
+    }
+    if missing.is_empty() {
+        exit
+    } else {
+        Exit::Error
+    }
 }
 
 fn ask(
@@ -104,15 +146,9 @@ fn ask(
     filter: &FilterArguments,
     mut args: Value,
 ) -> Result<Answer, Failure> {
-    let mut words = filter.filter.clone();
-    words.extend(
-        system
-            .instance
-            .iter()
-            .map(|name| format!("instance={name}")),
-    );
-    Filter::parse(&words).map_err(|error| wrong(&error))?;
-    args["filter"] = json!(words);
+    Filter::parse(&filter.filter).map_err(|error| wrong(&error))?;
+    args["filter"] = json!(filter.filter);
+    args["instance"] = json!(system.instance);
     connection::ask(at, &json!({"verb": verb, "args": args}), SILENCE_TIME)
 }
 
@@ -127,38 +163,49 @@ fn wrong(error: &FilterError) -> Failure {
     Failure::usage(format!("{error}{}", hint.unwrap_or_default()))
 }
 
-/// Where `answer` is about one message that was named, and has none: that it is not there.
+/// Where `answer` is about messages that were named: which of them are not there, in words.
+///
+/// # Errors
+/// The same words, where only one was named.
 fn not_there(
     system: &SystemArguments,
     at: &System,
     filter: &FilterArguments,
     answer: &Answer,
-) -> Result<(), Failure> {
-    let [name] = &filter.filter[..] else {
-        return Ok(());
-    };
-    let is_empty = |answer: &Answer| {
+) -> Result<Vec<String>, Failure> {
+    let names = &filter.filter;
+    let n_messages = |answer: &Answer| -> u64 {
         let number = |ok: &Value| ok["messages"].as_u64().unwrap_or_default();
-        instances(answer)
-            .iter()
-            .all(|instance| instance.ok().map_or(0, number) == 0)
+        let instances = instances(answer);
+        instances.iter().filter_map(Instance::ok).map(number).sum()
     };
-    if name.contains(['=', '<', '>']) || !is_empty(answer) {
-        return Ok(());
+    let is_name = |word: &String| !word.contains(['=', '<', '>']);
+    if !names.iter().all(is_name) || n_messages(answer) >= names.len() as u64 {
+        return Ok(Vec::new());
     }
-    // A step touches nothing, too, where there was nothing to do.
-    let count = ask(system, at, "queue.count", filter, json!({}))?;
-    if !is_empty(&count) || exit_of(&count) != Exit::Done {
-        return Ok(());
+    let mut missing = Vec::new();
+    for name in names {
+        // A step touches nothing, too, where there was nothing to do.
+        let one = FilterArguments {
+            filter: vec![name.clone()],
+        };
+        let count = ask(system, at, "queue.count", &one, json!({}))?;
+        if n_messages(&count) > 0 || exit_of(&count) != Exit::Done {
+            continue;
+        }
+        let (command, what) = match name.rsplit_once('/') {
+            Some(_) => (format!("spool dump --id {name}"), "is left of its records"),
+            None => (format!("trace {name}"), "became of it"),
+        };
+        let command = at.command(&command);
+        missing.push(format!(
+            "no message {name} is queued; {command} shows what {what}"
+        ));
     }
-    let (command, what) = match name.rsplit_once('/') {
-        Some(_) => (format!("spool dump --id {name}"), "is left of its records"),
-        None => (format!("trace {name}"), "became of it"),
-    };
-    let command = at.command(&command);
-    Err(Failure::error(format!(
-        "no message {name} is queued; {command} shows what {what}"
-    )))
+    match (&missing[..], names.len()) {
+        ([text], 1) => Err(Failure::error(text.clone())),
+        _ => Ok(missing),
+    }
 }
 
 fn show(system: &SystemArguments, answer: &Answer, page: impl Fn(&Answer) -> Page) -> Exit {

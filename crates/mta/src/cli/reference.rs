@@ -29,7 +29,8 @@ fn describe(command: &mut clap::Command, name: &str, text: &mut String) {
         "\n## {name}\n\n```text\n{}\n```\n",
         help.join("\n").trim_end()
     );
-    for sub in command.get_subcommands_mut() {
+    let is_told = |sub: &&mut clap::Command| sub.get_name() != "help";
+    for sub in command.get_subcommands_mut().filter(is_told) {
         let name = format!("{name} {}", sub.get_name());
         describe(sub, &name, text);
     }

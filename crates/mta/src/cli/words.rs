@@ -50,6 +50,14 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// A number that may be long: `10,001`.
+pub(crate) fn grouped(number: u64) -> String {
+    if number < 1000 {
+        return number.to_string();
+    }
+    format!("{},{:03}", grouped(number / 1000), number % 1000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +86,14 @@ mod tests {
             (u64::MAX, "16383.9 PiB"),
         ] {
             assert_eq!(size(octets), text);
+        }
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (10_000_001, "10,000,001"),
+        ] {
+            assert_eq!(grouped(number), text);
         }
         assert_eq!(
             count(1, "message") + &count(0, "recipient"),

@@ -1,12 +1,14 @@
 //! The one language in which messages in queues are chosen, for every verb and every instance.
 //!
-//! `from=*@example.org age>2h`: terms are joined by AND; `*` stands for any text; letters of
-//! ASCII match in either case. Terms about recipients choose recipients: of a message to two, one
-//! may be chosen.
+//! `from=*@example.org age>2h`: different terms must all hold; of a term that is given several
+//! times one must; `input/12 input/15`: of several names each names a message. `*` stands for any
+//! text; letters of ASCII match in either case. Terms about recipients choose recipients: of a
+//! message to two, one may be chosen.
 //!
 //! # Limits
 //! At most [`N_TERMS_MAX`] terms. Matching takes time in proportion to pattern times text.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use mail::{Disposition, MessageId, Origin, Timestamp, TraceId};
@@ -21,10 +23,10 @@ pub(crate) const N_TERMS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FilterError {
     /// A name that is no term.
-    #[error("`{0}` is no filter term; the terms are {TERMS}")]
+    #[error("unknown filter `{0}`; the filters are {TERMS}")]
     Name(String),
     /// A word without a name and a value.
-    #[error("`{0}` is no filter term: write name=value, or an id as `queue list` shows it")]
+    #[error("unknown filter `{0}`: write name=value, or an id as `queue list` shows it")]
     NoTerm(String),
     /// More terms than there may be.
     #[error("more than {N_TERMS_MAX} terms")]
@@ -45,7 +47,22 @@ const TERMS: &str = "instance= from= to= domain= uid= reason= state= id= trace= 
 /// Which messages, and which of their recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
+    /// Messages by name; where there are any, others are not chosen.
+    names: Vec<Name>,
     terms: Vec<Term>,
+}
+
+/// The name of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    instance: Option<Pattern>,
+    what: Named,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Id(MessageId),
+    Trace(TraceId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +70,11 @@ enum Term {
     Age(Bound, Duration),
     Domain(Pattern),
     From(Pattern),
-    Id(MessageId),
     Instance(Pattern),
     Reason(Pattern),
     Size(Bound, u64),
     State(State),
     To(Pattern),
-    Trace(TraceId),
     Uid(u32),
 }
 
@@ -94,82 +109,127 @@ impl Filter {
     /// # Errors
     /// Says which term is wrong and what it wants.
     pub(crate) fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, FilterError> {
-        let mut terms = Vec::new();
+        let mut filter = Self::default();
         for word in words {
-            parse_word(word.as_ref(), &mut terms)?;
+            parse_word(word.as_ref(), &mut filter)?;
         }
-        if terms.len() > N_TERMS_MAX {
+        if filter.names.len() + filter.terms.len() > N_TERMS_MAX {
             Err(FilterError::TooMany)
         } else {
-            Ok(Self { terms })
+            Ok(filter)
         }
     }
 
     /// Whether it names a message by its number but not the instance whose number that is.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        let named = |term: &Term| matches!(term, Term::Instance(_));
-        let numbered = |term: &Term| matches!(term, Term::Id(_));
-        self.terms.iter().any(numbered) && !self.terms.iter().any(named)
+        let is_instance = |term: &Term| matches!(term, Term::Instance(_));
+        let is_bare = |name: &Name| name.instance.is_none() && matches!(name.what, Named::Id(_));
+        self.names.iter().any(is_bare) && !self.terms.iter().any(is_instance)
     }
 
     /// Whether messages of this instance can be chosen.
-    pub(crate) fn has_instance(&self, name: &str) -> bool {
-        self.terms
-            .iter()
-            .all(|term| !matches!(term, Term::Instance(p) if !p.matches(name)))
+    pub(crate) fn has_instance(&self, instance: &str) -> bool {
+        let is_named = self.names.is_empty() || self.names.iter().any(|n| n.is_in(instance));
+        is_named
+            && self.all_hold(
+                |term| matches!(term, Term::Instance(_)),
+                |term| matches!(term, Term::Instance(pattern) if pattern.matches(instance)),
+            )
     }
 
-    /// The one message that can be chosen, where it is known by its number.
-    pub(crate) fn only(&self) -> Option<MessageId> {
-        self.terms.iter().find_map(|term| match term {
-            Term::Id(id) => Some(*id),
-            _ => None,
-        })
+    /// What of it is meant for one of the instances that it [has](Self::has_instance).
+    pub(crate) fn for_instance(mut self, instance: &str) -> Self {
+        self.names.retain(|name| name.is_in(instance));
+        self
+    }
+
+    /// The messages that alone can be chosen, where these are known by their numbers; else none.
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        let id = |name: &Name| match name.what {
+            Named::Id(id) => Some(id),
+            Named::Trace(_) => None,
+        };
+        let ids: Option<Vec<_>> = self.names.iter().map(id).collect();
+        let mut ids = ids.unwrap_or_default();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// Whether what memory has of a message is enough to [restrict](Self::restrict) it.
     pub(crate) fn is_brief(&self) -> bool {
-        self.terms.iter().all(|term| match term {
-            Term::Age(..) | Term::Id(_) | Term::Instance(_) | Term::Size(..) | Term::State(_) => {
-                true
-            }
-            Term::Domain(_) | Term::From(_) | Term::Reason(_) | Term::To(_) => false,
-            Term::Trace(_) | Term::Uid(_) => false,
-        })
+        let is_id = |name: &Name| matches!(name.what, Named::Id(_));
+        self.names.iter().all(is_id)
+            && self.terms.iter().all(|term| match term {
+                Term::Age(..) | Term::Instance(_) | Term::Size(..) | Term::State(_) => true,
+                Term::Domain(_) | Term::From(_) | Term::Reason(_) => false,
+                Term::To(_) | Term::Uid(_) => false,
+            })
     }
 
     /// What is left of a message when only what is chosen of it counts.
     pub(crate) fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
-        let mut terms = self.terms.iter();
-        terms.try_fold(brief, |brief, term| term.restrict(brief, now))
+        let is_named = |name: &Name| name.what == Named::Id(brief.id);
+        let fits = |term: &Term| term.fits_brief(&brief, now);
+        if !(self.names.is_empty() || self.names.iter().any(is_named))
+            || !self.all_hold(|_| true, fits)
+        {
+            return None;
+        }
+        let states = self.terms.iter().filter_map(|term| match term {
+            Term::State(state) => Some(*state),
+            _ => None,
+        });
+        restrict_to(&states.collect::<Vec<_>>(), brief)
     }
 
     /// What of a message is chosen, at the time `now`.
     pub(crate) fn select(&self, row: &QueueRow, now: Timestamp) -> Selection {
-        let mut of_recipients = self
-            .terms
-            .iter()
-            .filter(|t| t.is_about_recipients())
-            .peekable();
-        let mut of_message = self.terms.iter().filter(|t| !t.is_about_recipients());
-        if !of_message.all(|term| term.fits_message(row, now)) {
+        let is_named = |name: &Name| name.names(row);
+        let is_of_message = |term: &Term| !term.is_about_recipients();
+        if !(self.names.is_empty() || self.names.iter().any(is_named))
+            || !self.all_hold(is_of_message, |term| term.fits_message(row, now))
+        {
             return Selection::None;
         }
-        if of_recipients.peek().is_none() {
+        if !self.terms.iter().any(Term::is_about_recipients) {
             return Selection::Message;
         }
-        let of_recipients: Vec<_> = of_recipients.collect();
-        let fits = |r: &&RecipientRow| of_recipients.iter().all(|term| term.fits_recipient(r));
-        let chosen: Vec<u32> = row
-            .recipients
-            .iter()
-            .filter(fits)
-            .map(|r| r.index)
-            .collect();
+        let fits = |r: &&RecipientRow| {
+            self.all_hold(Term::is_about_recipients, |term| term.fits_recipient(r))
+        };
+        let recipients = row.recipients.iter().filter(fits);
+        let chosen: Vec<u32> = recipients.map(|r| r.index).collect();
         if chosen.is_empty() {
             Selection::None
         } else {
             Selection::Recipients(chosen)
+        }
+    }
+
+    /// Whether of those `among` the terms each bound holds, and of each other kind one term.
+    fn all_hold(&self, among: impl Fn(&Term) -> bool, fits: impl Fn(&Term) -> bool) -> bool {
+        let mut terms = self.terms.iter().filter(|term| among(term));
+        terms.all(|term| {
+            let is_alike = |other: &&Term| discriminant(*other) == discriminant(term);
+            match term {
+                Term::Age(..) | Term::Size(..) => fits(term),
+                _ => self.terms.iter().filter(is_alike).any(&fits),
+            }
+        })
+    }
+}
+
+impl Name {
+    fn is_in(&self, instance: &str) -> bool {
+        let pattern = self.instance.as_ref();
+        pattern.is_none_or(|pattern| pattern.matches(instance))
+    }
+
+    fn names(&self, row: &QueueRow) -> bool {
+        match self.what {
+            Named::Id(id) => row.id == id,
+            Named::Trace(trace) => row.trace == trace,
         }
     }
 }
@@ -178,32 +238,27 @@ impl Term {
     const fn is_about_recipients(&self) -> bool {
         match self {
             Self::Domain(_) | Self::Reason(_) | Self::State(_) | Self::To(_) => true,
-            Self::Age(..) | Self::From(_) | Self::Id(_) | Self::Instance(_) => false,
-            Self::Size(..) | Self::Trace(_) | Self::Uid(_) => false,
+            Self::Age(..) | Self::From(_) | Self::Instance(_) => false,
+            Self::Size(..) | Self::Uid(_) => false,
         }
     }
 
-    fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
-        let fits = match self {
+    fn fits_brief(&self, brief: &Brief, now: Timestamp) -> bool {
+        match self {
             Self::Age(bound, age) => bound.holds(&now.since(brief.arrived), age),
-            Self::Id(id) => brief.id == *id,
             Self::Size(bound, size) => bound.holds(&brief.size_bytes, size),
-            Self::State(state) => return state.restrict(brief),
-            // Whether the instance is meant was asked before; the others are not brief.
-            Self::Instance(_) => true,
-            Self::Domain(_) | Self::From(_) | Self::Reason(_) | Self::To(_) => false,
-            Self::Trace(_) | Self::Uid(_) => false,
-        };
-        fits.then_some(brief)
+            // Whether the instance is meant was asked before; states are counted afterwards.
+            Self::Instance(_) | Self::State(_) => true,
+            Self::Domain(_) | Self::From(_) | Self::Reason(_) => false,
+            Self::To(_) | Self::Uid(_) => false,
+        }
     }
 
     fn fits_message(&self, row: &QueueRow, now: Timestamp) -> bool {
         match self {
             Self::Age(bound, age) => bound.holds(&now.since(row.arrived), age),
-            Self::From(pattern) => pattern.matches(row.from.as_str()),
-            Self::Id(id) => row.id == *id,
+            Self::From(pattern) => pattern.names(row.from.as_str()),
             Self::Size(bound, size) => bound.holds(&row.size_bytes, size),
-            Self::Trace(trace) => row.trace == *trace,
             Self::Uid(uid) => row.origin == Origin::Local { uid: *uid },
             // Whether the instance is meant was asked before.
             Self::Instance(_) => true,
@@ -222,32 +277,38 @@ impl Term {
                 recipient.disposition == Disposition::Pending && recipient.attempts > 0
             }
             Self::State(State::Is(disposition)) => recipient.disposition == *disposition,
-            Self::To(pattern) => pattern.matches(recipient.address.as_str()),
-            Self::Age(..) | Self::From(_) | Self::Id(_) | Self::Instance(_) => true,
-            Self::Size(..) | Self::Trace(_) | Self::Uid(_) => true,
+            Self::To(pattern) => pattern.names(recipient.address.as_str()),
+            Self::Age(..) | Self::From(_) | Self::Instance(_) => true,
+            Self::Size(..) | Self::Uid(_) => true,
         }
     }
 }
 
-impl State {
-    fn restrict(self, brief: Brief) -> Option<Brief> {
-        let (n_deferred, n_held) = (brief.n_deferred, brief.n_held);
-        let (n_recipients, n_deferred, n_held) = match self {
-            Self::Deferred => (n_deferred, n_deferred, 0),
-            Self::Is(Disposition::Held) => (n_held, 0, n_held),
-            Self::Is(Disposition::Pending) => (brief.n_recipients - n_held, n_deferred, 0),
-            // Who is settled is not in the queue.
-            Self::Is(Disposition::Delivered | Disposition::Dropped | Disposition::Failed) => {
-                return None;
-            }
-        };
-        (n_recipients > 0).then_some(Brief {
-            n_recipients,
-            n_deferred,
-            n_held,
-            ..brief
-        })
-    }
+/// What is left of a message when only recipients in one of these states count; all where none is
+/// asked for.
+fn restrict_to(states: &[State], brief: Brief) -> Option<Brief> {
+    let (n_deferred, n_held) = (brief.n_deferred, brief.n_held);
+    let has = |state: State| states.is_empty() || states.contains(&state);
+    let n_pending = if has(State::Is(Disposition::Pending)) {
+        brief.n_recipients - n_held
+    } else if has(State::Deferred) {
+        n_deferred
+    } else {
+        0
+    };
+    // Who is settled is not in the queue.
+    let n_held = if has(State::Is(Disposition::Held)) {
+        n_held
+    } else {
+        0
+    };
+    let n_recipients = n_pending + n_held;
+    (n_recipients > 0).then_some(Brief {
+        n_recipients,
+        n_deferred: n_deferred.min(n_pending),
+        n_held,
+        ..brief
+    })
 }
 
 impl Bound {
@@ -259,9 +320,11 @@ impl Bound {
     }
 }
 
-fn parse_word(word: &str, terms: &mut Vec<Term>) -> Result<(), FilterError> {
+fn parse_word(word: &str, filter: &mut Filter) -> Result<(), FilterError> {
     let Some(at) = word.find(['=', '<', '>']) else {
-        return parse_bare(word, terms);
+        let name = Name::parse(word).ok_or_else(|| FilterError::NoTerm(word.to_owned()))?;
+        filter.names.push(name);
+        return Ok(());
     };
     let (name, value) = (&word[..at], &word[at + 1..]);
     let wanted = |wanted| FilterError::Value {
@@ -271,7 +334,21 @@ fn parse_word(word: &str, terms: &mut Vec<Term>) -> Result<(), FilterError> {
     let pattern = || Pattern::parse(value).ok_or_else(|| wanted("wants a text"));
     let age = || parse_age(value).ok_or_else(|| wanted("wants a time, such as 90s, 30m, 2h, 5d"));
     let size = || parse_size(value).ok_or_else(|| wanted("wants a size, such as 500, 20k, 5M"));
-    terms.push(match (name, &word[at..=at]) {
+    let address = || Pattern::parse(without_brackets(value)).ok_or_else(|| wanted("wants a text"));
+    if let ("id" | "trace", "=") = (name, &word[at..=at]) {
+        let named = Name::parse(value).filter(|named| match named.what {
+            Named::Id(_) => name == "id",
+            Named::Trace(_) => name == "trace",
+        });
+        let wants = if name == "id" {
+            "wants a number"
+        } else {
+            "wants a trace id"
+        };
+        filter.names.push(named.ok_or_else(|| wanted(wants))?);
+        return Ok(());
+    }
+    filter.terms.push(match (name, &word[at..=at]) {
         ("age", ">") | ("older", "=") => Term::Age(Bound::Above, age()?),
         ("age", "<") | ("younger", "=") => Term::Age(Bound::Below, age()?),
         ("age", _) => return Err(wanted("write age>2h or age<2h (or older=2h, younger=2h)")),
@@ -282,18 +359,17 @@ fn parse_word(word: &str, terms: &mut Vec<Term>) -> Result<(), FilterError> {
                 "write size>5M or size<5M (or larger=5M, smaller=5M)",
             ));
         }
-        ("domain", "=") => Term::Domain(pattern()?),
-        ("from", "=") => {
-            Term::From(Pattern::parse(value.trim_matches(['<', '>'])).unwrap_or_default())
+        ("domain", "=") => {
+            let domain = value.trim_start_matches('@');
+            Term::Domain(Pattern::parse(domain).ok_or_else(|| wanted("wants a text"))?)
         }
-        ("id", "=") => Term::Id(parse_id(value).ok_or_else(|| wanted("wants a number"))?),
+        ("from", "=") => Term::From(Pattern::parse(without_brackets(value)).unwrap_or_default()),
         ("instance", "=") => Term::Instance(pattern()?),
         ("reason", "=") => Term::Reason(pattern()?),
         ("state", "=") => Term::State(parse_state(value).ok_or_else(|| {
             wanted("wants pending, deferred, held, delivered, failed or dropped")
         })?),
-        ("to", "=") => Term::To(pattern()?),
-        ("trace", "=") => Term::Trace(value.parse().map_err(|_| wanted("wants a trace id"))?),
+        ("to", "=") => Term::To(address()?),
         ("uid", "=") => Term::Uid(
             value
                 .parse()
@@ -304,26 +380,24 @@ fn parse_word(word: &str, terms: &mut Vec<Term>) -> Result<(), FilterError> {
     Ok(())
 }
 
-fn parse_bare(word: &str, terms: &mut Vec<Term>) -> Result<(), FilterError> {
-    if let Ok(trace) = word.parse() {
-        terms.push(Term::Trace(trace));
-        return Ok(());
+impl Name {
+    /// `12`, `input/12`, or a trace id.
+    fn parse(word: &str) -> Option<Self> {
+        if let Ok(trace) = word.parse() {
+            let (instance, what) = (None, Named::Trace(trace));
+            return Some(Self { instance, what });
+        }
+        let (instance, id) = match word.rsplit_once('/') {
+            Some((instance, id)) => (Some(Pattern::parse(instance)?), id),
+            None => (None, word),
+        };
+        let what = Named::Id(MessageId(id.parse().ok()?));
+        Some(Self { instance, what })
     }
-    let no_term = || FilterError::NoTerm(word.to_owned());
-    let (instance, id) = word
-        .rsplit_once('/')
-        .map_or((None, word), |(i, id)| (Some(i), id));
-    if let Some(instance) = instance {
-        terms.push(Term::Instance(
-            Pattern::parse(instance).ok_or_else(no_term)?,
-        ));
-    }
-    terms.push(Term::Id(parse_id(id).ok_or_else(no_term)?));
-    Ok(())
 }
 
-fn parse_id(text: &str) -> Option<MessageId> {
-    text.parse().ok().map(MessageId)
+fn without_brackets(text: &str) -> &str {
+    text.trim_matches(['<', '>'])
 }
 
 fn parse_age(text: &str) -> Option<Duration> {
@@ -359,6 +433,7 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 fn parse_state(text: &str) -> Option<State> {
+    let text = text.to_ascii_lowercase();
     if text == "deferred" {
         return Some(State::Deferred);
     }
@@ -376,16 +451,24 @@ fn parse_state(text: &str) -> Option<State> {
 
 /// A text in which `*` stands for any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Pattern(Box<str>);
+pub(crate) struct Pattern(Box<str>);
 
 impl Pattern {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads it; an empty text is none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         (!text.is_empty()).then(|| Self(text.to_ascii_lowercase().into()))
     }
 
     /// Whether the whole text is as the pattern says.
-    fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         matches_glob(self.0.as_bytes(), text.as_bytes())
+    }
+
+    /// Whether an address is as the pattern says, or its local part where the pattern has no `@`.
+    fn names(&self, address: &str) -> bool {
+        let local_part = || address.rsplit_once('@').map(|(local, _)| local);
+        self.matches(address)
+            || !self.0.contains('@') && local_part().is_some_and(|local| self.matches(local))
     }
 
     /// Whether the pattern stands anywhere in the text.

@@ -77,12 +77,17 @@ impl Asker {
             Ok(filter) => filter,
             Err(error) => return json!({"error": error.to_string()}),
         };
+        let only = match only(args) {
+            Ok(only) => only,
+            Err(refusal) => return refusal,
+        };
         let is_change = !matches!(verb, "queue.count" | "queue.list" | "queue.show");
-        if is_change && filter.is_ambiguous() {
+        if is_change && filter.is_ambiguous() && only == Filter::default() {
             let text = "each instance has numbers of its own: name the message as INSTANCE/NUMBER";
             return json!({"error": text});
         }
-        let members = match self.chosen(|name| filter.has_instance(name)) {
+        let is_chosen = |name: &str| filter.has_instance(name) && only.has_instance(name);
+        let members = match self.chosen(is_chosen) {
             Ok(members) => members,
             Err(refusal) => return refusal,
         };
@@ -91,6 +96,7 @@ impl Asker {
         let n_asked = members.len();
         let mut asked = JoinSet::new();
         for member in members {
+            args["to"] = json!(member.name.as_str());
             let (verb, args, answers) = (verb.to_owned(), args.clone(), self.answers.clone());
             asked.spawn_local(async move { ask_member(&member, &verb, &args, &answers).await });
         }
@@ -116,14 +122,9 @@ impl Asker {
     }
 
     async fn status(&self, args: &Value) -> Value {
-        let words: Vec<String> = args["instance"]
-            .as_str()
-            .map(|name| format!("instance={name}"))
-            .into_iter()
-            .collect();
-        let filter = match Filter::parse(&words) {
+        let filter = match only(args) {
             Ok(filter) => filter,
-            Err(error) => return json!({"error": error.to_string()}),
+            Err(refusal) => return refusal,
         };
         let members = match self.chosen(|name| filter.has_instance(name)) {
             Ok(members) => members,
@@ -171,6 +172,16 @@ impl Asker {
         });
         Value::Object(each.collect())
     }
+}
+
+/// Which instances alone are to be asked.
+fn only(args: &Value) -> Result<Filter, Value> {
+    let words: Vec<String> = args["instance"]
+        .as_str()
+        .map(|name| format!("instance={name}"))
+        .into_iter()
+        .collect();
+    Filter::parse(&words).map_err(|error| json!({"error": error.to_string()}))
 }
 
 /// What the supervisor says about the process of an instance.

@@ -274,3 +274,28 @@ fn run_prints_where_each_listens_and_three_things_to_try_that_work_as_printed() 
         testkit::maildir::messages(&system.maildir("alice")).len() == 2
     });
 }
+
+#[test]
+fn help_is_given_where_it_is_asked_for_and_a_verb_that_is_near_is_named() {
+    let system = System::stopped(|config| config);
+    for (arguments, words) in [
+        (&["help"][..], "Usage: postern"),
+        (&["help", "queue"], "Show and steer the queues"),
+        (&["help", "queue", "hold"], "Keep messages or recipients"),
+        (&["queue", "help"], "Show and steer the queues"),
+        (&["queue", "help", "hold"], "Keep messages or recipients"),
+        (&["--help"], "Usage: postern"),
+    ] {
+        let text = system.postern.call(arguments).ok();
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+    for (arguments, words) in [
+        (&["statsu"][..], "'status'"),
+        (&["stpo"], "'stop'"),
+        (&["help", "queu"], "queu"),
+        (&["queue", "relase"], "did you mean `queue release`?"),
+    ] {
+        let text = system.postern.call(arguments).fails(2);
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}

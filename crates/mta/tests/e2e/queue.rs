@@ -215,3 +215,84 @@ fn a_queue_that_becomes_full_is_an_alarm_and_one_that_has_room_again_is_told() {
         .ok();
     system.logged(&["output", "the queue has room again: 0 messages of our own"]);
 }
+
+/// The names of the two messages that output holds.
+fn names(system: &System) -> Vec<String> {
+    let answer = system.postern.json(&["queue"]);
+    let instances = answer["instances"].as_array().expect("a list");
+    let mut names = Vec::new();
+    for instance in instances {
+        for message in instance["messages"].as_array().expect("a list") {
+            let name = instance["instance"].as_str().expect("a name");
+            names.push(format!("{name}/{}", message["id"]));
+        }
+    }
+    names
+}
+
+#[test]
+fn several_messages_can_be_named_at_once_for_every_verb() {
+    let system = with_held();
+    let names = names(&system);
+    let [one, two] = &names[..] else {
+        panic!("two messages: {names:?}");
+    };
+    for verb in ["list", "count", "show"] {
+        let page = system.postern.call(&["queue", verb, one, two]).ok();
+        assert!(page.contains("2 messages, 3 recipients"), "{verb}: {page}");
+    }
+    let arguments = ["queue", "show", one, "output/999"];
+    let ran = system.postern.call(&arguments);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.out.contains(one), "{ran:?}");
+    assert!(
+        ran.err.contains("no message output/999 is queued"),
+        "{ran:?}"
+    );
+    let done = system.postern.call(&["queue", "drop", one, two]).ok();
+    assert!(
+        done.contains("dropped: 3 recipients of 2 messages"),
+        "{done}"
+    );
+    assert!(
+        system
+            .postern
+            .call(&["queue"])
+            .ok()
+            .contains("total        empty")
+    );
+}
+
+#[test]
+fn a_list_that_is_cut_has_the_totals_of_all() {
+    let system = with_held();
+    let page = system.postern.call(&["mailq", "--limit", "1"]).ok();
+    assert!(page.contains("; showing 1 of 2; raise --limit"), "{page}");
+    let total = page.lines().last().unwrap_or_default();
+    assert!(
+        total.starts_with("total        2 messages, 3 recipients (3 held)"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_release_that_the_route_would_undo_is_an_error_that_says_so() {
+    let system = with_held();
+    let ran = system.postern.call(&["queue", "release", "--all"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(
+        ran.out.contains("released: 0 recipients of 0 messages"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.out
+            .contains("the route of <x@far.example> holds its mail"),
+        "{ran:?}"
+    );
+    let ran = system.postern.call(&["queue", "retry", "--all"]).ok();
+    assert!(
+        ran.contains("nothing to retry: the matching messages are held"),
+        "{ran}"
+    );
+    assert_eq!(count(&system, "held", &[]), 3);
+}

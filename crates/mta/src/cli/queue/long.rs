@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::super::connection::Answer;
 use super::super::exit::{Exit, Failure};
 use super::super::output::Page;
+use super::super::words;
 use super::exit_of;
 use super::page::{Detail, Instance, Totals, heading, instances, messages_lines, total_line};
 use crate::observe::neutral_json;
@@ -28,7 +29,12 @@ pub(super) type Print<'a> = dyn FnMut(&str) -> bool + 'a;
 
 /// Whether `first`, which asked for a page, is not all that is wanted.
 pub(super) fn is_long(first: &Answer, limit: u64) -> bool {
-    limit > PAGE_LEN && instances(first).iter().any(Instance::is_cut)
+    limit > PAGE_LEN && is_cut(first)
+}
+
+/// Whether there is more than `first` has: then what is there in all has to be counted.
+pub(super) fn is_cut(first: &Answer) -> bool {
+    instances(first).iter().any(Instance::is_cut)
 }
 
 /// Prints the list that begins with `first`, for people.
@@ -51,11 +57,12 @@ pub(super) fn print_text(
             instance.totals()
         };
         let left_out = if totals.n_messages > limit {
-            "; more are there than shown, see --limit"
+            let (shown, all) = (words::grouped(limit), words::grouped(totals.n_messages));
+            format!("; showing {shown} of {all}; raise --limit")
         } else {
-            ""
+            String::new()
         };
-        heading(&mut page, &instance, &totals, left_out);
+        heading(&mut page, &instance, &totals, &left_out);
         total.join(&totals);
         let listed = each_page(instance, limit, ask, |instance| {
             messages_lines(&mut page, instance, Detail::List);

@@ -214,10 +214,10 @@ pub(super) fn list_page(answer: &Answer, detail: Detail) -> Page {
     let mut total = Totals::default();
     for instance in instances(answer) {
         let totals = instance.totals();
-        let left_out = if instance.is_cut() {
-            "; more are there, see --limit"
-        } else {
-            ""
+        let left_out = match (instance.is_cut(), detail) {
+            (true, Detail::List) => "; more are there, raise --limit",
+            (true, Detail::Show) => "; more are there, narrow the filter",
+            (false, _) => "",
         };
         heading(&mut page, &instance, &totals, left_out);
         messages_lines(&mut page, &instance, detail);

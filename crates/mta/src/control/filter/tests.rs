@@ -125,6 +125,63 @@ fn all_terms_must_hold() {
 }
 
 #[test]
+fn of_several_names_each_names_a_message() {
+    let trace = row().trace.to_string();
+    for words in [
+        &["12", "13"][..],
+        &["13", "12"],
+        &["id=13", "id=12"],
+        &["output/13", "input/12"],
+        &["13", trace.as_str()],
+        &["13", "trace=00000000000000000000000000", "12"],
+    ] {
+        check(words, Selection::Message);
+    }
+    check(&["13", "14"], Selection::None);
+    check(&["12", "13", "state=held"], Selection::Recipients(vec![0]));
+}
+
+#[test]
+fn names_are_meant_for_their_instance() {
+    let filter = Filter::parse(&["output/12", "input/13"]).expect("a filter");
+    assert!(filter.has_instance("input") && filter.has_instance("output"));
+    assert!(!filter.has_instance("submission"));
+    let for_input = filter.clone().for_instance("input");
+    assert_eq!(for_input.ids(), [MessageId(13)]);
+    assert_eq!(for_input.select(&row(), now()), Selection::None);
+    let for_output = filter.for_instance("output");
+    assert_eq!(for_output.select(&row(), now()), Selection::Message);
+}
+
+#[test]
+fn of_a_term_that_is_given_several_times_one_must_hold() {
+    let recipients = |list: &[u32]| Selection::Recipients(list.to_vec());
+    check(
+        &["domain=one.example", "domain=two.example"],
+        recipients(&[0, 1]),
+    );
+    check(&["state=held", "state=deferred"], recipients(&[0, 1]));
+    check(&["state=held", "state=failed"], recipients(&[0]));
+    check(&["from=bob*", "from=alice*"], Selection::Message);
+    check(
+        &["uid=0", "uid=1000", "domain=two.example"],
+        recipients(&[1]),
+    );
+    check(&["age>2h", "age>4h"], Selection::None);
+}
+
+#[test]
+fn an_address_can_be_written_as_people_do() {
+    let recipients = |list: &[u32]| Selection::Recipients(list.to_vec());
+    check(&["to=<bob@one.example>"], recipients(&[0]));
+    check(&["to=bob"], recipients(&[0]));
+    check(&["domain=@two.example"], recipients(&[1]));
+    check(&["state=HELD"], recipients(&[0]));
+    check(&["from=alice"], Selection::Message);
+    check(&["to=bo"], Selection::None);
+}
+
+#[test]
 fn the_null_sender_can_be_asked_for() {
     let bounce = QueueRow {
         from: ReversePath::Null,
@@ -144,7 +201,7 @@ fn the_null_sender_can_be_asked_for() {
 #[test]
 fn what_is_no_filter_is_refused_with_what_it_should_be() {
     for (word, part) in [
-        ("form=a@b", "the terms are instance= from="),
+        ("form=a@b", "the filters are instance= from="),
         ("alice@example.org", "write name=value"),
         ("age=2h", "age>2h"),
         ("age>2", "such as 90s"),
@@ -155,7 +212,7 @@ fn what_is_no_filter_is_refused_with_what_it_should_be() {
         ("size>5x", "such as 500"),
         ("size=5", "size>5M"),
         ("to=", "wants a text"),
-        ("from>a", "the terms are"),
+        ("from>a", "the filters are"),
         ("state=bounced", "pending, deferred"),
         ("uid=bob", "the number of a user"),
         ("trace=xyz", "a trace id"),
@@ -180,6 +237,9 @@ fn a_number_alone_is_ambiguous_and_an_instance_makes_it_clear() {
         (&["id=12", "instance=out*"], false, false, true),
         (&["instance=*"], false, true, true),
         (&["from=a"], false, true, true),
+        (&["input/12", "12"], true, true, true),
+        (&["input/12", "output/13"], false, true, true),
+        (&["instance=input", "instance=output"], false, true, true),
     ] {
         let filter = Filter::parse(words).expect("a filter");
         let found = (

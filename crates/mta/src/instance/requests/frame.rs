@@ -79,7 +79,12 @@ fn parse_verb(verb: &Value, args: &Value) -> Result<Verb, String> {
             .map(Vec::as_slice)
             .unwrap_or_default();
         let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
-        Filter::parse(&words).map_err(|error| error.to_string())
+        let filter = Filter::parse(&words).map_err(|error| error.to_string())?;
+        // Control asks only those instances that the filter has.
+        Ok::<_, String>(match args["to"].as_str() {
+            Some(instance) => filter.for_instance(instance),
+            None => filter,
+        })
     };
     let steer = |step| {
         let by = args["by"].as_str().ok_or("it is not said by whom")?.into();

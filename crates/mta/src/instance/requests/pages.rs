@@ -14,6 +14,8 @@ pub(super) struct Pages<'a, V: QueueView> {
     /// Away while a page is read.
     browser: Option<V::Browser>,
     after: Option<MessageId>,
+    /// The last message that can be chosen, where that is known.
+    until: Option<MessageId>,
     is_over: bool,
 }
 
@@ -24,7 +26,8 @@ impl<'a, V: QueueView> Pages<'a, V> {
             filter,
             browser: Some(view.browser()),
             view,
-            after: after.max(before_only(filter)),
+            after: after.max(before_first(filter)),
+            until: filter.ids().last().copied(),
             is_over: false,
         }
     }
@@ -35,11 +38,8 @@ impl<'a, V: QueueView> Pages<'a, V> {
         if self.is_over {
             return None;
         }
-        let limit = if self.filter.only().is_some() {
-            1
-        } else {
-            PAGE_LEN
-        };
+        let is_one = self.filter.ids().len() == 1;
+        let limit = if is_one { 1 } else { PAGE_LEN };
         let (view, after) = (Arc::clone(&self.view), self.after);
         let mut browser = self.browser.take()?;
         let reading = tokio::task::spawn_blocking(move || {
@@ -48,7 +48,7 @@ impl<'a, V: QueueView> Pages<'a, V> {
         });
         let ((page, last), browser) = reading.await.ok()?;
         self.browser = Some(browser);
-        self.is_over = last.is_none() || limit == 1;
+        self.is_over = last.is_none() || self.until.is_some_and(|until| last >= Some(until));
         self.after = last;
         let chosen = page
             .into_iter()
@@ -89,8 +89,8 @@ impl Chosen {
     }
 }
 
-/// The id before the one message that can be chosen.
-pub(super) fn before_only(filter: &Filter) -> Option<MessageId> {
-    let before = filter.only()?.0.checked_sub(1)?;
+/// The id before the first message that can be chosen, where that is known.
+pub(super) fn before_first(filter: &Filter) -> Option<MessageId> {
+    let before = filter.ids().first()?.0.checked_sub(1)?;
     Some(MessageId(before))
 }

@@ -6,19 +6,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::MessageId;
+use mail::{Disposition, MessageId};
 use net::Clock;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::answer::{self, Rows};
 use super::frame::{self, Channel, Request, Run, Verb};
-use super::pages::{Chosen, Pages, before_only};
-use super::{N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, QueueRow, QueueView, Step};
+use super::pages::{Chosen, Pages, before_first};
+use super::{
+    N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, QueueRow, QueueView, RecipientRow, Step,
+};
 use crate::control::filter::{Filter, Selection};
 
 /// How long a page is waited for in silence: less than control takes for no answer.
 const SIGN_OF_LIFE_TIME: Duration = Duration::from_millis(200);
+
+/// The destination of a recipient whose route holds its mail.
+const HOLD_DESTINATION: &str = "hold";
 
 /// As many texts of errors as one answer bears.
 const N_ERRORS_SHOWN: usize = 8;
@@ -122,7 +127,7 @@ impl<V: QueueView> Asked<V> {
     /// Without the disk: a queue of a million is counted in a blink.
     async fn count_briefs(&self, filter: &Filter) -> io::Result<Value> {
         let mut tally = answer::Tally::default();
-        let mut after = before_only(filter);
+        let (mut after, until) = (before_first(filter), filter.ids().last().copied());
         loop {
             let briefs = self.view.briefs(after, N_BRIEFS_AT_ONCE);
             let now = self.clock.timestamp();
@@ -132,7 +137,7 @@ impl<V: QueueView> Asked<V> {
                 }
             }
             after = briefs.last().map(|brief| brief.id);
-            if briefs.len() < N_BRIEFS_AT_ONCE || filter.only().is_some() {
+            if briefs.len() < N_BRIEFS_AT_ONCE || until.is_some_and(|until| after >= Some(until)) {
                 return Ok(tally.value());
             }
             self.sign_of_life().await?;
@@ -182,8 +187,7 @@ impl<V: QueueView> Asked<V> {
     }
 
     async fn steer(&self, step: Step, filter: &Filter, by: &str, run: Run) -> io::Result<Value> {
-        let (mut n_messages, mut n_recipients) = (0_u64, 0_u64);
-        let (mut errors, mut n_errors) = (Vec::new(), 0_u64);
+        let mut tally = Steered::default();
         let mut rows = Rows::new(self.id);
         let mut pages = self.pages(filter, None);
         while let Some(page) = self.next_page(&mut pages).await? {
@@ -193,72 +197,55 @@ impl<V: QueueView> Asked<V> {
                 let Chosen::Whole(row, selection) = chosen else {
                     continue;
                 };
+                let selection = tally.without_what_the_route_holds(step, row, selection);
                 if run == Run::Dry {
-                    n_messages += 1;
-                    n_recipients += n_chosen(row, selection);
-                    if n_messages > N_ROWS_SHOWN {
+                    tally.add(Ok(n_chosen(row, &selection)));
+                    if selection == Selection::None || tally.n_messages > N_ROWS_SHOWN {
                         continue;
                     }
-                    for frame in rows.push(row, selection, self.clock.timestamp()) {
+                    for frame in rows.push(row, &selection, self.clock.timestamp()) {
                         self.channel.send(&frame).await?;
                     }
                 } else {
-                    steps.spawn(steer_one(
-                        Arc::clone(&self.view),
-                        step,
-                        row.id,
-                        selection.clone(),
-                        by.into(),
-                    ));
+                    let view = Arc::clone(&self.view);
+                    steps.spawn(steer_one(view, step, row.id, selection, by.into()));
                 }
             }
             // All of a page at once: their records share one sync.
             while let Some(done) = steps.join_next().await {
-                match done {
-                    Ok(Ok(0)) => {}
-                    Ok(Ok(n)) => {
-                        n_messages += 1;
-                        n_recipients += u64::from(n);
-                    }
-                    Ok(Err(text)) => {
-                        n_errors += 1;
-                        if errors.len() < N_ERRORS_SHOWN {
-                            errors.push(text);
-                        }
-                    }
-                    Err(_) => n_errors += 1,
-                }
+                let broke = |_| Err("the step was not carried out".to_owned());
+                tally.add(done.unwrap_or_else(broke).map(u64::from));
             }
             if let Some(frame) = rows.take() {
                 self.channel.send(&frame).await?;
             }
         }
-        let only = filter.only().filter(|_| filter.is_brief());
-        if let Some(id) = only.filter(|id| self.view.is_unreadable(*id)) {
-            return Ok(self.steer_unreadable(step, id, by, run).await);
-        }
-        Ok(json!({
-            "messages": n_messages,
-            "recipients": n_recipients,
-            "dry_run": run == Run::Dry,
-            "n_errors": n_errors,
-            "errors": errors,
-        }))
+        self.steer_unreadable(step, filter, by, run, &mut tally)
+            .await;
+        Ok(tally.value(run))
     }
 
-    /// Does a step to a message of which no more is known than its id.
-    async fn steer_unreadable(&self, step: Step, id: MessageId, by: &str, run: Run) -> Value {
-        let done = match run {
-            Run::Dry => Ok(0),
-            Run::Real => self.view.steer(step, id, None, by).await,
-        };
-        json!({
-            "messages": u32::from(done.is_ok()),
-            "recipients": *done.as_ref().unwrap_or(&0),
-            "dry_run": run == Run::Dry,
-            "n_errors": u32::from(done.is_err()),
-            "errors": done.err().into_iter().collect::<Vec<_>>(),
-        })
+    /// Does a step to messages of which no more is known than their ids.
+    async fn steer_unreadable(
+        &self,
+        step: Step,
+        filter: &Filter,
+        by: &str,
+        run: Run,
+        tally: &mut Steered,
+    ) {
+        if !filter.is_brief() {
+            return;
+        }
+        let ids = filter.ids();
+        for id in ids.into_iter().filter(|id| self.view.is_unreadable(*id)) {
+            let done = match run {
+                Run::Dry => Ok(0),
+                Run::Real => self.view.steer(step, id, None, by).await,
+            };
+            tally.n_messages += u64::from(done == Ok(0));
+            tally.add(done.map(u64::from));
+        }
     }
 
     fn pages<'a>(&self, filter: &'a Filter, after: Option<MessageId>) -> Pages<'a, V> {
@@ -283,6 +270,83 @@ impl<V: QueueView> Asked<V> {
         }
         tokio::task::yield_now().await;
         Ok(())
+    }
+}
+
+/// What a step came to.
+#[derive(Default)]
+struct Steered {
+    n_messages: u64,
+    n_recipients: u64,
+    errors: Vec<String>,
+    n_errors: u64,
+}
+
+impl Steered {
+    /// Counts what came of one message: the recipients that were touched, or what went wrong.
+    fn add(&mut self, done: Result<u64, String>) {
+        match done {
+            Ok(0) => {}
+            Ok(n) => {
+                self.n_messages += 1;
+                self.n_recipients += n;
+            }
+            Err(text) => {
+                self.n_errors += 1;
+                if self.errors.len() < N_ERRORS_SHOWN {
+                    self.errors.push(text);
+                }
+            }
+        }
+    }
+
+    /// What is chosen but for held recipients that a release would not help, because their route
+    /// holds them again; these are errors.
+    fn without_what_the_route_holds(
+        &mut self,
+        step: Step,
+        row: &QueueRow,
+        selection: &Selection,
+    ) -> Selection {
+        let is_chosen = |r: &&RecipientRow| match selection {
+            Selection::Message => true,
+            Selection::None => false,
+            Selection::Recipients(chosen) => chosen.contains(&r.index),
+        };
+        let is_held_again = |r: &&RecipientRow| {
+            step == Step::Release
+                && r.disposition == Disposition::Held
+                && &*r.destination == HOLD_DESTINATION
+        };
+        let (held, rest): (Vec<_>, Vec<_>) = row
+            .recipients
+            .iter()
+            .filter(is_chosen)
+            .partition(is_held_again);
+        if held.is_empty() {
+            return selection.clone();
+        }
+        for recipient in held {
+            self.add(Err(format!(
+                "message {}: the route of <{}> holds its mail, so that it would be held again: \
+                 change the route and reload first",
+                row.id, recipient.address
+            )));
+        }
+        match &rest[..] {
+            [] => Selection::None,
+            rest => Selection::Recipients(rest.iter().map(|r| r.index).collect()),
+        }
+    }
+
+    fn value(&self, run: Run) -> Value {
+        json!({
+            "messages": self.n_messages,
+            "recipients": self.n_recipients,
+            "dry_run": run == Run::Dry,
+            "n_errors": self.n_errors,
+            "errors": self.errors,
+        })
     }
 }
 

@@ -44,7 +44,7 @@ fn all_instances_are_listed_with_totals_and_the_silent_one_as_such() {
         page.text(),
         "\
 input        empty
-output       1 message, 2 recipients (1 held, 1 deferred), 4.8 KiB; more are there, see --limit
+output       1 message, 2 recipients (1 held, 1 deferred), 4.8 KiB; more are there, raise --limit
   output/12  01KATQ2CD0000000000000000A  from <>  4.8 KiB  3 min old
       <x@y.example>  held: sends nothing\\u{1b}[2J
       <z@y.example>  deferred, tried 3 times, next try in 4 min, to relay 192.0.2.1:25: 451 4.7.1 greylisted
