@@ -351,6 +351,11 @@ pub(crate) fn accepted(transaction: &Transaction) -> Reply {
 impl Transaction {
     /// The key to remember with the message, and which recipients of the handoff it stands for.
     fn accepted_key(&self) -> Option<AcceptedKey> {
+        if let Some(key) = self.left {
+            let n = u32::try_from(self.envelope.recipients.len()).unwrap_or(u32::MAX);
+            let accepted = (0..n).collect();
+            return Some(AcceptedKey { key, accepted });
+        }
         let handed = self.handed.as_ref()?;
         let key = handed.parameters.key?;
         Some(AcceptedKey {

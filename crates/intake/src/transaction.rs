@@ -21,6 +21,8 @@ pub(crate) struct Transaction {
     pub(crate) takes_own_route: bool,
     /// What another instance said, on an edge.
     pub(crate) handed: Option<Handed>,
+    /// The key of a message that a local program left.
+    pub(crate) left: Option<HandoffKey>,
 }
 
 /// What makes a transaction a handoff.
@@ -69,6 +71,7 @@ impl Transaction {
             size: command.size,
             takes_own_route: false,
             handed: None,
+            left: None,
         }
     }
 

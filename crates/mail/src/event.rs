@@ -192,7 +192,7 @@ pub struct Source {
     pub uid: Option<u32>,
     /// The process of a local program.
     pub pid: Option<u32>,
-    /// The instance that handed the message over.
+    /// The instance that handed the message over, or `maildrop`.
     pub previous: Option<Box<str>>,
 }
 

@@ -11,6 +11,7 @@ mod control;
 mod errors;
 mod instance;
 mod leash;
+mod maildrop;
 mod nearest;
 mod observe;
 mod regular_file;

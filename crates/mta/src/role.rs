@@ -20,6 +20,8 @@ pub(crate) struct Composition {
     pub(crate) origin: Origin,
     /// Whether programs of this machine are known by their user id at a listener.
     pub(crate) local: LocalPrograms,
+    /// Whether it picks up what local programs left in the maildrop.
+    pub(crate) picks_up: bool,
     /// What origins it may claim when it hands on.
     pub(crate) claims: Claims,
     /// How soon what lies in its spool is tried again.

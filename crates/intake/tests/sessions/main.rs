@@ -8,6 +8,7 @@ mod handoffs;
 mod header;
 mod held;
 mod leaving;
+mod pickup;
 mod pressure;
 mod slow;
 mod world;

@@ -12,6 +12,7 @@ mod parting;
 mod parts;
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,12 +39,14 @@ use super::doors::{Door, Doors, Hall, Sessions};
 use super::draining::Draining;
 use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
+use super::pickup::Pickup;
 use super::requests;
 use super::shortage::Shortage;
 use super::turned_away::TurnedAwayReport;
 use super::view::View;
 use crate::config::{Config, InstanceConfig};
 use crate::leash::{Beginning, Purpose};
+use crate::maildrop::Maildrop;
 use crate::observe::EventSink;
 use crate::role::Composition;
 
@@ -159,6 +162,7 @@ async fn run(
     let mut reins = Reins::new(bootstrap.leash).map_err(|e| e.to_string())?;
     running.open_edges(edges);
     running.doors.set_listeners(doors);
+    running.pick_up(&bootstrap.state);
     reins.ready().await;
     let ended = running.obey(&mut reins).await;
     sink.finish().await;
@@ -308,6 +312,18 @@ impl Running {
             let text = format!("the certificate {concern}").into();
             self.instance.tell(What::Alarm { text });
         }
+    }
+
+    /// Begins to pick up what local programs left, where the role does.
+    fn pick_up(&self, state: &Path) {
+        let instance = &self.instance;
+        if !instance.composition.picks_up {
+            return;
+        }
+        let (maildrop, spool) = (Maildrop::of(state), &instance.spool);
+        let sessions = self.hall.sessions.clone();
+        let pickup = Pickup::new(&maildrop, &instance.name, spool, sessions, instance.clock);
+        tokio::spawn(pickup.run(self.hall.leave.clone()));
     }
 
     fn open_edges(&mut self, edges: Vec<(EdgePeer, EdgeReceiver)>) {

@@ -11,6 +11,7 @@ use super::Composition;
 pub(super) const COMPOSITION: Composition = Composition {
     origin: Origin::Outside,
     local: LocalPrograms::LikeAll,
+    picks_up: false,
     claims: Claims::World,
     backoff: Backoff::EDGE,
     probes: Backoff::EDGE,

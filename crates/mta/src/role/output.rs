@@ -11,6 +11,7 @@ use super::Composition;
 pub(super) const COMPOSITION: Composition = Composition {
     origin: Origin::Outside,
     local: LocalPrograms::LikeAll,
+    picks_up: false,
     claims: Claims::Any,
     backoff: Backoff::WORLD,
     probes: Backoff::SITE,

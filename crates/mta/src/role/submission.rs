@@ -11,6 +11,7 @@ use super::Composition;
 pub(super) const COMPOSITION: Composition = Composition {
     origin: Origin::Outside,
     local: LocalPrograms::ByUid,
+    picks_up: true,
     claims: Claims::Ours,
     backoff: Backoff::EDGE,
     probes: Backoff::EDGE,

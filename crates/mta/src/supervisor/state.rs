@@ -22,6 +22,8 @@ use mail::InstanceName;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::maildrop::Maildrop;
+
 /// How long a new supervisor waits for the processes of an old one.
 const ORPHANS_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -172,7 +174,7 @@ pub(crate) fn make_layout(path: &Path) -> Result<(), StateError> {
         check_owner(&path)?;
         close_to_others(&path)?;
     }
-    Ok(())
+    make_maildrop(&Maildrop::of(path))
 }
 
 /// The process id of the supervisor that runs in this state directory.
@@ -257,6 +259,17 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), StateError> {
         path: path.into(),
         cause,
     })
+}
+
+/// Makes the directories of the maildrop, and gives them their modes: those of a umask would stop
+/// local mail.
+fn make_maildrop(maildrop: &Maildrop) -> Result<(), StateError> {
+    for (path, mode) in maildrop.folders() {
+        make_directory(&path, 0o700)?;
+        let set = std::fs::set_permissions(&path, Permissions::from_mode(mode));
+        set.map_err(|cause| StateError::Unusable { path, cause })?;
+    }
+    Ok(())
 }
 
 fn make_durably(path: &Path, mode: u32) -> io::Result<()> {
