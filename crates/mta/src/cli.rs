@@ -61,6 +61,11 @@ pub(crate) fn mailq(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     run(std::iter::once(OsString::from("mailq")).chain(arguments))
 }
 
+/// `newaliases`: there is nothing to be made.
+pub(crate) fn newaliases() -> ExitCode {
+    finish(Ok(sendmail::initialise()))
+}
+
 /// `sendmail`: its arguments are its own.
 pub(crate) fn sendmail(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let system = SystemArguments {

@@ -1,8 +1,9 @@
 //! Postern: a mail transfer agent made of independent instances.
 //!
-//! One executable is everything: what it does follows from the name it is called by (`mailq` and
-//! `sendmail` are links to it) and from its first argument. `control` and `instance NAME` are for
-//! the supervisor alone; without its socket as standard input they end at once.
+//! One executable is everything: what it does follows from the name it is called by (`mailq`,
+//! `newaliases` and `sendmail` are links to it) and from its first argument. `control` and
+//! `instance NAME` are for the supervisor alone; without its socket as standard input they end at
+//! once.
 
 mod certificate;
 mod cli;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let called = arguments.next().unwrap_or_default();
     match Path::new(&called).file_name().and_then(OsStr::to_str) {
         Some("mailq") => cli::mailq(arguments),
+        Some("newaliases") => cli::newaliases(),
         Some("sendmail") => cli::sendmail(arguments),
         Some(_) | None => {
             let arguments: Vec<OsString> = arguments.collect();

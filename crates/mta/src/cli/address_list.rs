@@ -7,17 +7,23 @@
 //! RFC 5322 §3.4, with groups, comments, quoted strings and the obsolete route (which is passed
 //! over). A name without a domain is completed with one, as sendmail(8) does.
 
-use mail::Mailbox;
+use mail::{AddressError, Mailbox};
 
 /// How deep comments may nest.
 const COMMENT_DEPTH_MAX: u32 = 64;
 
+/// What a list holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// Those that can be sent to.
+    pub(crate) good: Vec<Mailbox>,
+    /// What is no address, each with what is wrong with it.
+    pub(crate) bad: Vec<String>,
+}
+
 /// Reads the addresses of a field's value, unfolded or not.
-///
-/// # Errors
-/// The part that is no address.
-pub(crate) fn parse(value: &str, domain: &str) -> Result<Vec<Mailbox>, String> {
-    let mut addresses = Vec::new();
+pub(crate) fn parse(value: &str, domain: &str) -> Addresses {
+    let mut addresses = Addresses::default();
     let mut one = Entry::default();
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
@@ -25,14 +31,15 @@ pub(crate) fn parse(value: &str, domain: &str) -> Result<Vec<Mailbox>, String> {
             '"' => one.push_quoted(&mut chars),
             '(' => skip_comment(&mut chars),
             '<' => one.take_angle(&mut chars),
+            '[' => one.push_literal(&mut chars),
             // The name of a group is no address.
             ':' => one = Entry::default(),
-            ',' | ';' => std::mem::take(&mut one).finish(domain, &mut addresses)?,
+            ',' | ';' => std::mem::take(&mut one).finish(domain, &mut addresses),
             _ => one.outside.push(c),
         }
     }
-    one.finish(domain, &mut addresses)?;
-    Ok(addresses)
+    one.finish(domain, &mut addresses);
+    addresses
 }
 
 /// Reads one address as it is given on a command line.
@@ -46,6 +53,31 @@ pub(crate) fn parse_one(text: &str, domain: &str) -> Result<Mailbox, String> {
         .and_then(|t| t.strip_suffix('>'))
         .unwrap_or(text);
     complete(bare, domain)
+}
+
+/// Reads the addresses of an argument, which has no folding: a line end in it is an attempt to make
+/// more of it than an address.
+pub(crate) fn parse_argument(text: &str, domain: &str) -> Addresses {
+    if text.chars().any(char::is_control) {
+        return Addresses {
+            good: Vec::new(),
+            bad: vec![format!("{text}: {}", AddressError::Character)],
+        };
+    }
+    parse(text, domain)
+}
+
+/// Reads a sender, which programs give with a display name too.
+///
+/// # Errors
+/// When it is not one address.
+pub(crate) fn parse_sender(text: &str, domain: &str) -> Result<Mailbox, String> {
+    let Addresses { good, bad } = parse_argument(text, domain);
+    match (<[Mailbox; 1]>::try_from(good), bad.first()) {
+        (Ok([one]), None) => Ok(one),
+        (_, Some(why)) => Err(why.clone()),
+        (Err(_), None) => Err(format!("{text}: not one address")),
+    }
 }
 
 /// What stands between two commas.
@@ -69,6 +101,17 @@ impl Entry {
         }
     }
 
+    /// An address literal, whose colons begin nothing.
+    fn push_literal(&mut self, chars: &mut impl Iterator<Item = char>) {
+        self.outside.push('[');
+        for c in chars {
+            self.outside.push(c);
+            if c == ']' {
+                return;
+            }
+        }
+    }
+
     fn take_angle(&mut self, chars: &mut impl Iterator<Item = char>) {
         let mut inner = String::new();
         let mut quoted = false;
@@ -88,7 +131,7 @@ impl Entry {
         self.angle = Some(inner);
     }
 
-    fn finish(self, domain: &str, addresses: &mut Vec<Mailbox>) -> Result<(), String> {
+    fn finish(self, domain: &str, addresses: &mut Addresses) {
         let text = match &self.angle {
             // The obsolete route: what follows its colon is the address (RFC 5322 §4.4).
             Some(angle) => match angle
@@ -102,10 +145,13 @@ impl Entry {
             None => &self.outside,
         };
         let text = without_space(text);
-        if !text.is_empty() {
-            addresses.push(complete(&text, domain)?);
+        if text.is_empty() {
+            return;
         }
-        Ok(())
+        match complete(&text, domain) {
+            Ok(mailbox) => addresses.good.push(mailbox),
+            Err(why) => addresses.bad.push(why),
+        }
     }
 }
 
@@ -141,7 +187,7 @@ fn is_idle_space(c: char, before: &str) -> bool {
 
 fn complete(text: &str, domain: &str) -> Result<Mailbox, String> {
     let parsed = match Mailbox::parse(text) {
-        Err(mail::AddressError::NoDomain) => Mailbox::parse(&format!("{text}@{domain}")),
+        Err(AddressError::NoDomain) => Mailbox::parse(&format!("{text}@{domain}")),
         parsed => parsed,
     };
     parsed.map_err(|error| format!("{text}: {error}"))
@@ -187,12 +233,21 @@ mod tests {
             ("a@b,\r\n\tc@d", &["a@b", "c@d"]),
             ("a . b @ c", &["a.b@c"]),
             ("\"a b\"@c", &["\"a b\"@c"]),
+            (
+                "a@[IPv6:2001:db8::1], b@c",
+                &["a@[IPv6:2001:db8::1]", "b@c"],
+            ),
+            (
+                "A <a@[IPv6:::1]>, G: b@[IPv6:::2];",
+                &["a@[IPv6:::1]", "b@[IPv6:::2]"],
+            ),
             ("root", &["root@host.example"]),
             ("<root>", &["root@host.example"]),
             ("käthe@bücher.example", &["käthe@bücher.example"]),
         ] {
-            let found = parse(value, "host.example").expect(value);
-            let found: Vec<_> = found.iter().map(Mailbox::as_str).collect();
+            let found = parse(value, "host.example");
+            assert!(found.bad.is_empty(), "{found:?}");
+            let found: Vec<_> = found.good.iter().map(Mailbox::as_str).collect();
             assert_eq!(found, expected, "{value}");
         }
     }
@@ -208,14 +263,30 @@ mod tests {
             "a@b\u{0}",
             "<a@b\r\nRCPT TO:<c@d>",
         ] {
-            let result = parse(value, "host.example");
-            assert!(value == "<a" || result.is_err(), "{value}: {result:?}");
+            let found = parse(value, "host.example");
+            let good = usize::from(value == "<a");
+            assert_eq!(found.good.len(), good, "{value}: {found:?}");
+            assert_eq!(found.bad.len(), 1 - good, "{value}: {found:?}");
         }
-        assert!(
-            parse(&"(".repeat(100_000), "x")
-                .expect("nothing")
-                .is_empty()
-        );
+        let found = parse("a@b, c d, <e@f", "host.example");
+        assert_eq!((found.good.len(), found.bad.len()), (2, 1), "{found:?}");
+        assert_eq!(parse(&"(".repeat(100_000), "x"), Addresses::default());
+        assert_eq!(parse(&"[".repeat(100_000), "x").bad.len(), 1);
+    }
+
+    #[test]
+    fn a_sender_is_one_address_with_or_without_a_name() {
+        for (text, expected) in [
+            ("a@b", Ok("a@b".to_owned())),
+            ("My Name <a@b>", Ok("a@b".to_owned())),
+            ("root", Ok("root@x".to_owned())),
+            ("a@b, c@d", Err(())),
+            ("a@b\r\nDATA", Err(())),
+            ("", Err(())),
+        ] {
+            let found = parse_sender(text, "x").map(|one| one.to_string());
+            assert_eq!(found.map_err(drop), expected, "{text}");
+        }
     }
 
     #[test]

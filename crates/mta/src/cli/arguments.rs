@@ -64,12 +64,16 @@ pub(crate) enum Verb {
     /// Give a message to submission
     Send(SendArguments),
     /// Give a message to submission, with the arguments of sendmail(8)
+    ///
+    /// What submission does not take now, because it does not run or is full, is left in the
+    /// maildrop and picked up when it runs: that is status 0, too.
     #[command(disable_help_flag = true)]
     #[command(
-        after_help = "Exit status, of sysexits.h: 0 accepted for all; 64 wrong arguments; 65 \
-                            an address in the header that is none; 66 the message cannot be read; \
-                            67 no such recipient; 69 refused for good; 75 not accepted, try again; \
-                            78 the configuration cannot be used."
+        after_help = "Exit status, of sysexits.h: 0 accepted, or left in the maildrop; 64 wrong \
+                            arguments; 65 a recipient that is no address, while the others were \
+                            accepted; 66 the message cannot be read; 67 no such recipient; 69 \
+                            refused permanently; 75 not accepted, try again; 78 the configuration \
+                            cannot be used."
     )]
     Sendmail(SendmailArguments),
     /// Look into the spools, whether the system runs or not; nothing is changed
@@ -254,7 +258,7 @@ pub(crate) struct SendArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SendmailArguments {
-    /// Those of sendmail(8): -t -i -f -F -bp -bi -bm -o… and recipients
+    /// Those of sendmail(8): -t -i -f -F -bm -bs -bv -bp -bi -q -o… and recipients
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

@@ -1,8 +1,9 @@
 //! What programs write, made into a message: line ends, and the fields that must be there.
 //!
 //! # Guarantees
-//! Every line of the content ends with CR LF and holds neither CR nor LF besides. A text that
-//! becomes a field of the header cannot become two. Bcc and Return-Path do not go out.
+//! Every line of the content ends with CR LF and holds neither CR nor LF besides, nor NUL. Only a
+//! line feed ends a line of the header, so a text that became part of a field cannot become
+//! another. Bcc and Return-Path do not go out.
 //!
 //! # Standards
 //! RFC 5322 §2.1, §3.6; RFC 2047 for names and subjects that are not ASCII.
@@ -28,22 +29,25 @@ pub(crate) enum Ending {
 
 impl Draft {
     /// Reads what a program wrote: fields, if it begins with any, an empty line, the body.
-    /// Lines may end with CR LF, LF or CR.
+    /// Lines may end with CR LF or LF. A CR within a line is a space in the header, where a line of
+    /// its own would be a field that nobody wrote, and a line end in the body.
     pub(crate) fn read(input: &[u8], ending: Ending) -> Self {
-        let mut lines = Lines(input).take_while(|line| ending == Ending::AtEnd || *line != b".");
+        let mut lines = Lines(input)
+            .take_while(|line| ending == Ending::AtEnd || *line != b".")
+            .skip_while({
+                let mut is_beginning = true;
+                move |line| {
+                    is_beginning &= is_separator(line);
+                    is_beginning
+                }
+            });
         let mut draft = Self::default();
-        let mut first = true;
         let mut pending = None;
         for line in lines.by_ref() {
-            // What a mailbox file puts before each message.
-            let is_separator = std::mem::take(&mut first) && line.starts_with(b"From ");
-            if is_separator {
-                continue;
-            }
             if (line.starts_with(b" ") || line.starts_with(b"\t"))
                 && let Some(field) = draft.fields.last_mut()
             {
-                push_line(field, line);
+                push_header_line(field, line);
                 continue;
             }
             if !is_field(line) {
@@ -52,11 +56,13 @@ impl Draft {
                 break;
             }
             let mut field = Vec::new();
-            push_line(&mut field, line);
+            push_header_line(&mut field, line);
             draft.fields.push(field);
         }
         for line in pending.into_iter().chain(lines) {
-            push_line(&mut draft.body, line);
+            for line in line.split(|b| *b == b'\r') {
+                push_line(&mut draft.body, line.iter().copied());
+            }
         }
         draft
     }
@@ -174,12 +180,27 @@ fn is_field(line: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
-fn push_line(out: &mut Vec<u8>, line: &[u8]) {
-    out.extend_from_slice(line);
+/// Whether a line is what a mailbox file puts before each message: as Postfix, which also knows it
+/// quoted.
+fn is_separator(line: &[u8]) -> bool {
+    let n_quotes = line.iter().take_while(|b| **b == b'>').count();
+    line[n_quotes..].starts_with(b"From ") && !is_field(line)
+}
+
+fn push_header_line(field: &mut Vec<u8>, line: &[u8]) {
+    push_line(
+        field,
+        line.iter().map(|b| if *b == b'\r' { b' ' } else { *b }),
+    );
+}
+
+/// Appends a line. No server takes a NUL, and what stood around it must not become one word.
+fn push_line(out: &mut Vec<u8>, line: impl Iterator<Item = u8>) {
+    out.extend(line.map(|b| if b == 0 { b'?' } else { b }));
     out.extend_from_slice(b"\r\n");
 }
 
-/// Lines without their ends, whichever they have.
+/// Lines without their ends: LF, and all CR before it.
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {
@@ -192,13 +213,13 @@ impl<'a> Iterator for Lines<'a> {
         let end = self
             .0
             .iter()
-            .position(|b| matches!(b, b'\r' | b'\n'))
+            .position(|b| *b == b'\n')
             .unwrap_or(self.0.len());
-        let (line, rest) = self.0.split_at(end);
-        self.0 = match rest {
-            [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
-            [] => rest,
-        };
+        let (mut line, rest) = self.0.split_at(end);
+        self.0 = rest.strip_prefix(b"\n").unwrap_or(rest);
+        while let Some(shorter) = line.strip_suffix(b"\r") {
+            line = shorter;
+        }
         Some(line)
     }
 }
@@ -249,6 +270,54 @@ mod tests {
             finish("\na\rb\nc\r\nd\n\re", Ending::AtEnd),
             format!("{ADDED}\r\na\r\nb\r\nc\r\nd\r\n\r\ne\r\n")
         );
+    }
+
+    /// What a web form lets through must not become a field, or a recipient of `sendmail -t`.
+    #[test]
+    fn only_a_line_feed_begins_a_field() {
+        for text in [
+            "\rBcc: e@x",
+            "\0Bcc: e@x",
+            "\r\0Bcc: e@x\r",
+            "\u{b}Bcc: e@x",
+            "\u{85}Bcc: e@x",
+        ] {
+            let input = format!("Subject: a{text}\nTo: b@x\n\nbody\n");
+            let draft = Draft::read(input.as_bytes(), Ending::AtEnd);
+            assert_eq!(draft.fields.len(), 2, "{text:?}");
+            assert!(!draft.has("Bcc"), "{text:?}");
+            let content = finish(&input, Ending::AtEnd);
+            let lines = content.replace("\r\n", "\n");
+            assert!(!lines.contains(['\r', '\0']), "{content:?}");
+            assert!(
+                lines.starts_with("Subject: a") && lines.contains("\nTo: b@x\n"),
+                "{content:?}"
+            );
+        }
+        let folded = Draft::read(b"Subject: a\n \n\tBcc: e@x\n\nBcc: e@x\n", Ending::AtEnd);
+        assert_eq!((folded.fields.len(), folded.has("Bcc")), (1, false));
+        let doubled = Draft::read(b"Subject: a\r\r\nBcc: e@x\r\r\n\r\r\nbody", Ending::AtEnd);
+        assert_eq!(doubled.fields[0], b"Subject: a\r\n");
+        assert!(
+            doubled.has("Bcc"),
+            "it is a line of its own, however it ends"
+        );
+        assert_eq!(doubled.body, b"body\r\n");
+    }
+
+    #[test]
+    fn lines_of_a_mailbox_file_before_the_header_are_no_part_of_it() {
+        for before in [
+            "From me Mon Nov 23\n",
+            ">From me Mon\n",
+            "From me\n>From you\r\n",
+        ] {
+            let content = finish(&format!("{before}Subject: a\n\nFrom here\n"), Ending::AtEnd);
+            assert_eq!(content, format!("Subject: a\r\n{ADDED}\r\nFrom here\r\n"));
+        }
+        let added = ADDED.replace("From: A <a@b>\r\n", "");
+        let content = finish("From : x@y\n\nbody\n", Ending::AtEnd);
+        assert_eq!(content, format!("From : x@y\r\n{added}\r\nbody\r\n"));
     }
 
     #[test]

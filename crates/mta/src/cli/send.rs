@@ -12,7 +12,7 @@ use super::arguments::{SendArguments, SystemArguments};
 use super::exit::{Exit, Failure};
 use super::letter::{self, Draft, Ending};
 use super::output::{complain, print_json, print_line};
-use super::submission::{Door, Letter, SubmitError, Submitted, submit};
+use super::submission::{Door, Late, Letter, SubmitError, Submitted, submit};
 use super::system::{self, System};
 use crate::supervisor::Source;
 
@@ -64,6 +64,7 @@ pub(crate) fn run(
             "submission at {door} does not answer yet and is waited for; {status} shows whether it \
              runs"
         ));
+        Late::Wait
     };
     let submitted = submit(&door, &config.hostname, &letter, say_late).map_err(failure)?;
     Ok(report(arguments, &letter, &submitted))
@@ -110,7 +111,7 @@ pub(super) fn read_bounded(input: impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Says what was refused.
-pub(super) fn complain_about_refused(letter: &Letter, submitted: &Submitted) {
+fn complain_about_refused(letter: &Letter, submitted: &Submitted) {
     for (recipient, reply) in letter.recipients.iter().zip(&submitted.replies) {
         if !reply.is_positive() {
             complain(&format!("<{recipient}>: {reply}"));

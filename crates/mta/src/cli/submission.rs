@@ -65,6 +65,9 @@ pub(crate) enum SubmitError {
     /// Nobody takes the connection.
     #[error("cannot reach submission at {0}: {1}")]
     Away(String, #[source] io::Error),
+    /// It does not greet, and is not waited for.
+    #[error("submission at {0} does not answer")]
+    Late(String),
     /// The connection broke.
     #[error("the connection to submission at {0} ended: {1}")]
     Lost(String, #[source] io::Error),
@@ -81,7 +84,9 @@ impl SubmitError {
     pub(crate) fn failure(&self, at: &System) -> Failure {
         match self {
             Self::Away(door, error) => at.away(&format!("submission at {door}"), error),
-            Self::Lost(..) | Self::NoDoor | Self::Unknown(_) => Failure::error(self.to_string()),
+            Self::Late(_) | Self::Lost(..) | Self::NoDoor | Self::Unknown(_) => {
+                Failure::error(self.to_string())
+            }
         }
     }
 }
@@ -140,7 +145,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// What a connection must do, whatever it runs over.
-trait Wire: Read + Write + AsFd {
+pub(crate) trait Wire: Read + Write + AsFd {
+    /// Neither reading nor writing waits longer.
     fn wait_at_most(&self, time: Duration) -> io::Result<()>;
 }
 
@@ -158,9 +164,35 @@ impl Wire for UnixStream {
     }
 }
 
-/// Gives a message to submission; blocks until it is accepted or refused. Says once where it is not
-/// greeted for a while: the supervisor holds the listener, so a connection comes about also while
-/// the instance cannot start.
+/// What to do about a greeting that is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Give up.
+    GiveUp,
+    /// Wait on.
+    Wait,
+}
+
+/// Connects, and waits for a greeting. `on_late` is asked where none comes for a while: the
+/// supervisor holds the listener, so a connection comes about also while the instance cannot start.
+///
+/// # Errors
+/// When submission cannot be reached.
+pub(crate) fn connect(
+    door: &Door,
+    on_late: impl FnOnce() -> Late,
+) -> Result<Box<dyn Wire>, SubmitError> {
+    let away = |error| SubmitError::Away(door.to_string(), error);
+    let lost = |error| SubmitError::Lost(door.to_string(), error);
+    let wire = door.connect().map_err(away)?;
+    if !is_heard(&*wire, GREETING_TIME).map_err(lost)? && on_late() == Late::GiveUp {
+        return Err(SubmitError::Late(door.to_string()));
+    }
+    Ok(wire)
+}
+
+/// Gives a message to submission; blocks until it is accepted or refused. `on_late` is asked where
+/// it is not greeted for a while.
 ///
 /// # Errors
 /// When submission cannot be reached or goes away before it has said anything about it.
@@ -168,14 +200,10 @@ pub(crate) fn submit(
     door: &Door,
     hostname: &str,
     letter: &Letter,
-    say_late: impl FnOnce(),
+    on_late: impl FnOnce() -> Late,
 ) -> Result<Submitted, SubmitError> {
-    let away = |error| SubmitError::Away(door.to_string(), error);
     let lost = |error| SubmitError::Lost(door.to_string(), error);
-    let wire = door.connect().map_err(away)?;
-    if !is_heard(&*wire, GREETING_TIME).map_err(lost)? {
-        say_late();
-    }
+    let wire = connect(door, on_late)?;
     let clock = Clock::start();
     let settings = Settings {
         dialect: Dialect::Smtp,
@@ -298,6 +326,12 @@ fn transaction(letter: &Letter) -> Transaction {
     } else {
         BodyType::EightBitMime
     };
+    let mailboxes = letter
+        .sender
+        .mailbox()
+        .into_iter()
+        .chain(&letter.recipients);
+    let smtputf8 = mailboxes.into_iter().any(|mailbox| !mailbox.is_ascii());
     let recipient = |address: &Mailbox| ClientRecipient {
         address: address.clone(),
         notify: Notify::UNSPECIFIED,
@@ -311,7 +345,7 @@ fn transaction(letter: &Letter) -> Transaction {
         ret: None,
         sender: letter.sender.clone(),
         size: letter.content.len() as u64,
-        smtputf8: false,
+        smtputf8,
         xforward: None,
     }
 }

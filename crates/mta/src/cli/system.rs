@@ -12,7 +12,7 @@ use crate::whereabouts;
 
 /// The configuration where nothing else is named: `sendmail` and `mailq` are called by programs
 /// that know of no argument and set no environment.
-const USUAL_FILE: &str = "/etc/postern/postern.toml";
+pub(crate) const USUAL_FILE: &str = "/etc/postern/postern.toml";
 
 /// Where the configuration comes from: by arguments, else by environment, else the usual file
 /// where there is one, else the embedded one.

@@ -102,7 +102,7 @@ const PATH: &str = "absolute path, or one that begins with `{state}/`";
 const DOMAIN: &str = "domain name";
 
 /// Where state lies when nothing says so.
-pub(super) const STATE_DEFAULT: &str = "/var/lib/postern";
+pub(crate) const STATE_DEFAULT: &str = "/var/lib/postern";
 
 /// The settings at the top of a file.
 pub(super) static COMMON: &[Setting] = &[

@@ -33,7 +33,7 @@ fn sendmail_bp_is_the_queue_of_all_instances() {
 
 #[test]
 fn sendmail_says_by_its_status_why_nothing_was_accepted() {
-    let mut system = System::embedded();
+    let system = System::embedded();
     let mut command = system.postern.command_as("sendmail");
     let refused = testkit::run::run(
         command.args(["-i", "nobody@example.test"]),
@@ -42,8 +42,17 @@ fn sendmail_says_by_its_status_why_nothing_was_accepted() {
     );
     // EX_NOUSER of sysexits.h.
     assert_eq!(refused.status, Some(67), "{refused:?}");
-    system.postern.stop();
     let mut command = system.postern.command_as("sendmail");
+    let bad = testkit::run::run(
+        command.args(["-i", "a b@example.test"]),
+        "Subject: x\n\nx\n",
+        testkit::wait::LIMIT,
+    );
+    // EX_DATAERR.
+    assert_eq!(bad.status, Some(65), "{bad:?}");
+    // Nothing ever ran there, so there is no maildrop either.
+    let never = System::stopped(|config| config);
+    let mut command = never.postern.command_as("sendmail");
     let away = testkit::run::run(
         command.args(["-i", "alice@example.test"]),
         "Subject: x\n\nx\n",
@@ -51,8 +60,11 @@ fn sendmail_says_by_its_status_why_nothing_was_accepted() {
     );
     // EX_TEMPFAIL: programs keep the message and try again.
     assert_eq!(away.status, Some(75), "{away:?}");
-    let said = "nothing was accepted: not running in ";
-    assert!(away.err.contains(said), "{away:?}");
+    assert!(
+        away.err.contains("not accepted: not running in "),
+        "{away:?}"
+    );
+    assert!(away.err.contains("maildrop/new: No such file"), "{away:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The options of sendmail(8), as far as programs give them.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 
 use super::super::letter::Ending;
 
@@ -24,6 +25,12 @@ pub(super) enum Mode {
     Initialise,
     /// `-bp`.
     PrintQueue,
+    /// `-q` alone: the queue runs by itself.
+    RunQueue,
+    /// `-bs`: SMTP on standard input and output.
+    Smtp,
+    /// `-bv`.
+    Verify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +57,23 @@ impl Options {
         };
         let mut words = words.into_iter();
         let mut only_recipients = false;
+        let mut runs_queue = false;
         while let Some(word) = words.next() {
-            let text = word
-                .into_string()
-                .map_err(|_| "an argument that is not UTF-8")?;
+            let text = text(word);
             match text.strip_prefix('-') {
                 Some("-") if !only_recipients => only_recipients = true,
                 Some(option) if !only_recipients && !option.is_empty() => {
+                    runs_queue |= option.starts_with('q');
                     options.take(option, &mut words)?;
                 }
                 Some(_) | None => options.recipients.push(text),
             }
+        }
+        let has_message = options.recipients_from == RecipientsFrom::Header
+            || !options.recipients.is_empty()
+            || options.mode != Mode::Deliver;
+        if runs_queue && !has_message {
+            options.mode = Mode::RunQueue;
         }
         Ok(options)
     }
@@ -78,23 +91,20 @@ impl Options {
                 .ok_or_else(|| format!("-{letter} wants a value")),
             _ => Ok(rest.into()),
         };
-        let text = |value: OsString| {
-            value
-                .into_string()
-                .map_err(|_| format!("the value of -{letter} is not UTF-8"))
-        };
         match (letter, rest) {
             ("b", "i") => self.mode = Mode::Initialise,
             ("b", "m") => self.mode = Mode::Deliver,
             ("b", "p") => self.mode = Mode::PrintQueue,
+            ("b", "s") => self.mode = Mode::Smtp,
+            ("b", "v") => self.mode = Mode::Verify,
             ("b", _) => {
                 return Err(format!(
-                    "-b{rest} is not offered; there are -bm, -bp and -bi"
+                    "-b{rest} is not offered; there are -bm, -bp, -bi, -bs and -bv"
                 ));
             }
             ("C", _) => self.config = Some(value()?),
-            ("F", _) => self.full_name = Some(text(value()?)?),
-            ("f" | "r", _) => self.sender = Some(text(value()?)?),
+            ("F", _) => self.full_name = Some(text(value()?)),
+            ("f" | "r", _) => self.sender = Some(text(value()?)),
             ("i", "") | ("o", "i") => self.ending = Ending::AtEnd,
             ("t", "") => self.recipients_from = RecipientsFrom::Header,
             // Both at once, as people write them.
@@ -114,8 +124,18 @@ impl Options {
     }
 }
 
+/// An argument as text. Programs from before UTF-8 give Latin-1, in names at least.
+fn text(argument: OsString) -> String {
+    argument.into_string().unwrap_or_else(|argument| {
+        let octets = argument.as_bytes();
+        octets.iter().map(|octet| char::from(*octet)).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Options, String> {
@@ -157,9 +177,11 @@ mod tests {
                 "never",
                 "-v",
                 "-q",
+                "a@b",
             ],
             |o| {
                 o.sender = Some("<>".into());
+                o.recipients = vec!["a@b".into()];
             },
         );
         check(&["-r", "x", "-C", "/etc/x"], |o| {
@@ -168,12 +190,30 @@ mod tests {
         });
         check(&["-bp"], |o| o.mode = Mode::PrintQueue);
         check(&["-bi"], |o| o.mode = Mode::Initialise);
+        check(&["-bs"], |o| o.mode = Mode::Smtp);
+        check(&["-bv", "a@b"], |o| {
+            o.mode = Mode::Verify;
+            o.recipients = vec!["a@b".into()];
+        });
+        for words in [&["-q"][..], &["-q15m"], &["-q", "-v"]] {
+            check(words, |o| o.mode = Mode::RunQueue);
+        }
+        check(&["-q", "-t"], |o| {
+            o.recipients_from = RecipientsFrom::Header
+        });
         check(&["-bm", "--", "-t"], |o| o.recipients = vec!["-t".into()]);
     }
 
     #[test]
+    fn an_argument_that_is_no_utf8_is_latin_1() {
+        let words = vec!["-F".into(), OsString::from_vec(b"K\xe4the".to_vec())];
+        let options = Options::parse(words).expect("options");
+        assert_eq!(options.full_name.as_deref(), Some("K\u{e4}the"));
+    }
+
+    #[test]
     fn options_that_are_not_offered_are_refused() {
-        for words in [&["-bs"][..], &["-bd"], &["-f"], &["-z"], &["-N"]] {
+        for words in [&["-bd"][..], &["-bx"], &["-f"], &["-z"], &["-N"]] {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }

@@ -64,7 +64,7 @@ fn a_message_is_given_and_its_trace_id_comes_back() {
         content: b"Subject: x\r\n\r\nhello\r\n".to_vec(),
         ..letter()
     };
-    let submitted = submit(&door, "host.example", &letter, || ()).expect("submitted");
+    let submitted = submit(&door, "host.example", &letter, || Late::Wait).expect("submitted");
     assert_eq!(
         submitted.trace.map(|t| t.to_string()).as_deref(),
         Some("01KATQ2CD0000000000000000A")
@@ -84,10 +84,10 @@ fn a_message_is_given_and_its_trace_id_comes_back() {
 #[test]
 fn a_server_that_goes_away_is_an_error_or_a_temporary_reply() {
     let (door, server) = serve("away", &[("EHLO", "421 4.3.2 going down\r\n")]);
-    assert!(submit(&door, "host.example", &letter(), || ()).is_err());
+    assert!(submit(&door, "host.example", &letter(), || Late::Wait).is_err());
     server.join().expect("heard");
     assert!(matches!(
-        submit(&door, "host.example", &letter(), || ()),
+        submit(&door, "host.example", &letter(), || Late::Wait),
         Err(SubmitError::Away(..))
     ));
 }
@@ -99,9 +99,15 @@ fn a_server_that_does_not_greet_is_told_to_who_waits() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).expect("bound");
     let (late, told) = std::sync::mpsc::channel();
+    let door = Door::Unix(path);
+    let given = submit(&door, "host.example", &letter(), || Late::GiveUp);
+    assert!(matches!(given, Err(SubmitError::Late(_))), "{given:?}");
     let client = std::thread::spawn(move || {
-        let say_late = || late.send(()).expect("heard");
-        submit(&Door::Unix(path), "host.example", &letter(), say_late)
+        let say_late = || {
+            late.send(()).expect("heard");
+            Late::Wait
+        };
+        submit(&door, "host.example", &letter(), say_late)
     });
     told.recv_timeout(testkit::wait::LIMIT).expect("it is told");
     drop(listener);
