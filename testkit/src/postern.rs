@@ -34,6 +34,9 @@ pub struct Postern {
     user: Option<u32>,
     supervisor: Option<Child>,
     scratch: Scratch,
+    /// In place of `/run/postern`, which a power cut empties: not below the scratch directory, all
+    /// of which a recorder takes for files on a disk.
+    run: Scratch,
 }
 
 impl Postern {
@@ -58,6 +61,7 @@ impl Postern {
             user: None,
             supervisor: None,
             scratch,
+            run: Scratch::new(),
         };
         system.write_config(config);
         system
@@ -73,8 +77,10 @@ impl Postern {
             // The program may lie where only root may go.
             let program = system.scratch.path().join("program");
             fs::copy(&system.program, &program).expect("the program can be copied");
-            let owned = std::os::unix::fs::chown(system.scratch.path(), Some(user), Some(user));
-            owned.expect("root can give files away");
+            for folder in [&system.scratch, &system.run] {
+                let owned = std::os::unix::fs::chown(folder.path(), Some(user), Some(user));
+                owned.expect("root can give files away");
+            }
             system.program = program;
             system.user = Some(user);
         }
@@ -94,6 +100,11 @@ impl Postern {
     /// Its scratch directory.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+
+    /// Where links to its state directory stand, as in `/run/postern`.
+    pub fn run_directory(&self) -> &Path {
+        self.run.path()
     }
 
     /// Its configuration file.
@@ -218,7 +229,7 @@ impl Postern {
         command
             .env("POSTERN_CONFIG", &self.config)
             .env("POSTERN_STATE", self.scratch.path().join("state"))
-            .env("POSTERN_RUN", self.scratch.path().join("run"));
+            .env("POSTERN_RUN", self.run.path());
     }
 
     /// Runs the program with `arguments` to its end.

@@ -117,6 +117,10 @@ impl Operation {
                 text.filter(|text| is_reply(text))
                     .map(|text| Self::Hear { text })
             }
+            // A link from elsewhere to a place below `root` changes nothing there.
+            "symlink" if two_paths(&mut arguments).is_some_and(|(_, to)| !to.starts_with(root)) => {
+                None
+            }
             _ => {
                 let text = String::from_utf8_lossy(&call.arguments);
                 let matters = text.contains(root)

@@ -158,7 +158,7 @@ fn local_mail_of_a_user_who_may_not_read_the_file_is_taken() {
     let mut command = Command::new(&program);
     std::os::unix::process::CommandExt::uid(&mut command, 65_534);
     command
-        .env("POSTERN_RUN", system.postern.scratch().path().join("run"))
+        .env("POSTERN_RUN", system.postern.run_directory())
         .arg("--config")
         .arg(system.postern.config())
         .args(["sendmail", "-f", "cron@example.test", "alice@example.test"]);
