@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
@@ -91,8 +91,11 @@ fn link(file: &Path, state: &Path) -> Result<(), String> {
 }
 
 fn link_in(folder: &Path, name: &OsString, state: &Path) -> io::Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(folder);
-    made?;
+    if !folder.is_dir() {
+        DirBuilder::new().recursive(true).create(folder)?;
+        // Whatever mask this process was started under: local programs must come through.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
     let path = folder.join(name);
     if fs::read_link(&path).is_ok_and(|before| before == state) {
         return Ok(());

@@ -35,10 +35,15 @@ impl Draining {
             return None;
         }
         self.alarm_at = Some(now);
+        let noun = if n_messages == 1 {
+            "message"
+        } else {
+            "messages"
+        };
         Some(format!(
-            "{name} is no longer in the configuration and has {n_messages} messages queued: they \
-             are delivered by its last settings, and it ends when its queue is empty; `postern \
-             queue list --instance {name}` shows them"
+            "{name} is no longer in the configuration and has {n_messages} {noun} queued: what is \
+             queued is delivered by its last settings, and it ends when its queue is empty; \
+             `postern queue list --instance {name}` shows what is left"
         ))
     }
 }

@@ -32,7 +32,9 @@ impl Watch<'_> {
             return;
         };
         let in_change = self.reloading.is_some() || !self.owing.is_empty();
-        if self.stopping.is_some() || in_change || self.is_fed(&name) {
+        // What clients of an earlier process still bring is stored by this one.
+        let is_succeeding = !self.members[at].retiring.is_empty();
+        if self.stopping.is_some() || in_change || is_succeeding || self.is_fed(&name) {
             return;
         }
         let is_leaving = self.config.is_leaving(&name);
@@ -99,7 +101,7 @@ impl Watch<'_> {
                  file become unusable, its tools need `--state {}`",
                 self.config.state.display()
             );
-            self.note_of_all(Weight::Alarm, &text);
+            self.note_of_all(Weight::Note, &text);
         }
         if let Err(why) = super::settings::store(&self.config, self.state.path()) {
             let text = format!(

@@ -283,7 +283,10 @@ fn make_durably(path: &Path, mode: u32) -> io::Result<()> {
     }
     let made = DirBuilder::new().mode(mode).create(path);
     let is_new = made.is_ok();
-    if !is_new && !path.is_dir() {
+    if is_new {
+        // Whatever mask this process was started under: local programs must come through.
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    } else if !path.is_dir() {
         return made;
     }
     // Whoever made one that is there may have died before this.

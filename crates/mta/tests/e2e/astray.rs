@@ -2,6 +2,7 @@
 //! the system is asked, not the file, and no tool and no local mail stops.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -145,12 +146,16 @@ fn a_system_whose_file_is_useless_is_stopped_by_it_all_the_same() {
 /// Root may read everything, so somebody else asks.
 #[test]
 fn local_mail_of_a_user_who_may_not_read_the_file_is_taken() {
-    let system = System::embedded();
     if !rustix::process::geteuid().is_root() {
         testkit::peer::skip("only root can be somebody else");
         return;
     }
-    use std::os::unix::fs::PermissionsExt;
+    let mut system = System::stopped(|config| config);
+    // Nor does the mask matter under which the system was started.
+    let script = "umask 077 && exec \"$0\" \"$@\"";
+    system
+        .postern
+        .start_under(&["sh", "-c", script].map(Into::into));
     let closed = fs::Permissions::from_mode(0o600);
     fs::set_permissions(system.postern.config(), closed).expect("changed");
     let program = system.postern.scratch().path().join("postern");

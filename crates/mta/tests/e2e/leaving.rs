@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::Signal;
 use testkit::port::free_port;
-use testkit::{Remote, postern, wait};
+use testkit::{Dialogue, Remote, postern, wait};
 
 use crate::system::{System, give, letter};
 
@@ -25,6 +25,9 @@ fn with_mail_that_waits() -> (System, u16) {
     (system, port)
 }
 
+/// An instance of that age, in seconds, has looked more than once.
+const LOOKED_AT: u64 = 5;
+
 fn send(system: &System, mark: &str) {
     let mut client = system.at_submission();
     let to = ["carol@far.example"];
@@ -36,7 +39,7 @@ fn drains(system: &System, port: u16) {
     wait::until_true("the message is counted", || {
         system.queued("output") == Some(1)
     });
-    let alarm = "output is no longer in the configuration and has 1 messages queued";
+    let alarm = "output is no longer in the configuration and has 1 message queued";
     system.logged(&["output", "alarm", alarm]);
     let status = system.postern.ask(&["status"]);
     let line = status.lines().find(|line| line.starts_with("output "));
@@ -144,6 +147,57 @@ fn an_instance_that_comes_back_takes_its_queue_and_mail_again() {
     remote.received("Subject: waits");
     remote.received("Subject: again");
     assert_eq!(system.postern.pid("output"), pid);
+}
+
+#[test]
+fn who_is_in_at_an_instance_that_leaves_finishes_also_at_its_old_process() {
+    let port = free_port();
+    let mut system = System::with(|config| {
+        let listens = format!("role = \"output\"\nlisten = [\"127.0.0.1:{port}\"]\n");
+        config.replace("role = \"output\"\n", &listens)
+    });
+    let begin = |mark: &str| {
+        let mut client = Dialogue::tcp(port);
+        client.play("S: 220\nC: EHLO client.example\nS: 250");
+        client.play("C: MAIL FROM:<a@example.org>\nS: 250");
+        client.play("C: RCPT TO:<bob@example.test>\nS: 250\nC: DATA\nS: 354");
+        client.say(&format!("Subject: {mark}"));
+        client
+    };
+    let mut first = begin("at the old process");
+    // A directory that its process has not seen: a new one takes over.
+    system.rewrite(|config| {
+        let route = "[[instance.output.route]]\naddress";
+        let more = "[[instance.output.route]]\ndomain = \"more.example\"\nusers = [\"x\"]\n\
+                    to = { maildir = \"{state}/more/{local}\" }\n\n";
+        config.replacen(route, &format!("{more}{route}"), 1)
+    });
+    let old = system.postern.pid("output");
+    system.postern.call(&["reload"]).ok();
+    let mut second = begin("at the new process");
+    let new = system.postern.pid("output");
+    assert_ne!(old, new);
+    system.rewrite(|config| {
+        renamed(config).replace(&format!("listen = [\"127.0.0.1:{port}\"]\n"), "")
+    });
+    system.postern.call(&["reload"]).ok();
+    second.play("C:\nC: Hi\nC: .\nS: 250");
+    drop(second);
+    system.arrived("bob", "Subject: at the new process");
+    // It looks each second whether it is needed.
+    wait::until_true("it found often that it has nothing to do", || {
+        let status = system.postern.json(&["status"]);
+        let mut instances = status["instances"].as_array().into_iter().flatten();
+        let output = instances.find(|line| line["instance"] == "output");
+        output.is_none_or(|line| line["ok"]["uptime_seconds"].as_u64() > Some(LOOKED_AT))
+    });
+    first.play("C:\nC: Hi\nC: .\nS: 250");
+    drop(first);
+    system.arrived("bob", "Subject: at the old process");
+    for pid in [old, new] {
+        wait::until_true("its process ends", || !postern::is_alive(pid));
+    }
+    system.logged(&["output", "has left the system"]);
 }
 
 #[test]
