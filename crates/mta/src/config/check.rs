@@ -5,6 +5,7 @@
 
 mod exposure;
 mod files;
+mod left;
 mod limits;
 mod listeners;
 mod next;
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 pub(super) fn check_files(config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = Findings::new(config);
     files::check(&mut findings, now);
+    left::check(&mut findings);
     findings.sorted()
 }
 

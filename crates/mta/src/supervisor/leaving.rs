@@ -66,6 +66,10 @@ impl Watch<'_> {
         self.config.remove(&name);
         self.let_go(at);
         self.note(at, Weight::Note, "has left the system: its queue is empty");
+        if let Err(error) = super::settings::mark_emptied(self.state.path(), &name) {
+            let text = format!("cannot be noted as empty, so `check` mentions it: {error}");
+            self.note(at, Weight::Note, &text);
+        }
         if let Some(control) = self.control() {
             // A control that is started anew does not learn of it at all.
             let _ = control.tell(Down::Forget(name));

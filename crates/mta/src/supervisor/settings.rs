@@ -21,6 +21,9 @@ use crate::regular_file;
 /// The longest file that is read, in bytes: as long as a whole configuration may be.
 const SETTINGS_LEN_MAX: u64 = 32 << 20;
 
+/// The extension of the settings of an instance that left with an empty spool.
+const EMPTIED: &str = "emptied";
+
 /// What stands above the settings.
 const HEADING: &str = "# Written by Postern: the last settings of this instance. Should it leave \
                        the\n# configuration, its queue is emptied by them. Not to be changed.\n\n";
@@ -76,7 +79,13 @@ pub(super) fn store(config: &Config, state: &Path) -> Result<(), String> {
         .filter_map(|name| {
             let text = format!("{HEADING}{}", config.last_settings(name)?);
             let path = path(state, name);
-            let stored = write_durably(&path, text.as_bytes());
+            let stored = write_durably(&path, text.as_bytes()).and_then(|()| {
+                // It may have left once and come back.
+                match fs::remove_file(path.with_extension(EMPTIED)) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                    Ok(()) | Err(_) => Ok(()),
+                }
+            });
             stored.err().map(|e| format!("{}: {e}", path.display()))
         })
         .collect();
@@ -87,12 +96,27 @@ pub(super) fn store(config: &Config, state: &Path) -> Result<(), String> {
     }
 }
 
+/// Notes that the spool of an instance that left was found empty: `check` does not mention it any
+/// more. A start looks into it all the same. Blocks.
+///
+/// # Errors
+/// When that cannot be written.
+pub(super) fn mark_emptied(state: &Path, name: &InstanceName) -> io::Result<()> {
+    let path = path(state, name);
+    match fs::rename(&path, path.with_extension(EMPTIED)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// The names of all spools. What has no name of an instance is none.
 fn spools(state: &Path) -> io::Result<Vec<InstanceName>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(state.join("spool"))? {
         let entry = entry?;
-        if !entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        // A spool may be a link to another disk, which may not be mounted.
+        if !kind.is_dir() && !kind.is_symlink() {
             continue;
         }
         let name = entry.file_name();
@@ -108,7 +132,14 @@ fn path(state: &Path, name: &InstanceName) -> PathBuf {
 
 fn read(state: &Path, name: &InstanceName) -> Result<Config, String> {
     let path = path(state, name);
-    let text = read_text(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = match read_text(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Those of one that was empty when it left: something may have been put there since.
+            read_text(&path.with_extension(EMPTIED)).map_err(|_| e)
+        }
+        read => read,
+    };
+    let text = text.map_err(|e| format!("{}: {e}", path.display()))?;
     let shown = path.display().to_string();
     Config::parse(&text, &shown, Some(state)).map_err(|problems| problems.to_string())
 }

@@ -70,9 +70,15 @@ fn drains(system: &System, port: u16) {
 fn a_renamed_instance_is_emptied_and_shown_until_then() {
     let (mut system, port) = with_mail_that_waits();
     system.rewrite(renamed);
+    let mentions = || {
+        let checked = system.postern.call(&["check"]).ok();
+        checked.contains("there is no instance `output`")
+    };
+    assert!(mentions());
     let page = system.postern.call(&["reload"]).ok();
     assert!(page.contains("output       leaves"), "{page}");
     drains(&system, port);
+    assert!(!mentions());
 }
 
 #[test]

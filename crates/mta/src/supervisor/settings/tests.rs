@@ -105,6 +105,44 @@ fn a_spool_without_usable_settings_is_named_with_the_reason() {
 }
 
 #[test]
+fn check_names_who_left_until_its_spool_was_found_empty() {
+    let scratch = state_of(&format!("{}{OUTPUT}", front("output")));
+    let state = scratch.path();
+    let new = OUTPUT.replace("instance.output", "instance.new");
+    let check = |instances: &str| {
+        let found = read_config(instances, state).check_files();
+        let found: Vec<_> = found.iter().map(|of| of.text.clone()).collect();
+        found.join("\n")
+    };
+    let found = check(&new);
+    assert!(found.contains("no instance `front`"), "{found}");
+    assert!(found.contains("no instance `output`"), "{found}");
+    mark_emptied(state, &name("front")).unwrap();
+    let found = check(&new);
+    assert!(!found.contains("`front`") && found.contains("`output`"));
+    // A start looks into it all the same.
+    let mut config = read_config(&new, state);
+    assert_eq!(take_in_left(&mut config, state).unwrap(), []);
+    assert!(config.is_leaving(&name("front")));
+    // It comes back, and leaves again.
+    store(&read_config(&front("new"), state), state).unwrap();
+    assert!(check(&new).contains("no instance `front`"));
+}
+
+#[test]
+fn a_spool_that_is_a_link_is_a_spool() {
+    let scratch = state_of(OUTPUT);
+    let state = scratch.path();
+    let spool = state.join("spool/output");
+    fs::rename(&spool, state.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(state.join("elsewhere"), &spool).unwrap();
+    let new = OUTPUT.replace("instance.output", "instance.new");
+    let mut config = read_config(&new, state);
+    assert_eq!(take_in_left(&mut config, state).unwrap(), []);
+    assert!(config.is_leaving(&name("output")));
+}
+
+#[test]
 fn an_instance_leaves_once_and_comes_back_changed() {
     let state = Path::new("/tmp/state");
     let both = read_config(&format!("{}{OUTPUT}", front("output")), state);
