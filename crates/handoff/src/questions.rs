@@ -1,7 +1,13 @@
 //! Answers of the next instance about recipients, remembered for a while.
 //!
+//! # Guarantees
+//! What a stranger makes up takes nothing from the recipients that bridge an outage: refusals, and
+//! recipients elsewhere, have places of their own; of accepted recipients those go first that were
+//! asked about once, as with guessed extensions of a real address.
+//!
 //! # Limits
-//! As many answers as the configuration says; when full, the older half is forgotten.
+//! As many answers as the configuration says, a quarter of them for what is not ours. When full,
+//! a part of those that were used least recently is forgotten.
 //!
 //! # Failure
 //! When the next instance does not answer, an answer that accepted and is no longer fresh still
@@ -10,7 +16,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mail::{Moment, Reply};
+use mail::reply::table;
+use mail::{Moment, Reply, ReplyClass};
 
 /// How many answers are kept, and how long they serve.
 #[derive(Clone, Copy, Debug)]
@@ -29,92 +36,157 @@ pub struct Lifetimes {
 #[derive(Debug)]
 pub struct Questions {
     lifetimes: Lifetimes,
-    answers: HashMap<Box<str>, Answer>,
+    /// Recipients that are ours.
+    ours: Answers,
+    /// All others: a stranger can name as many as there are words.
+    others: Answers,
+}
+
+/// Answers of one kind.
+#[derive(Debug)]
+struct Answers {
+    n_max: usize,
+    by_question: HashMap<Box<str>, Answer>,
 }
 
 #[derive(Debug)]
 struct Answer {
     reply: Reply,
     at: Moment,
+    used_at: Moment,
+    /// Whether it was asked for more than once.
+    is_proven: bool,
 }
 
 impl Questions {
     /// Empty.
     #[must_use]
     pub fn new(lifetimes: Lifetimes) -> Self {
+        let n_others = lifetimes.answers_max / 4;
         Self {
             lifetimes,
-            answers: HashMap::new(),
+            ours: Answers::at_most(lifetimes.answers_max - n_others),
+            others: Answers::at_most(n_others),
         }
     }
 
     /// An answer young enough to be used as it is.
-    #[must_use]
-    pub fn fresh(&self, now: Moment, question: &str) -> Option<Reply> {
-        self.serves(
-            now,
-            question,
-            self.lifetimes.accepted,
-            self.lifetimes.refused,
-        )
+    pub fn fresh(&mut self, now: Moment, question: &str) -> Option<Reply> {
+        let Lifetimes {
+            accepted, refused, ..
+        } = self.lifetimes;
+        self.serves(now, question, accepted, refused)
     }
 
     /// An answer young enough to be used when nobody can be asked. A refusal that is not fresh is
     /// none: the recipient may have come to be.
-    #[must_use]
-    pub fn stale(&self, now: Moment, question: &str) -> Option<Reply> {
-        self.serves(now, question, self.lifetimes.stale, self.lifetimes.refused)
+    pub fn stale(&mut self, now: Moment, question: &str) -> Option<Reply> {
+        let Lifetimes { stale, refused, .. } = self.lifetimes;
+        self.serves(now, question, stale, refused)
     }
 
     /// Remembers an answer. A temporary one is no knowledge and is not kept.
     pub fn learn(&mut self, now: Moment, question: &str, reply: &Reply) {
-        let max = self.lifetimes.answers_max;
-        if reply.class() == mail::ReplyClass::Transient || max == 0 {
+        if reply.class() == ReplyClass::Transient {
             return;
         }
-        if self.answers.len() >= max && !self.answers.contains_key(question) {
-            self.forget_half();
-        }
-        self.answers.insert(
-            question.into(),
-            Answer {
-                reply: reply.clone(),
-                at: now,
-            },
-        );
+        let is_ours = reply.is_positive() && reply.code != table::WILL_FORWARD.reply().code;
+        let (kind, other_kind) = match is_ours {
+            true => (&mut self.ours, &mut self.others),
+            false => (&mut self.others, &mut self.ours),
+        };
+        other_kind.by_question.remove(question);
+        kind.learn(now, question, reply);
     }
 
     /// Forgets one answer, because it proved wrong.
     pub fn forget(&mut self, question: &str) {
-        self.answers.remove(question);
+        self.ours.by_question.remove(question);
+        self.others.by_question.remove(question);
     }
 
     fn serves(
-        &self,
+        &mut self,
         now: Moment,
         question: &str,
         accepted: Duration,
         refused: Duration,
     ) -> Option<Reply> {
-        let answer = self.answers.get(question)?;
+        let ours = self.ours.by_question.get_mut(question);
+        let answer = match ours {
+            Some(answer) => answer,
+            None => self.others.by_question.get_mut(question)?,
+        };
         let age_max = if answer.reply.is_positive() {
             accepted
         } else {
             refused
         };
-        (now.since(answer.at) <= age_max).then(|| answer.reply.clone())
+        if now.since(answer.at) > age_max {
+            return None;
+        }
+        answer.used_at = now;
+        answer.is_proven = true;
+        Some(answer.reply.clone())
+    }
+}
+
+impl Answers {
+    fn at_most(n_max: usize) -> Self {
+        Self {
+            n_max,
+            by_question: HashMap::new(),
+        }
     }
 
-    fn forget_half(&mut self) {
-        let mut times: Vec<_> = self.answers.values().map(|a| a.at).collect();
-        let middle = times.len() / 2;
-        let (_, &mut median, _) = times.select_nth_unstable(middle);
-        let mut n_left = middle;
+    fn learn(&mut self, now: Moment, question: &str, reply: &Reply) {
+        if let Some(known) = self.by_question.get_mut(question) {
+            *known = Answer {
+                reply: reply.clone(),
+                at: now,
+                used_at: now,
+                is_proven: true,
+            };
+            return;
+        }
+        if self.n_max == 0 {
+            return;
+        }
+        if self.by_question.len() >= self.n_max {
+            self.make_room();
+        }
+        let answer = Answer {
+            reply: reply.clone(),
+            at: now,
+            used_at: now,
+            is_proven: false,
+        };
+        self.by_question.insert(question.into(), answer);
+    }
+
+    /// Forgets half of those that were asked for once, or where these are few, half of the others;
+    /// each time those that were used least recently.
+    fn make_room(&mut self) {
+        let of = |is_proven: bool| {
+            let answers = self.by_question.values();
+            let of_kind = answers.filter(move |answer| answer.is_proven == is_proven);
+            of_kind.map(|answer| answer.used_at).collect::<Vec<_>>()
+        };
+        let unproven = of(false);
+        // An eighth is enough of a sieve, and few enough to be gone through at each new answer.
+        let is_proven = unproven.len() * 8 < self.n_max;
+        let mut times = if is_proven { of(true) } else { unproven };
+        let n_kept = times.len() / 2;
+        let (_, &mut median, _) = times.select_nth_unstable(n_kept);
+        let mut n_left = n_kept;
         // Answers of the very same moment must go as well, else nothing might.
-        self.answers.retain(|_, answer| {
-            let keep = answer.at >= median && n_left > 0;
-            n_left -= usize::from(keep);
-            keep
+        self.by_question.retain(|_, answer| {
+            if answer.is_proven != is_proven {
+                return true;
+            }
+            let stays = answer.used_at >= median && n_left > 0;
+            n_left -= usize::from(stays);
+            stays
         });
     }
 }
@@ -180,8 +252,76 @@ mod tests {
         for i in 0..LIFETIMES.answers_max + 10 {
             questions.learn(Moment::START, &format!("{i}@x"), &table::OK.reply());
         }
-        assert!(questions.answers.len() <= LIFETIMES.answers_max);
+        assert!(questions.ours.by_question.len() <= LIFETIMES.answers_max);
         let last = format!("{}@x", LIFETIMES.answers_max + 9);
         assert!(questions.fresh(Moment::START, &last).is_some());
+    }
+
+    /// Ten times as many recipients as there is room for, each answered so.
+    fn flood(questions: &mut Questions, now: Moment, reply: &Reply) {
+        for n in 0..10 * LIFETIMES.answers_max {
+            questions.learn(now, &format!("guess{n}@x"), reply);
+        }
+        let n_kept = questions.ours.by_question.len() + questions.others.by_question.len();
+        assert!(n_kept <= LIFETIMES.answers_max);
+    }
+
+    #[test]
+    fn recipients_that_are_guessed_push_none_that_is_ours_out_of_memory() {
+        let mut questions = Questions::new(LIFETIMES);
+        for n in 0..70 {
+            questions.learn(Moment::START, &format!("{n}@x"), &table::OK.reply());
+        }
+        for row in [&table::NO_SUCH_USER, &table::WILL_FORWARD] {
+            flood(
+                &mut questions,
+                Moment::START + LIFETIMES.accepted,
+                &row.reply(),
+            );
+        }
+        let later = Moment::START + LIFETIMES.stale;
+        for n in 0..70 {
+            assert!(questions.stale(later, &format!("{n}@x")).is_some(), "{n}");
+        }
+    }
+
+    #[test]
+    fn guessed_extensions_of_an_address_push_none_out_that_gets_mail() {
+        let mut questions = Questions::new(LIFETIMES);
+        for n in 0..60 {
+            questions.learn(Moment::START, &format!("{n}@x"), &table::OK.reply());
+            assert!(questions.fresh(Moment::START, &format!("{n}@x")).is_some());
+        }
+        let later = Moment::START + LIFETIMES.accepted;
+        flood(&mut questions, later, &table::OK.reply());
+        for n in 0..60 {
+            assert!(questions.stale(later, &format!("{n}@x")).is_some(), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_is_remembered_as_what_it_was_last() {
+        let mut questions = Questions::new(LIFETIMES);
+        let now = Moment::START;
+        for row in [&table::OK, &table::NO_SUCH_USER, &table::OK] {
+            questions.learn(now, "a@x", &row.reply());
+            assert_eq!(questions.fresh(now, "a@x"), Some(row.reply()));
+        }
+        questions.forget("a@x");
+        assert_eq!(questions.fresh(now, "a@x"), None);
+    }
+
+    #[test]
+    fn recipients_that_nobody_asks_for_any_more_make_room() {
+        let mut questions = Questions::new(LIFETIMES);
+        let mut now = Moment::START;
+        for n in 0..500 {
+            let question = format!("{n}@x");
+            questions.learn(now, &question, &table::OK.reply());
+            assert!(questions.fresh(now, &question).is_some());
+            now = now + Duration::from_secs(1);
+        }
+        assert!(questions.ours.by_question.len() <= LIFETIMES.answers_max);
+        assert!(questions.stale(now, "499@x").is_some());
     }
 }
