@@ -267,15 +267,39 @@ fn in_doubt(tried: &[Tried]) -> BTreeSet<HandoffKey> {
     doubted
 }
 
+/// Whether the next instance may have stored a recipient's copy without our knowing: it gave no
+/// answer, or one that leaves this open.
+fn is_unknown(stored: &Stored, tried: &Tried) -> bool {
+    let (Outcome::Deferred(reply), Some(key)) = (&tried.outcome, tried.handoff) else {
+        return false;
+    };
+    let leaves_open = [
+        &table::NEXT_AWAY,
+        &table::SHUTTING_DOWN_LATE,
+        &table::STORAGE_FAILED,
+    ];
+    if leaves_open.iter().any(|row| row.reply() == *reply) {
+        return true;
+    }
+    // Given for a content that cannot be read, too, which was never sent as a whole: it leaves
+    // open what came of the attempts before.
+    let place = usize::try_from(tried.index).unwrap_or(usize::MAX);
+    let was_bound = stored.recipients.get(place).and_then(|state| state.handoff) == Some(key);
+    was_bound && *reply == table::TRY_AGAIN.reply()
+}
+
 /// What each outcome means for its recipient.
 fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
     // Who is refused beside others in doubt is tried with them once more: without it, they would be
     // another set than the next instance has under their key.
-    let doubted = if expired {
-        BTreeSet::new()
-    } else {
-        in_doubt(tried)
-    };
+    let mut doubted = in_doubt(tried);
+    if expired {
+        // A notification about what the next instance delivers would be false. Whatever else it
+        // answered, it has stored nothing.
+        let unknown = tried.iter().filter(|t| is_unknown(stored, t));
+        let unknown: BTreeSet<_> = unknown.filter_map(|t| t.handoff).collect();
+        doubted.retain(|key| unknown.contains(key));
+    }
     let is_doubted = |tried: &Tried| tried.handoff.is_some_and(|key| doubted.contains(&key));
     let mut changes = Changes {
         states: Vec::with_capacity(tried.len()),
@@ -291,7 +315,9 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
         changes.n_deferred_before += u32::from(attempts > 1);
         let reply = t.outcome.reply().clone();
         let (disposition, last) = match &t.outcome {
-            Outcome::Deferred(_) if expired => (Disposition::Failed, expiry_reply(&reply)),
+            Outcome::Deferred(_) if expired && !is_doubted(t) => {
+                (Disposition::Failed, expiry_reply(&reply))
+            }
             Outcome::Deferred(_) => (Disposition::Pending, reply),
             Outcome::Delivered(_) => (Disposition::Delivered, reply),
             Outcome::Failed(_) if is_doubted(t) => (Disposition::Pending, reply),

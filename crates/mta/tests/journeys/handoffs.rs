@@ -67,6 +67,7 @@ struct AllButNobody;
 impl Recipients for AllButNobody {
     fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
         Some(match recipient.local_part() {
+            "later" => Standing::Refused(table::NEXT_UNAVAILABLE.reply()),
             "nobody" => Standing::Refused(table::NO_SUCH_USER.reply()),
             "later" => Standing::Refused(table::MAILBOX_FULL.reply()),
             _ => Standing::Ours,
@@ -383,6 +384,37 @@ async fn what_was_kept_while_the_next_instance_was_away_is_handed_on_once() {
     front.noted.until(1, handed_off).await;
     front.empty().await;
     assert_eq!(output.n_stored(), 1);
+}
+
+#[tokio::test]
+async fn a_message_whose_handoff_is_in_doubt_does_not_expire_before_that_is_known() {
+    let plan = Plan {
+        expire_after: Duration::ZERO,
+        ..PATIENT
+    };
+    let (front, next, end) = front_by(&plan, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::that_is_cut_off(end);
+    keep(&front, &next, &["a@y.org", "b@y.org"]).await;
+    front.noted.until(2, deferred).await;
+    assert_eq!(output.n_stored(), 1, "it is there, and the reply was lost");
+    output.cut(false);
+    front.noted.until(1, handed_off).await;
+    front.empty().await;
+    assert_eq!(output.n_stored(), 1);
+    assert_eq!(front.noted.count(notified) + front.noted.count(failed), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_the_next_instance_did_not_take_for_now_expires_with_a_notification() {
+    let plan = Plan {
+        expire_after: Duration::ZERO,
+        ..PATIENT
+    };
+    let (front, next, end) = front_by(&plan, SimulatedDisk::new(), vec![hold("x.org")]);
+    let output = Output::at(end);
+    keep(&front, &next, &["later@y.org"]).await;
+    front.noted.until(1, notified).await;
+    assert_eq!(output.n_stored(), 0);
 }
 
 #[tokio::test]
