@@ -3,6 +3,10 @@
 //! A connection is a pair of stream sockets, one of which travels over the channel. There is no
 //! path and no port: who is at the other end is known because the supervisor made the channel.
 //!
+//! # Guarantees
+//! What a sender puts into the channel that is no connection is skipped: only the end of all
+//! sending ends closes it.
+//!
 //! # Limits
 //! A channel holds as many waiting connections as its socket buffer does; beyond that the next
 //! instance counts as busy.
@@ -12,6 +16,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use net::Stream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -82,7 +88,7 @@ impl EdgeReceiver {
     /// The next connection; `None` when the channel is closed for good. Cancel-safe.
     ///
     /// # Errors
-    /// When receiving fails; a message without a descriptor is skipped.
+    /// When receiving fails for now; what is no connection is skipped.
     pub async fn accept(&self) -> io::Result<Option<Stream>> {
         loop {
             self.channel.readable().await?;
@@ -91,17 +97,34 @@ impl EdgeReceiver {
                 .try_io(Interest::READABLE, || receive(&self.channel))
             {
                 Ok(Received::Connection(fd)) => {
-                    let stream = std::os::unix::net::UnixStream::from(fd);
-                    stream.set_nonblocking(true)?;
-                    return Ok(Some(Stream::Unix(UnixStream::from_std(stream)?)));
+                    // The sender made it, and may have made anything.
+                    if let Some(stream) = stream(fd) {
+                        return Ok(Some(stream));
+                    }
                 }
                 Ok(Received::Closed) => return Ok(None),
                 Ok(Received::Nothing) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) => {}
                 Err(e) => return Err(e),
             }
         }
     }
+}
+
+/// The descriptor as a stream, where it is a stream socket.
+fn stream(fd: OwnedFd) -> Option<Stream> {
+    let is_stream =
+        socket_domain(&fd) == Ok(AddressFamily::UNIX) && socket_type(&fd) == Ok(SocketType::STREAM);
+    if !is_stream {
+        return None;
+    }
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true).ok()?;
+    Some(Stream::Unix(UnixStream::from_std(stream).ok()?))
 }
 
 enum Received {
@@ -127,9 +150,17 @@ fn receive(channel: &UnixStream) -> io::Result<Received> {
     });
     Ok(match fd {
         Some(fd) => Received::Connection(fd),
-        None if received.bytes == 0 => Received::Closed,
+        // A packet may be empty, too.
+        None if received.bytes == 0 && has_hung_up(channel) => Received::Closed,
         None => Received::Nothing,
     })
+}
+
+fn has_hung_up(channel: &UnixStream) -> bool {
+    let mut looked_at = [PollFd::new(channel, PollFlags::RDHUP)];
+    let gone = PollFlags::RDHUP | PollFlags::HUP;
+    poll(&mut looked_at, Some(&Timespec::default())).is_ok()
+        && looked_at[0].revents().intersects(gone)
 }
 
 #[cfg(test)]
@@ -179,5 +210,44 @@ mod tests {
         let _near = sender.connect().unwrap();
         let receiver = EdgeReceiver::new(receiving).unwrap();
         assert!(receiver.accept().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_empty_packet_does_not_close_the_channel() {
+        let (sender, receiving) = channel();
+        let receiver = EdgeReceiver::new(receiving).unwrap();
+        for _ in 0..2 {
+            rustix::net::send(&sender.channel, b"", SendFlags::empty()).unwrap();
+            let _near = sender.connect().unwrap();
+            assert!(receiver.accept().await.unwrap().is_some());
+        }
+        rustix::net::send(&sender.channel, b"", SendFlags::empty()).unwrap();
+        drop(sender);
+        assert!(receiver.accept().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_is_no_connection_is_skipped() {
+        let (sender, receiving) = channel();
+        let receiver = EdgeReceiver::new(receiving).unwrap();
+        let file = OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap());
+        let flags = SocketFlags::CLOEXEC;
+        let (datagrams, _other) =
+            socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).unwrap();
+        for fd in [&file, &datagrams] {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let fds = [fd.as_fd()];
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            let parts = [IoSlice::new(CONNECTION)];
+            let flags = SendFlags::empty();
+            sendmsg(&sender.channel, &parts, &mut ancillary, flags).unwrap();
+        }
+        let mut near = sender.connect().unwrap();
+        let mut far = receiver.accept().await.unwrap().unwrap();
+        near.write_all(b"x").await.unwrap();
+        let limit = std::time::Duration::from_secs(20);
+        let read = tokio::time::timeout(limit, far.read_u8()).await.unwrap();
+        assert_eq!(read.unwrap(), b'x');
     }
 }

@@ -10,7 +10,7 @@
 //! epochs and what is forgotten by it: nothing comes between them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mail::{HandoffKey, InstanceName, SpoolId};
 use spool::{Claimed, Spool};
@@ -29,6 +29,33 @@ pub struct Gate {
 struct State {
     /// For each peer its spools, the one that was named last at the end.
     peers: HashMap<InstanceName, Vec<Sender>>,
+    /// How many edges of each peer are open.
+    n_edges: HashMap<InstanceName, usize>,
+}
+
+/// An edge of a peer. When the last one is closed, the peer is no instance of the system any more,
+/// and its spool may have another name by now: it belongs to none then. Its keys stay.
+#[derive(Debug)]
+pub struct OpenEdge {
+    gate: Arc<Gate>,
+    peer: InstanceName,
+}
+
+impl Drop for OpenEdge {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        let n_left = match state.n_edges.get_mut(&self.peer) {
+            Some(n_edges) => {
+                *n_edges -= 1;
+                *n_edges
+            }
+            None => 0,
+        };
+        if n_left == 0 {
+            state.n_edges.remove(&self.peer);
+            state.peers.remove(&self.peer);
+        }
+    }
 }
 
 /// What a sender said of its epochs.
@@ -122,10 +149,14 @@ impl Gate {
         spool.claim_key(key, lowest_unsettled)
     }
 
-    /// The edge of this peer is closed: it is no instance of the system any more, and its spool may
-    /// have another name by now. Its keys stay.
-    pub fn left(&self, peer: &InstanceName) {
-        self.state().peers.remove(peer);
+    /// Another edge of this peer is served, as long as what this returns lives.
+    #[must_use]
+    pub fn open(self: &Arc<Self>, peer: &InstanceName) -> OpenEdge {
+        *self.state().n_edges.entry(peer.clone()).or_default() += 1;
+        OpenEdge {
+            gate: Arc::clone(self),
+            peer: peer.clone(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,8 +167,6 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use mail::{BodyType, Envelope, Origin, Provenance, Timestamp, TraceId};
     use spool::simulated::SimulatedDisk;
     use spool::{AcceptedKey, Content, KeyState, Message, Options};
@@ -148,7 +177,7 @@ mod tests {
 
     /// A receiver: what it has in its spool, and what it turns away.
     struct Receiver {
-        gate: Gate,
+        gate: Arc<Gate>,
         spool: Spool,
     }
 
@@ -156,7 +185,7 @@ mod tests {
         fn new() -> Self {
             let disk = Arc::new(SimulatedDisk::new());
             let (spool, _) = Spool::open(disk, Options::new([7; 32])).unwrap();
-            let gate = Gate::default();
+            let gate = Arc::default();
             Self { gate, spool }
         }
 
@@ -336,6 +365,7 @@ mod tests {
     #[test]
     fn a_peer_that_names_the_spool_of_another_forgets_and_stores_nothing_there() {
         let receiver = Receiver::new();
+        let edges = [0, 1].map(|_| receiver.gate.open(&peer("input")));
         receiver.hears(&[3]);
         receiver.stores(receiver.claim(&key(3, 1), 1, 3), key(3, 1));
         let named = receiver.connected("liar", SENDER, &[99]);
@@ -344,9 +374,14 @@ mod tests {
         let Receiver { gate, spool } = &receiver;
         let claimed = gate.claim(&peer("liar"), &key(3, 2), 1, 3, spool);
         assert!(matches!(claimed, Claimed::Settled));
-        gate.left(&peer("input"));
-        let named = receiver.connected("renamed", SENDER, &[3, 4]);
-        assert_eq!(named, Connected::Opened(4), "an instance with a new name");
+        for (edge, expected) in edges
+            .into_iter()
+            .zip([Connected::NotItsOwn, Connected::Opened(4)])
+        {
+            drop(edge);
+            let named = receiver.connected("renamed", SENDER, &[3, 4]);
+            assert_eq!(named, expected, "an instance with a new name");
+        }
         assert!(receiver.remembers(&key(3, 1)));
     }
 

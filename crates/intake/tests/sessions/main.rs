@@ -4,6 +4,7 @@
 
 mod clients;
 mod copies;
+mod edges;
 mod handoffs;
 mod header;
 mod held;

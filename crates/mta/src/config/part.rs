@@ -13,7 +13,7 @@ use super::model::{InstanceConfig, Next};
 use super::tree::{Entry, Table, Value};
 
 /// What an instance may know of its neighbour.
-const OF_A_NEIGHBOUR: [&str; 3] = ["role", "next", "limits"];
+const OF_A_NEIGHBOUR: [&str; 4] = ["role", "next", "limits", "handoff"];
 
 /// The part for the instance, as TOML; `None` where there is no such instance.
 pub(super) fn part_for(config: &Config, name: &InstanceName) -> Option<String> {

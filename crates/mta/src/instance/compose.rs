@@ -1,5 +1,6 @@
 //! From a configuration to the parts of an instance.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
 use crate::config::{self, Config, InstanceConfig, Next as NextConfig, RouteMatch, Target};
+use crate::instance::doors::EDGE_PLACES_MIN;
 use crate::role::Composition;
 
 /// The longest command line between instances: MAIL with all that a handoff says.
 const EDGE_COMMAND_LEN_MAX: usize = 16 * 1024;
 /// Messages at a time that an old process gives to the new one.
-const HEIR_CONNECTIONS_MAX: usize = 64;
+const HEIR_CONNECTIONS_MAX: usize = EDGE_PLACES_MIN;
 /// One in so many connections of a submission is for operators, and [`OPERATORS_MAX`] at most.
 const OPERATORS_PART: u32 = 20;
 const OPERATORS_MAX: u32 = 16;
@@ -110,6 +112,26 @@ pub(crate) fn bounds(own: &InstanceConfig, composition: &Composition) -> Bounds 
         per_client_max: own.limits.connections_per_client,
         per_user_max: own.limits.connections_per_user,
     }
+}
+
+/// How many connections each instance that hands to this one may have: twice as many as it makes,
+/// as while a new process takes its place both have some; and those of probes.
+pub(crate) fn edge_places(
+    config: &Config,
+    own: &InstanceConfig,
+) -> HashMap<mail::InstanceName, usize> {
+    const OF_PROBES: usize = 8;
+    let leads_here = |from: &&InstanceConfig| match &from.next {
+        Some(NextConfig::Instance(next)) => *next == own.name,
+        Some(NextConfig::Smtp(_)) | None => false,
+    };
+    let places = |from: &InstanceConfig| {
+        let connections = usize::try_from(from.handoff.connections).unwrap_or(usize::MAX);
+        let places = connections.saturating_mul(2).saturating_add(OF_PROBES);
+        (from.name.clone(), places.max(EDGE_PLACES_MIN))
+    };
+    let fronts = config.instances.iter().filter(leads_here);
+    fronts.map(places).collect()
 }
 
 /// How this instance speaks to the next.

@@ -5,8 +5,9 @@
 //!
 //! # Limits
 //! Connections in all and for each client are the configuration's; whoever comes on top is told
-//! `421` and closed.
+//! `421` and closed. Another instance waits for a place when it has as many connections as it may.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use handoff::EdgeReceiver;
 use intake::{
-    Admission, Bounds, Caller, Current, EdgePeer, Entry, Intake, Leave, LocalPrograms, Visitor,
-    serve, serve_edge,
+    Admission, Bounds, Caller, Current, EdgeDoor, EdgePeer, Entry, Intake, Leave, LocalPrograms,
+    Visitor, receive_edge, serve, serve_edge,
 };
-use mail::Security;
+use mail::event::{Event, What};
 use mail::reply::table;
+use mail::{InstanceName, Security};
 use net::tls::{TlsAcceptor, Validity};
 use net::{Clock, Connection, Listener, Peer, Stream};
 use smtp::server::{Session, Settings};
@@ -29,6 +31,10 @@ use tokio::time::timeout;
 
 use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
 use crate::leash::Purpose;
+
+/// The fewest connections that another instance may have: a process that makes way for this one is
+/// in no configuration.
+pub(crate) const EDGE_PLACES_MIN: usize = 64;
 
 /// As many connections are taken in when a listener is closed: more than its backlog holds.
 const WAITING_MAX: usize = 4096;
@@ -50,6 +56,8 @@ pub(crate) struct Sessions {
     pub(crate) peers: Arc<[NamedPeer]>,
     /// How many connections there may be.
     pub(crate) bounds: Bounds,
+    /// How many connections each other instance may have over its edge.
+    pub(crate) edge_places: Arc<HashMap<InstanceName, usize>>,
     /// The certificate; for implicit TLS and STARTTLS.
     pub(crate) tls: Option<TlsAcceptor>,
     /// When that certificate is valid.
@@ -239,27 +247,46 @@ impl Hall {
 
     /// Serves the connections of one other instance until it is to leave, or has gone.
     async fn receive(self, peer: EdgePeer, receiver: EdgeReceiver) {
-        let mut cutting = self.cutting.clone();
-        loop {
-            let stream = tokio::select! {
-                accepted = receiver.accept() => accepted,
-                _ = cutting.wait_for(|asked| *asked) => return,
-            };
-            let Ok(Some(stream)) = stream else { return };
-            let sessions = self.sessions.borrow().clone();
-            let session = Session::new(
-                Arc::clone(&sessions.edge),
-                Security::Plain,
-                self.clock.now(),
-            );
-            let connection = Connection::new(stream, session, self.clock);
-            let (peer, cutting, current) = (peer.clone(), self.cutting.clone(), self.current());
-            let counted = Counted::new(&self.n_edges);
-            tokio::spawn(async move {
-                let _counted = counted;
-                serve_edge(connection, peer, current, cutting).await;
-            });
+        let gate = Arc::clone(&self.sessions.borrow().intake.gate);
+        let _open = gate.open(&peer.name);
+        let cutting = self.cutting.clone();
+        receive_edge(receiver, Edge { hall: self, peer }, cutting).await;
+    }
+}
+
+/// Where another instance brings its handoffs.
+struct Edge {
+    hall: Hall,
+    peer: EdgePeer,
+}
+
+impl EdgeDoor for Edge {
+    fn places(&self) -> usize {
+        let sessions = self.hall.sessions.borrow();
+        let places = sessions.edge_places.get(&self.peer.name);
+        places.copied().unwrap_or(EDGE_PLACES_MIN)
+    }
+
+    fn serve(&self, stream: Stream) -> impl Future<Output = ()> + Send + 'static {
+        let Hall { clock, .. } = self.hall;
+        let settings = Arc::clone(&self.hall.sessions.borrow().edge);
+        let session = Session::new(settings, Security::Plain, clock.now());
+        let connection = Connection::new(stream, session, clock);
+        let (peer, current) = (self.peer.clone(), self.hall.current());
+        let cutting = self.hall.cutting.clone();
+        let counted = Counted::new(&self.hall.n_edges);
+        async move {
+            let _counted = counted;
+            serve_edge(connection, peer, current, cutting).await;
         }
+    }
+
+    fn alarm(&self, text: &str) {
+        let intake = Arc::clone(&self.hall.sessions.borrow().intake);
+        let (at, peer) = (self.hall.clock.timestamp(), &self.peer.name);
+        let text = format!("the edge from {peer}: {text}").into();
+        let (trace, what) = (None, What::Alarm { text });
+        intake.events.emit(Event { at, trace, what });
     }
 }
 

@@ -67,7 +67,6 @@ struct AllButNobody;
 impl Recipients for AllButNobody {
     fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
         Some(match recipient.local_part() {
-            "later" => Standing::Refused(table::NEXT_UNAVAILABLE.reply()),
             "nobody" => Standing::Refused(table::NO_SUCH_USER.reply()),
             "later" => Standing::Refused(table::MAILBOX_FULL.reply()),
             _ => Standing::Ours,

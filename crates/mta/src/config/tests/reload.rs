@@ -80,6 +80,13 @@ fn what_a_process_may_already_do_is_swapped_and_its_neighbours_learn_what_concer
             Change::Swappable,
             Change::Swappable,
         ),
+        // How many connections it may have over its edge.
+        (
+            "role = \"submission\"",
+            "role = \"submission\"\nhandoff = { connections = 100 }",
+            Change::Swappable,
+            Change::Swappable,
+        ),
         (
             "role = \"output\"",
             "role = \"output\"\nqueue = { expiry = \"4d\" }",

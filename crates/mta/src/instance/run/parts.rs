@@ -143,6 +143,7 @@ impl Instance {
             entry: compose::entry(&self.composition, tls.clone()),
             peers: own.peers.clone().into(),
             bounds: compose::bounds(own, &self.composition),
+            edge_places: Arc::new(compose::edge_places(config, own)),
             tls,
             validity: certificate.map(|read| read.validity),
             purpose,
