@@ -333,14 +333,8 @@ impl ServerConnection {
     /// # Errors
     /// When the handshake fails or takes too long; the connection is over then.
     pub async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
-        self.upgrade(async |stream| {
-            let Stream::Tcp(tcp) = stream else {
-                return Err(io::ErrorKind::Unsupported.into());
-            };
-            let shaking = Box::pin(acceptor.accept(tcp));
-            Ok(Stream::TlsServer(Box::new(shaking.await?)))
-        })
-        .await
+        self.upgrade(async |stream| crate::tls::accept(acceptor, stream).await)
+            .await
     }
 }
 

@@ -61,7 +61,7 @@ pub enum OwnerError {
 pub fn peer_uid(stream: &Stream) -> Result<u32, OwnerError> {
     let tcp = match stream {
         Stream::Tcp(tcp) => tcp,
-        Stream::TlsServer(tls) => tls.get_ref().0,
+        Stream::TlsServer(tls) => tls.get_ref().0.tcp(),
         Stream::TlsClient(tls) => tls.get_ref().0,
         Stream::Closed | Stream::Unix(_) => return Err(OwnerError::NotLoopback),
     };

@@ -15,6 +15,8 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{client, server};
 
+use crate::tls::Counted;
+
 /// A connected byte stream.
 #[derive(Debug)]
 pub enum Stream {
@@ -25,7 +27,7 @@ pub enum Stream {
     /// TLS where this end is the client.
     TlsClient(Box<client::TlsStream<TcpStream>>),
     /// TLS where this end is the server.
-    TlsServer(Box<server::TlsStream<TcpStream>>),
+    TlsServer(Box<server::TlsStream<Counted>>),
     /// A local socket, or an edge between two instances.
     Unix(UnixStream),
 }
@@ -72,7 +74,7 @@ impl Stream {
             }
             Self::TlsServer(s) => {
                 let (s, tls) = s.get_mut();
-                decrypted(tls.process_new_packets()) || has(recv(s, octet, flags))
+                decrypted(tls.process_new_packets()) || has(recv(s.tcp(), octet, flags))
             }
             Self::Unix(s) => has(recv(s, octet, flags)),
         }

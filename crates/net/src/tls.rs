@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+mod handshake;
 mod validity;
 
 use rustls::crypto::aws_lc_rs;
@@ -16,26 +17,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+pub use handshake::{Counted, HANDSHAKE_LEN_MAX, accept};
 pub use validity::Validity;
-
-use crate::Stream;
-
-/// Shakes hands on a connection that begins with TLS (RFC 8314 §3.3).
-///
-/// # Errors
-/// When the handshake fails, or the stream is not TCP.
-pub async fn accept(acceptor: &TlsAcceptor, stream: Stream) -> std::io::Result<Stream> {
-    match stream {
-        Stream::Tcp(tcp) => {
-            // The state of a handshake is large, and the session that follows does not need it.
-            let shaking = Box::pin(acceptor.accept(tcp));
-            Ok(Stream::TlsServer(Box::new(shaking.await?)))
-        }
-        Stream::Closed | Stream::TlsClient(_) | Stream::TlsServer(_) | Stream::Unix(_) => {
-            Err(std::io::ErrorKind::Unsupported.into())
-        }
-    }
-}
 
 /// What is wrong with a certificate, a key or the pair.
 #[derive(Debug, thiserror::Error)]
