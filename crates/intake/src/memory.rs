@@ -1,4 +1,5 @@
-//! Memory for contents, whatever their size, while they arrive and are handed on.
+//! Memory for contents, whatever their size, while they arrive and are handed on, and for envelopes
+//! that are not small.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

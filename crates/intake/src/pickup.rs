@@ -23,7 +23,7 @@ use smtp::codec::newline::{ContentCheck, ContentFault, ContentRule};
 use spool::KeyState;
 
 use crate::accept::Intake;
-use crate::transaction::Transaction;
+use crate::transaction::{RecipientsMemory, Transaction};
 
 /// Octets that are read at a time.
 const PIECE_LEN: usize = 64 * 1024;
@@ -143,6 +143,7 @@ impl Intake {
                 envid: None,
             },
             body: None,
+            taken: RecipientsMemory::default(),
             size: Some(left.content_len),
             takes_own_route: false,
             handed: None,

@@ -332,8 +332,7 @@ impl Session {
         match self.intake.judge(&address, origin).await {
             Ok(way) => {
                 transaction.takes_own_route |= way == Way::Own;
-                transaction.add(address, command);
-                Ok(())
+                transaction.add_within(address, command, &self.intake.content_memory)
             }
             Err(reply) => {
                 let (trace, from) = (

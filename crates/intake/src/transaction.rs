@@ -1,14 +1,21 @@
 //! One transaction, from MAIL to the end of its data.
 
+use std::sync::Arc;
+
 use handoff::Parameters;
-use mail::{Additions, Envelope, HandoffKey, Provenance, Recipient, ReversePath, Treatment};
+use mail::reply::table;
+use mail::{Additions, Envelope, HandoffKey, Provenance, Recipient, Reply, ReversePath, Treatment};
 use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
 use spool::KeyClaim;
 
 use crate::accept::Intake;
 use crate::body::Body;
+use crate::memory::{ContentMemory, Purpose, Share};
 use crate::trace_field::received;
+
+/// Recipients take so many octets before they are counted; those of nearly all messages are fewer.
+pub(crate) const RECIPIENTS_LEN_FREE: usize = 4 * 1024;
 
 /// What was gathered so far.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(crate) struct Transaction {
     pub(crate) provenance: Provenance,
     pub(crate) envelope: Envelope,
     pub(crate) body: Option<Body>,
+    pub(crate) taken: RecipientsMemory,
     pub(crate) size: Option<u64>,
     /// Whether a recipient is delivered from here, so that the message must be kept here.
     pub(crate) takes_own_route: bool,
@@ -23,6 +31,13 @@ pub(crate) struct Transaction {
     pub(crate) handed: Option<Handed>,
     /// The key of a message that a local program left.
     pub(crate) left: Option<HandoffKey>,
+}
+
+/// What the recipients of a client take of the memory for contents.
+#[derive(Debug, Default)]
+pub(crate) struct RecipientsMemory {
+    len: usize,
+    share: Option<Share>,
 }
 
 /// What makes a transaction a handoff.
@@ -68,6 +83,7 @@ impl Transaction {
             provenance,
             envelope,
             body: None,
+            taken: RecipientsMemory::default(),
             size: command.size,
             takes_own_route: false,
             handed: None,
@@ -111,11 +127,101 @@ impl Transaction {
         }
     }
 
+    /// Adds a recipient where there is memory for it: the first ones cost little, and a client that
+    /// names a thousand takes from what there is for contents.
+    ///
+    /// # Errors
+    /// The reply where there is not as much: the client sends the rest in another transaction.
+    pub(crate) fn add_within(
+        &mut self,
+        address: mail::Mailbox,
+        command: RcptCommand,
+        memory: &Arc<ContentMemory>,
+    ) -> Result<(), Reply> {
+        let orcpt_len = command.orcpt.as_ref().map_or(0, |orcpt| orcpt.len());
+        // A list that grows has room for twice as many.
+        let len = 2 * size_of::<Recipient>() + address.as_str().len() + orcpt_len;
+        let taken = &mut self.taken;
+        if taken.len + len > RECIPIENTS_LEN_FREE {
+            let share = taken.share.get_or_insert_with(|| memory.share());
+            if !share.set(taken.len + len, Purpose::Small) {
+                return Err(table::TOO_MANY_RECIPIENTS.reply());
+            }
+        }
+        taken.len += len;
+        self.add(address, command);
+        Ok(())
+    }
+
     pub(crate) fn add(&mut self, address: mail::Mailbox, command: RcptCommand) {
         self.envelope.recipients.push(Recipient {
             address,
             notify: command.notify,
             orcpt: command.orcpt,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{BodyType, Mailbox, Notify, Origin, Timestamp, TraceId};
+
+    fn transaction() -> Transaction {
+        let arrived = Timestamp::from_unix_ms(0);
+        let provenance = Provenance {
+            trace: TraceId::new(arrived, 1),
+            origin: Origin::Outside,
+            arrived,
+            client: None,
+            visited: Vec::new(),
+            about: None,
+        };
+        let command = MailCommand {
+            body: BodyType::SevenBit,
+            edge: None,
+            envid: None,
+            ret: None,
+            sender: ReversePath::Null,
+            size: None,
+            smtputf8: false,
+            xforward: None,
+        };
+        Transaction::new(provenance, command)
+    }
+
+    /// Adds recipients with all that can be said of each, until one is refused.
+    fn fill(transaction: &mut Transaction, memory: &Arc<ContentMemory>) -> usize {
+        let recipient = Mailbox::parse("alice@x.org").unwrap();
+        for n in 0..1000 {
+            let command = RcptCommand {
+                notify: Notify::NEVER,
+                orcpt: Some("o".repeat(500).into()),
+                recipient: mail::ForwardPath::Mailbox(recipient.clone()),
+            };
+            let added = transaction.add_within(recipient.clone(), command, memory);
+            if let Err(reply) = added {
+                assert_eq!(reply.code.value(), 452);
+                return n;
+            }
+        }
+        1000
+    }
+
+    #[test]
+    fn recipients_beyond_a_few_share_the_memory_of_contents() {
+        const ROOM: usize = 100_000;
+        let memory = Arc::new(ContentMemory::new(ROOM));
+        let (mut one, mut other) = (transaction(), transaction());
+        let n_most = fill(&mut one, &memory);
+        assert!((ROOM / 800..ROOM / 500).contains(&n_most), "{n_most}");
+        let n_least = fill(&mut other, &memory);
+        assert!(
+            (1..=RECIPIENTS_LEN_FREE / 500).contains(&n_least),
+            "{n_least}"
+        );
+        assert_eq!(other.envelope.recipients.len(), n_least);
+        drop(one);
+        assert!(fill(&mut other, &memory) > n_most / 2, "it is given back");
     }
 }

@@ -7,6 +7,7 @@ mod doors;
 mod draining;
 mod expiry;
 mod fullness;
+mod memory;
 mod pickup;
 pub(crate) mod requests;
 mod run;

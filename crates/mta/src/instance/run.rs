@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use delivery::{Delivery, Parts, Settings};
 use handoff::{EdgeReceiver, Ledger};
-use intake::{Admission, EdgePeer, Leave};
+use intake::{Admission, ContentMemory, EdgePeer, Leave};
 use mail::InstanceName;
 use mail::event::{Sink, What};
 use net::{Clock, Entropy};
@@ -39,6 +39,7 @@ use super::doors::{Door, Doors, Hall, Sessions};
 use super::draining::Draining;
 use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, Told};
+use super::memory;
 use super::pickup::Pickup;
 use super::requests;
 use super::shortage::Shortage;
@@ -148,7 +149,7 @@ async fn run(
         next,
         delivery,
         tenure: Arc::default(),
-        content_memory: Arc::default(),
+        content_memory: Arc::new(ContentMemory::new(memory::for_contents())),
         gate: Arc::default(),
         refused: Arc::default(),
     };
