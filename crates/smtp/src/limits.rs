@@ -51,7 +51,7 @@ pub const RECIPIENTS_LEAST: usize = 100;
 /// Input of a client, in octets, that may wait for an answer. A window of pipelined commands fits;
 /// what is above waits in the kernel, where it slows the sender down. Where a longest command line
 /// is longer, it is that much.
-pub const INPUT_LEN_MAX: usize = 8 * 1024;
+pub const INPUT_LEN_MAX: usize = 4 * 1024;
 
 /// The same for another instance, which sends a whole handoff in one write, and for content.
 pub const INPUT_LEN_MAX_LARGE: usize = 64 * 1024;

@@ -384,7 +384,7 @@ static LIMITS: &[Setting] = &[
             submission: "500",
         },
         meaning: "Connections at a time over all listeners; more are answered 421. An idle one \
-                  costs a few KiB, a hostile one up to 22, and under TLS up to 60: with those of \
+                  costs a few KiB, a hostile one up to 18, and under TLS up to 54: with those of \
                   the contents that all share, 2,000 in plaintext stay below 100 MiB.",
     },
     Setting {

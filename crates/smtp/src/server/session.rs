@@ -154,7 +154,12 @@ impl Session {
 
     /// What happened next, oldest first. Ask until there is nothing, before transmitting.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        // As the output: what a flood needed is not kept.
+        if self.events.is_empty() && self.events.capacity() > EVENTS_KEPT {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Appends what is to be written to the client to `out`, and forgets it. It counts as unwritten
@@ -288,6 +293,9 @@ impl Session {
 
 /// The code after which the session is closed (RFC 5321 §3.8).
 pub(super) const CODE_CLOSING: ReplyCode = ReplyCode::new(421);
+
+/// Room for so many events is kept between commands.
+const EVENTS_KEPT: usize = 4;
 
 /// The output buffer that is kept between replies, in octets; an answer to EHLO fits.
 const OUTPUT_LEN_KEPT: usize = 1024;
