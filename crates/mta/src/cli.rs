@@ -106,10 +106,9 @@ fn carry_out(arguments: &SystemArguments, verb: Verb) -> Result<Exit, Failure> {
         Verb::Status => status::run(arguments, &at()?),
         Verb::Stop => lifecycle::stop(&source),
         Verb::Trace(what) => {
-            let log = system::config(&source)?.log.file.ok_or_else(|| {
-                Failure::error("the log goes to the standard error stream: there is no file")
-            })?;
-            trace::run(arguments, &what, &log)
+            let config = system::config(&source)?;
+            let at = System::of(&source, &config);
+            trace::run(arguments, &what, &at, config.log.file.as_deref())
         }
     }
 }

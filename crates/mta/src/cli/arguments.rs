@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     Status,
     /// Stop, and wait until all processes are gone
     Stop,
-    /// Show the journey of a message through all instances, from the log
+    /// Show the journey of a message through all instances, from the log and the queues
     Trace(TraceArguments),
 }
 
@@ -161,9 +161,21 @@ pub(crate) struct StepArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TraceArguments {
-    /// A trace id (as in the `250` that the client got), a Message-ID, or an address
-    #[arg(value_name = "TRACE-ID|MESSAGE-ID|ADDRESS")]
-    pub(crate) what: String,
+    /// One or more: a trace id (as in the `250` that the client got), INSTANCE/NUMBER as `queue
+    /// list` shows it, a Message-ID, an address, or the address of a client; `*` stands for any
+    /// text
+    #[arg(
+        value_name = "TRACE-ID|INSTANCE/NUMBER|MESSAGE-ID|ADDRESS",
+        required_unless_present_any = ["since", "until"]
+    )]
+    pub(crate) what: Vec<String>,
+    /// Only journeys with an event since then: 2h (ago), today, yesterday, 2026-11-30,
+    /// 2026-11-30T10:00; in UTC
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only journeys with an event until then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// At most this many journeys, the newest
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) limit: usize,

@@ -400,7 +400,8 @@ fn without_brackets(text: &str) -> &str {
     text.trim_matches(['<', '>'])
 }
 
-fn parse_age(text: &str) -> Option<Duration> {
+/// Reads `90s`, `30m`, `2h`, `5d`, `1w`.
+pub(crate) fn parse_age(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let seconds = match unit {
         "s" => 1,
@@ -465,7 +466,7 @@ impl Pattern {
     }
 
     /// Whether an address is as the pattern says, or its local part where the pattern has no `@`.
-    fn names(&self, address: &str) -> bool {
+    pub(crate) fn names(&self, address: &str) -> bool {
         let local_part = || address.rsplit_once('@').map(|(local, _)| local);
         self.matches(address)
             || !self.0.contains('@') && local_part().is_some_and(|local| self.matches(local))

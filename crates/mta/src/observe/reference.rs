@@ -29,7 +29,7 @@ const EVENTS: &[(&str, &str)] = &[
         "A client has left, or was told to: one line for each connection, also where nothing came.",
     ),
     ("dropped", "An operator took a recipient out of the queue."),
-    ("failed", "A recipient failed for good."),
+    ("failed", "A recipient failed permanently."),
     (
         "handed-off",
         "The next instance has the message. Never counted as a delivery.",
@@ -53,7 +53,7 @@ const EVENTS: &[(&str, &str)] = &[
     ),
     (
         "refused",
-        "A connection, a transaction or a recipient was refused, and the client told so.",
+        "A connection, a transaction or a recipient was refused; the client got the reply.",
     ),
     ("released", "An operator let a held recipient go on."),
 ];
@@ -120,7 +120,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("previous", "the instance that handed the message over"),
     ("reason", "why, in words"),
     ("reply", "code, enhanced code and text of the reply"),
-    ("size", "octets of content"),
+    ("size", "bytes of content"),
     (
         "spooled",
         "whether it had been in this instance's spool; if not, nothing was written here",

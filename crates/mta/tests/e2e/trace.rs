@@ -104,5 +104,88 @@ fn what_nobody_knows_is_said_and_gives_an_error() {
         .postern
         .call(&["trace", "nobody@example.test"])
         .fails(1);
-    assert!(text.contains("nothing about nobody@example.test"), "{text}");
+    assert!(
+        text.contains("no log entries for nobody@example.test in /"),
+        "{text}"
+    );
+    let text = system
+        .postern
+        .call(&["trace", "--since", "teatime"])
+        .fails(2);
+    assert!(text.contains("--since teatime: not a time"), "{text}");
+}
+
+/// A system with a message that is held in output, and what it is called.
+fn with_held(change: impl FnOnce(String) -> String) -> (System, String, String) {
+    let system = System::with(change);
+    let reply = give(
+        &mut system.at_submission(),
+        "me@example.org",
+        &["far@far.example"],
+        &letter("held"),
+    );
+    let id = trace_id(&reply);
+    let name = wait::until("it is held", || {
+        let answer = system.postern.json(&["queue", "list", "state=held"]);
+        let instances = answer["instances"].as_array()?;
+        instances.iter().find_map(|instance| {
+            let number = instance["messages"][0]["id"].as_u64()?;
+            Some(format!("{}/{number}", instance["instance"].as_str()?))
+        })
+    });
+    (system, id, name)
+}
+
+#[test]
+fn mail_that_waits_is_found_by_whatever_names_it() {
+    let (system, id, name) = with_held(|config| config);
+    // As if it had been rotated away.
+    std::fs::write(system.postern.state("log/postern.log"), "").expect("emptied");
+    for what in [
+        &[id.as_str()][..],
+        &[&name],
+        &["far@far.example"],
+        &["*@far.example"],
+        &["me@*"],
+        &["nobody@x.example", &id],
+        &["--since", "1h"],
+        &["--since", "today", "far@far.example"],
+    ] {
+        let arguments = [&["trace"][..], what].concat();
+        let page = system.postern.call(&arguments).ok();
+        assert!(
+            page.starts_with(&format!("{id}  held\n")),
+            "{what:?}: {page}"
+        );
+        let line = format!("<far@far.example>  held in {name}: ");
+        assert!(page.contains(&line), "{what:?}: {page}");
+    }
+    let until = ["trace", "--until", "2020-01-01", "far@far.example"];
+    system.postern.call(&until).fails(1);
+    assert_eq!(journey(&system, &id, 0)["queued"][0]["trace"], id.as_str());
+}
+
+#[test]
+fn a_journey_is_found_in_the_queues_where_the_log_cannot_be_read_back() {
+    let (system, id, name) = with_held(|config| format!("{config}\n[log]\nfile = \"stderr\"\n"));
+    let ran = system.postern.call(&["trace", &id]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.out.contains(&format!("held in {name}")), "{ran:?}");
+    assert!(ran.err.contains("standard error stream"), "{ran:?}");
+    let text = system.postern.call(&["trace", "nobody@x.example"]).fails(1);
+    assert!(text.contains("nothing in the queues for nobody"), "{text}");
+}
+
+#[test]
+fn the_log_tells_a_journey_also_while_the_system_does_not_run() {
+    let (mut system, id, _) = with_held(|config| config);
+    system.logged(&[" held ", &id]);
+    system.postern.stop();
+    let ran = system.postern.call(&["trace", &id]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.out.starts_with(&format!("{id}  held\n")), "{ran:?}");
+    assert!(
+        ran.err.contains("the queues were not asked: not running"),
+        "{ran:?}"
+    );
 }

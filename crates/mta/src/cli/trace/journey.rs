@@ -1,23 +1,49 @@
 //! One message's journey: its lines over all instances in the order of time, the verdict first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mail::TraceId;
 use serde_json::{Map, Value, json};
 
 use super::super::output::Page;
+use super::super::words;
+use super::queues::Waiting;
 use crate::observe::line::Line;
+
+/// The events that say where a recipient stands.
+const OUTCOMES: [&str; 6] = [
+    "deferred",
+    "delivered",
+    "dropped",
+    "failed",
+    "held",
+    "released",
+];
+
+/// Those after which it is in the queue no longer.
+const FINAL: [&str; 3] = ["delivered", "dropped", "failed"];
+
+/// As many messages of the log are asked for in the queues.
+const NAMES_MAX: usize = 500;
 
 /// What happened to one message.
 #[derive(Debug)]
 pub(super) struct Journey {
     trace: TraceId,
     lines: Vec<Line>,
+    /// What of it is in the queues now.
+    waiting: Vec<Waiting>,
 }
 
-/// Joins lines to journeys: oldest first, each in the order of time.
-pub(super) fn journeys(lines: Vec<Line>) -> Vec<Journey> {
+/// Joins lines and what waits to journeys: oldest first, each in the order of time.
+pub(super) fn journeys(
+    lines: Vec<Line>,
+    mut waiting: BTreeMap<TraceId, Vec<Waiting>>,
+) -> Vec<Journey> {
     let mut by_trace: BTreeMap<TraceId, Vec<Line>> = BTreeMap::new();
+    for trace in waiting.keys() {
+        by_trace.insert(*trace, Vec::new());
+    }
     for line in lines {
         if let Some(trace) = line.trace {
             by_trace.entry(trace).or_default().push(line);
@@ -26,15 +52,95 @@ pub(super) fn journeys(lines: Vec<Line>) -> Vec<Journey> {
     let journey = |(trace, mut lines): (TraceId, Vec<Line>)| {
         // Of one millisecond, the order in which they were written stays.
         lines.sort_by(|a, b| a.at.cmp(&b.at));
-        Journey { trace, lines }
+        let waiting = waiting.remove(&trace).unwrap_or_default();
+        Journey {
+            trace,
+            lines,
+            waiting,
+        }
     };
     by_trace.into_iter().map(journey).collect()
 }
 
+/// The names of messages that lines are about and that may still be queued, but for those of which
+/// it is known already.
+pub(super) fn names_of_unfinished(
+    lines: &[Line],
+    known: &BTreeMap<TraceId, Vec<Waiting>>,
+) -> Vec<String> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for line in lines {
+        let is_known = line.trace.is_some_and(|trace| known.contains_key(&trace));
+        if let Some(id) = line.field("id").filter(|_| !is_known) {
+            names.insert(format!("{}/{id}", line.instance));
+        }
+    }
+    // The newest where there are very many.
+    let mut names: Vec<String> = names.into_iter().collect();
+    let n_surplus = names.len().saturating_sub(NAMES_MAX);
+    names.drain(..n_surplus);
+    names
+}
+
 /// The last that is known of a recipient.
-struct Fate<'a> {
-    state: &'a str,
-    line: &'a Line,
+struct Fate {
+    state: String,
+    instance: String,
+    /// Where that is known from: `by output`, or `in output/12` of what is queued there.
+    place: String,
+    why: Option<String>,
+    next: Option<String>,
+}
+
+impl Fate {
+    fn of_line(state: &str, line: &Line) -> Self {
+        let why = ["reply", "reason", "by"];
+        Self {
+            state: state.to_owned(),
+            instance: line.instance.clone(),
+            place: format!("by {}", line.instance),
+            why: why
+                .into_iter()
+                .find_map(|key| line.field(key))
+                .map(str::to_owned),
+            next: line.field("next_due").map(str::to_owned),
+        }
+    }
+
+    fn of_row(waiting: &Waiting, recipient: &Value) -> Self {
+        let state = match recipient["state"].as_str().unwrap_or_default() {
+            "pending" => "queued",
+            state => state,
+        };
+        let next = recipient["next_in_seconds"]
+            .as_u64()
+            .map(|seconds| match seconds {
+                0 => "now".to_owned(),
+                seconds => format!("in {}", words::duration(seconds)),
+            });
+        Self {
+            state: state.to_owned(),
+            instance: waiting.instance.clone(),
+            place: format!("in {}/{}", waiting.instance, waiting.row["id"]),
+            why: recipient["reply"].as_str().map(str::to_owned),
+            next: next.filter(|_| state != "held"),
+        }
+    }
+
+    fn words(&self, recipient: &str) -> String {
+        let why = self.why.as_ref().map(|why| format!(": {why}"));
+        let next = self
+            .next
+            .as_ref()
+            .map(|next| format!("; next attempt {next}"));
+        format!(
+            "  <{recipient}>  {} {}{}{}",
+            self.state,
+            self.place,
+            why.unwrap_or_default(),
+            next.unwrap_or_default()
+        )
+    }
 }
 
 impl Journey {
@@ -42,20 +148,7 @@ impl Journey {
     pub(super) fn lines(&self, page: &mut Page) {
         page.line(format!("{}  {}", self.trace, self.verdict()));
         for (recipient, fate) in self.fates() {
-            let why = ["reply", "reason", "by"]
-                .into_iter()
-                .find_map(|key| fate.line.field(key));
-            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            let next = fate
-                .line
-                .field("next_due")
-                .map(|at| format!(", next try {at}"));
-            page.line(format!(
-                "  <{recipient}>  {} by {}{}{why}",
-                fate.state,
-                fate.line.instance,
-                next.unwrap_or_default()
-            ));
+            page.line(fate.words(&recipient));
         }
         for line in &self.lines {
             let fields: Vec<String> = line
@@ -79,7 +172,7 @@ impl Journey {
             .fates()
             .iter()
             .map(|(recipient, fate)| {
-                json!({"to": recipient, "state": fate.state, "instance": fate.line.instance})
+                json!({"to": recipient, "state": fate.state, "instance": fate.instance})
             })
             .collect();
         let events = self.lines.iter().map(|line| {
@@ -92,11 +185,17 @@ impl Journey {
             }
             Value::Object(event)
         });
+        let queued = self.waiting.iter().map(|waiting| {
+            let mut row = waiting.row.clone();
+            row["instance"] = json!(waiting.instance);
+            row
+        });
         json!({
             "trace": self.trace.to_string(),
             "verdict": self.verdict(),
             "recipients": recipients,
             "events": events.collect::<Vec<_>>(),
+            "queued": queued.collect::<Vec<_>>(),
         })
     }
 
@@ -105,7 +204,7 @@ impl Journey {
         let fates = self.fates();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for fate in fates.values() {
-            *counts.entry(fate.state).or_default() += 1;
+            *counts.entry(&fate.state).or_default() += 1;
         }
         let counted: Vec<String> = counts
             .iter()
@@ -133,7 +232,7 @@ impl Journey {
         }
         for line in self.lines.iter().filter(|line| line.event == "notified") {
             let notification = line.field("notification").unwrap_or_default();
-            words += &format!("; the sender was told: {notification}");
+            words += &format!("; sender notified: {notification}");
         }
         if self
             .lines
@@ -165,21 +264,37 @@ impl Journey {
         counted.max().unwrap_or(0)
     }
 
-    /// The last that is known of each recipient.
-    fn fates(&self) -> BTreeMap<&str, Fate<'_>> {
+    /// Whether the log has the final outcome of a recipient of a message in a queue.
+    fn has_ended(&self, waiting: &Waiting, to: &str) -> bool {
+        let id = waiting.row["id"].as_u64();
+        self.lines.iter().any(|line| {
+            FINAL.contains(&line.event.as_str())
+                && line.instance == waiting.instance
+                && line.field("id").and_then(|id| id.parse().ok()) == id
+                && line.field("to") == Some(to)
+        })
+    }
+
+    /// The last that is known of each recipient: what a queue has now, else what was logged last.
+    fn fates(&self) -> BTreeMap<String, Fate> {
         let mut fates = BTreeMap::new();
         for line in &self.lines {
-            let state = match line.event.as_str() {
-                "deferred" => "deferred",
-                "delivered" => "delivered",
-                "dropped" => "dropped",
-                "failed" => "failed",
-                "held" => "held",
-                "released" => "released",
-                _ => continue,
-            };
+            let state = line.event.as_str();
+            if !OUTCOMES.contains(&state) {
+                continue;
+            }
             if let Some(to) = line.field("to") {
-                fates.insert(to, Fate { state, line });
+                fates.insert(to.to_owned(), Fate::of_line(state, line));
+            }
+        }
+        for waiting in &self.waiting {
+            let recipients = waiting.row["recipients"].as_array();
+            for recipient in recipients.into_iter().flatten() {
+                let to = recipient["to"].as_str().unwrap_or_default();
+                // The queue may have been read before the outcome was logged.
+                if !self.has_ended(waiting, to) {
+                    fates.insert(to.to_owned(), Fate::of_row(waiting, recipient));
+                }
             }
         }
         fates
@@ -201,7 +316,7 @@ mod tests {
         let mut lines: Vec<_> = lines.iter().enumerate().map(parse).collect();
         // The files of a log are not always in order.
         lines.reverse();
-        journeys(lines).remove(0)
+        journeys(lines, BTreeMap::new()).remove(0)
     }
 
     #[test]
@@ -218,7 +333,7 @@ mod tests {
             page.text(),
             "\
 01KATQ2CD0000000000000000A  of 2 recipients 1 deferred, 1 delivered
-  <x@y>  deferred by output, next try 2026-11-23T23:51:00.000Z: 451 later
+  <x@y>  deferred by output: 451 later; next attempt 2026-11-23T23:51:00.000Z
   <z@y>  delivered by output: 250 OK
     2026-11-23T23:50:00.000Z  output       accepted     id=1  from=a@b  n_recipients=2
     2026-11-23T23:50:01.000Z  input        handed-off   next=output  from=a@b  n_recipients=2
@@ -228,6 +343,50 @@ next_due=2026-11-23T23:51:00.000Z  reply=451 later
 "
         );
         assert_eq!(journey.json()["recipients"][1]["state"], "delivered");
+    }
+
+    #[test]
+    fn what_waits_is_shown_as_its_queue_has_it_also_without_a_line() {
+        let trace: TraceId = "01KATQ2CD0000000000000000A".parse().expect("an id");
+        let recipients = json!([
+            {"to": "x@y", "state": "deferred", "reply": "451 later", "next_in_seconds": 52},
+            {"to": "z@y", "state": "pending", "reply": null, "next_in_seconds": 0},
+        ]);
+        let waiting = Waiting {
+            instance: "output".to_owned(),
+            row: json!({"id": 12, "trace": trace.to_string(), "recipients": recipients}),
+        };
+        let journeys = journeys(Vec::new(), BTreeMap::from([(trace, vec![waiting])]));
+        let mut page = Page::default();
+        journeys[0].lines(&mut page);
+        assert_eq!(
+            page.text(),
+            "\
+01KATQ2CD0000000000000000A  of 2 recipients 1 deferred, 1 queued
+  <x@y>  deferred in output/12: 451 later; next attempt in 52 s
+  <z@y>  queued in output/12; next attempt now
+"
+        );
+        assert_eq!(journeys[0].json()["recipients"][1]["instance"], "output");
+        assert_eq!(journeys[0].json()["queued"][0]["id"], 12);
+    }
+
+    #[test]
+    fn an_outcome_in_the_log_is_later_than_what_its_queue_said() {
+        let lines = [
+            "output # delivered id=12 to=<x@y> reply=\"250 OK\"",
+            "output # delivered id=11 to=<z@y> reply=\"250 OK\"",
+        ];
+        let mut journey = journey(&lines);
+        let recipients = json!([
+            {"to": "x@y", "state": "pending"},
+            {"to": "z@y", "state": "pending"},
+        ]);
+        journey.waiting = vec![Waiting {
+            instance: "output".to_owned(),
+            row: json!({"id": 12, "recipients": recipients}),
+        }];
+        assert_eq!(journey.verdict(), "of 2 recipients 1 delivered, 1 queued");
     }
 
     #[test]
@@ -265,7 +424,7 @@ next_due=2026-11-23T23:51:00.000Z  reply=451 later
                     "output # failed to=<x@y>",
                     "output # notified notification=01A to=<a@b>",
                 ],
-                "failed; the sender was told: 01A",
+                "failed; sender notified: 01A",
             ),
             (
                 &[
