@@ -117,12 +117,16 @@ impl Delivery {
         {
             return Ok(fresh);
         }
+        self.read(id).await.map(Arc::new)
+    }
+
+    /// The whole message from the spool. The thread that serves everybody does not wait for it.
+    pub(crate) async fn read(&self, id: mail::MessageId) -> Result<Stored, ReadError> {
         let spool = self.spool.clone();
         let reading = tokio::task::spawn_blocking(move || spool.message(id));
-        match reading.await {
-            Ok(read) => read.map(Arc::new),
-            Err(e) => Err(ReadError::Io(std::io::Error::other(e))),
-        }
+        reading
+            .await
+            .unwrap_or_else(|e| Err(ReadError::Io(std::io::Error::other(e))))
     }
 
     /// Holds recipients whose attempts have ended with the process too often: whatever it is about

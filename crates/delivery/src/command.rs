@@ -1,17 +1,19 @@
 //! What operators can do with queued messages: hold, release, retry, drop.
 //!
 //! # Guarantees
-//! What an operator changes is committed before it is reported as done. A recipient whose attempt
-//! is under way is left alone: its outcome decides first.
+//! What an operator changes is committed before it is reported as done, and what one command
+//! changes of a message is one record: no attempt begins between its recipients. A recipient whose
+//! attempt is under way is left alone: its outcome decides first.
 
 mod aside;
 mod change;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mail::{Disposition, HandoffKey, MessageId};
 use queue::Which;
-use spool::{Progress, RecipientState, Stored};
+use spool::{IndexSet, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, site_name};
 use change::{Command, changes, key_of, n_open, pending, splits_a_key};
@@ -31,10 +33,10 @@ impl Delivery {
     pub async fn hold(
         self: &Arc<Self>,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<Touched, String> {
-        self.command(Command::Hold, id, recipient, by).await
+        self.command(Command::Hold, id, recipients, by).await
     }
 
     /// Lets held recipients go, due now.
@@ -44,24 +46,24 @@ impl Delivery {
     pub async fn release(
         self: &Arc<Self>,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<Touched, String> {
-        self.command(Command::Release, id, recipient, by).await
+        self.command(Command::Release, id, recipients, by).await
     }
 
-    /// Makes waiting recipients due now. With one, those of the same message that go to the same
-    /// site are tried with it; the answer counts them.
+    /// Makes waiting recipients due now. With those that are named, others of the same message that
+    /// go to the same sites are tried; the answer counts them.
     ///
     /// # Errors
     /// In words for the operator.
     pub async fn retry(
         self: &Arc<Self>,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<Touched, String> {
-        self.command(Command::Retry, id, recipient, by).await
+        self.command(Command::Retry, id, recipients, by).await
     }
 
     /// Takes recipients out for good. Nobody is notified; the log says who did it.
@@ -71,25 +73,25 @@ impl Delivery {
     pub async fn discard(
         self: &Arc<Self>,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<Touched, String> {
-        self.command(Command::Drop, id, recipient, by).await
+        self.command(Command::Drop, id, recipients, by).await
     }
 
     async fn command(
         self: &Arc<Self>,
         command: Command,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<Touched, String> {
         if command == Command::Retry {
-            return self.retry_now(id, recipient);
+            return self.retry_now(id, recipients).await;
         }
-        let (read, mut aside) = self.set_aside(id)?;
+        let (read, mut aside) = self.set_aside(id).await?;
         let stored = match read {
-            Err(_) if command == Command::Drop && recipient.is_none() => {
+            Err(_) if command == Command::Drop && recipients.is_none() => {
                 return self.drop_unreadable(id, by).await;
             }
             read => read.map_err(|e| e.to_string())?,
@@ -97,7 +99,7 @@ impl Delivery {
         if command != Command::Drop {
             self.refuse_unread(&stored)?;
         }
-        let changes = changes(&stored, command, recipient, by);
+        let changes = changes(&stored, command, recipients, by);
         if changes.is_empty() {
             return Ok(Touched { n_recipients: 0 });
         }
@@ -105,8 +107,8 @@ impl Delivery {
         let partial = u64::from(n_recipients) < n_open(&stored);
         if splits_a_key(&stored, &changes) {
             return Err(
-                "the next instance may have taken this recipient together with others, so they \
-                 cannot be changed one by one; name the message without a recipient"
+                "the next instance may have taken these recipients together with others, so they \
+                 cannot be changed apart; name the message without a recipient"
                     .into(),
             );
         }
@@ -127,12 +129,12 @@ impl Delivery {
         Ok(Touched { n_recipients })
     }
 
-    fn retry_now(
+    async fn retry_now(
         self: &Arc<Self>,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
     ) -> Result<Touched, String> {
-        let stored = self.spool.message(id).map_err(|e| e.to_string())?;
+        let stored = self.read(id).await.map_err(|e| e.to_string())?;
         self.refuse_unread(&stored)?;
         let now = self.clock.now();
         let n_recipients = {
@@ -140,18 +142,22 @@ impl Delivery {
             let settings = Arc::clone(&state.settings);
             let site_of = |index| site_name(settings.transport(&stored, index));
             let pending: Vec<u32> = pending(&stored).collect();
-            match recipient {
+            match recipients {
                 None => {
                     state.queue.retry_now(now, Which::Message(id));
                     pending.len()
                 }
-                Some(wanted) if pending.contains(&wanted) => {
-                    let name = site_of(wanted);
-                    let site = state.queue.site(now, &name);
-                    state.queue.retry_now(now, Which::Job(id, site));
-                    pending.iter().filter(|&&i| site_of(i) == name).count()
+                Some(wanted) => {
+                    let wanted: IndexSet = wanted.iter().copied().collect();
+                    let named = pending.iter().filter(|index| wanted.contains(**index));
+                    let sites: BTreeSet<_> = named.map(|index| site_of(*index)).collect();
+                    for name in &sites {
+                        let site = state.queue.site(now, name);
+                        state.queue.retry_now(now, Which::Job(id, site));
+                    }
+                    let is_there = |index: &&u32| sites.contains(&site_of(**index));
+                    pending.iter().filter(is_there).count()
                 }
-                Some(_) => 0,
             }
         };
         self.start_due();

@@ -46,7 +46,7 @@ impl Drop for Aside {
 impl Delivery {
     /// Reads a message of which no attempt is under way, and sees to it that none begins before
     /// the command is over: an attempt that read the message as it was would undo the command.
-    pub(super) fn set_aside(
+    pub(super) async fn set_aside(
         self: &Arc<Self>,
         id: MessageId,
     ) -> Result<(Result<Stored, ReadError>, Aside), String> {
@@ -79,7 +79,7 @@ impl Delivery {
             sender: 0,
             jobs,
         };
-        let read = self.spool.message(id);
+        let read = self.read(id).await;
         aside.sender = read.as_ref().map_or(0, fairness_key);
         Ok((read, aside))
     }

@@ -47,12 +47,13 @@ impl Command {
 pub(super) fn changes(
     stored: &Stored,
     command: Command,
-    recipient: Option<u32>,
+    recipients: Option<&[u32]>,
     by: &str,
 ) -> Vec<(u32, RecipientState)> {
+    let wanted: Option<IndexSet> = recipients.map(|wanted| wanted.iter().copied().collect());
     let mut changes = Vec::new();
     for (index, state) in (0..).zip(&stored.recipients) {
-        let named = recipient.is_none_or(|wanted| wanted == index);
+        let named = wanted.as_ref().is_none_or(|wanted| wanted.contains(index));
         if !named || !command.applies_to(state.disposition) {
             continue;
         }

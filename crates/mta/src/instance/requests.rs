@@ -186,8 +186,8 @@ pub(crate) trait QueueView: Send + Sync + 'static {
         limit: usize,
     ) -> (Vec<PageRow>, Option<MessageId>);
 
-    /// Does `step` to one recipient, or to all that are not settled; gives how many it touched
-    /// (those whose state it changed). A settled recipient is not touched. What is changed is
+    /// Does `step` to these recipients, or to all that are not settled, at once; gives how many it
+    /// touched (those whose state it changed). A settled recipient is not touched. What is changed is
     /// committed when this is done, and an event says `by` whom.
     ///
     /// # Errors
@@ -196,7 +196,7 @@ pub(crate) trait QueueView: Send + Sync + 'static {
         &self,
         step: Step,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> impl Future<Output = Result<u32, String>> + Send;
 }

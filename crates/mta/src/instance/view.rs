@@ -104,15 +104,15 @@ impl QueueView for View {
         &self,
         step: Step,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<u32, String> {
         let delivery = &self.delivery;
         let touched = match step {
-            Step::Drop => delivery.discard(id, recipient, by).await?,
-            Step::Hold => delivery.hold(id, recipient, by).await?,
-            Step::Release => delivery.release(id, recipient, by).await?,
-            Step::Retry => delivery.retry(id, recipient, by).await?,
+            Step::Drop => delivery.discard(id, recipients, by).await?,
+            Step::Hold => delivery.hold(id, recipients, by).await?,
+            Step::Release => delivery.release(id, recipients, by).await?,
+            Step::Retry => delivery.retry(id, recipients, by).await?,
         };
         Ok(touched.n_recipients)
     }

@@ -296,3 +296,40 @@ fn a_release_that_the_route_would_undo_is_an_error_that_says_so() {
     );
     assert_eq!(count(&system, "held", &[]), 3);
 }
+
+#[test]
+fn a_release_by_recipient_lets_all_go_that_it_names() {
+    let mut system = with_held();
+    let remote = testkit::Remote::new();
+    system.rewrite(|config| crate::system::relaying(config, remote.port()));
+    system.postern.call(&["reload"]).ok();
+    wait::until_true("the new process has its queue, still held", || {
+        count(&system, "held", &[]) == 3
+    });
+    let release = ["queue", "release", "to=*@far.example"];
+    let done = system.postern.call(&release).ok();
+    assert!(
+        done.contains("released: 3 recipients of 2 messages"),
+        "{done}"
+    );
+    remote.received("Subject: to-x");
+    remote.received("Subject: to-yz");
+    system.drained();
+}
+
+#[test]
+fn a_drop_by_recipient_of_two_hundred_is_one_step() {
+    let system = System::embedded();
+    let to: Vec<_> = (0..200).map(|n| format!("user{n}@far.example")).collect();
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
+    let mut client = system.at_submission();
+    give(&mut client, "alice@example.test", &to, &letter("to-many"));
+    wait::until_true("all are held", || count(&system, "held", &[]) == 200);
+    let drop = ["queue", "drop", "to=*@far.example"];
+    let done = system.postern.call(&drop).ok();
+    assert!(
+        done.contains("dropped: 200 recipients of 1 message"),
+        "{done}"
+    );
+    assert_eq!(count(&system, "recipients", &[]), 0);
+}

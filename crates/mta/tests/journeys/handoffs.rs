@@ -644,7 +644,7 @@ async fn what_stays_in_doubt_because_it_is_held_is_told_to_operators_before_memo
     let id = keep(&front, &next, &["a@y.org", "b@y.org"]).await;
     front.noted.until(2, deferred).await;
     front.idle().await;
-    let one = front.delivery.hold(id, Some(0), "uid 0").await;
+    let one = front.delivery.hold(id, Some(&[0]), "uid 0").await;
     assert!(one.unwrap_err().contains("together with others"));
     front.delivery.hold(id, None, "uid 0").await.unwrap();
     for _ in 0..2 * delivery::LAG_MAX {

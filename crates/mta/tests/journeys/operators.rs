@@ -108,7 +108,11 @@ async fn a_command_about_one_recipient_leaves_the_others_their_time() {
         .await;
     instance.noted.until(2, deferred).await;
     instance.idle().await;
-    instance.delivery.hold(id, Some(0), "uid 0").await.unwrap();
+    instance
+        .delivery
+        .hold(id, Some(&[0]), "uid 0")
+        .await
+        .unwrap();
     instance.accept(message(&["a@h.org"]), "\r\n").await;
     instance.noted.until(2, held).await;
     let counts = instance.delivery.counts();
@@ -127,12 +131,20 @@ async fn a_retry_of_one_recipient_tries_its_site_and_leaves_the_others_their_tim
     instance.noted.until(2, deferred).await;
     instance.noted.until(1, delivered).await;
     instance.idle().await;
-    let touched = instance.delivery.retry(id, Some(0), "uid 0").await.unwrap();
+    let touched = instance
+        .delivery
+        .retry(id, Some(&[0]), "uid 0")
+        .await
+        .unwrap();
     assert_eq!(touched.n_recipients, 1);
     instance.noted.until(2, delivered).await;
     instance.idle().await;
     assert_eq!((y.taken().len(), z.taken().len()), (2, 0));
-    let gone = instance.delivery.retry(id, Some(0), "uid 0").await.unwrap();
+    let gone = instance
+        .delivery
+        .retry(id, Some(&[0]), "uid 0")
+        .await
+        .unwrap();
     assert_eq!(gone.n_recipients, 0, "it is delivered");
     assert_eq!(instance.delivery.counts().n_waiting, 1);
 }

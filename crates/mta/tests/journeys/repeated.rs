@@ -79,7 +79,7 @@ async fn one_that_was_held_while_its_twin_was_delivered_is_not_delivered_again()
     instance.noted.until(2, deferred).await;
     instance.idle().await;
     let delivery = &instance.delivery;
-    delivery.hold(id, Some(1), "uid 0").await.unwrap();
+    delivery.hold(id, Some(&[1]), "uid 0").await.unwrap();
     delivery.retry(id, None, "uid 0").await.unwrap();
     instance.noted.until(1, delivered).await;
     instance.idle().await;

@@ -212,7 +212,7 @@ impl<V: QueueView> Asked<V> {
                 }
             }
             // All of a page at once: their records share one sync.
-            while let Some(done) = steps.join_next().await {
+            while let Some(done) = self.while_it_lasts(steps.join_next()).await? {
                 let broke = |_| Err("the step was not carried out".to_owned());
                 tally.add(done.unwrap_or_else(broke).map(u64::from));
             }
@@ -221,7 +221,7 @@ impl<V: QueueView> Asked<V> {
             }
         }
         self.steer_unreadable(step, filter, by, run, &mut tally)
-            .await;
+            .await?;
         Ok(tally.value(run))
     }
 
@@ -233,31 +233,41 @@ impl<V: QueueView> Asked<V> {
         by: &str,
         run: Run,
         tally: &mut Steered,
-    ) {
+    ) -> io::Result<()> {
         if !filter.is_brief() {
-            return;
+            return Ok(());
         }
         let ids = filter.ids();
         for id in ids.into_iter().filter(|id| self.view.is_unreadable(*id)) {
             let done = match run {
                 Run::Dry => Ok(0),
-                Run::Real => self.view.steer(step, id, None, by).await,
+                Run::Real => {
+                    let step = self.view.steer(step, id, None, by);
+                    self.while_it_lasts(step).await?
+                }
             };
             tally.n_messages += u64::from(done == Ok(0));
             tally.add(done.map(u64::from));
         }
+        Ok(())
     }
 
     fn pages<'a>(&self, filter: &'a Filter, after: Option<MessageId>) -> Pages<'a, V> {
         Pages::new(Arc::clone(&self.view), filter, after)
     }
 
-    /// The next page. While a busy disk is waited for, control is told that this goes on.
+    /// The next page.
     async fn next_page(&self, pages: &mut Pages<'_, V>) -> io::Result<Option<Vec<Chosen>>> {
-        let mut reading = pin!(pages.next(self.clock.timestamp()));
+        self.while_it_lasts(pages.next(self.clock.timestamp()))
+            .await
+    }
+
+    /// Waits for something that needs the disk. Control is told that this goes on.
+    async fn while_it_lasts<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+        let mut work = pin!(work);
         loop {
             tokio::select! {
-                page = &mut reading => return Ok(page),
+                done = &mut work => return Ok(done),
                 () = tokio::time::sleep(SIGN_OF_LIFE_TIME) => self.sign_of_life().await?,
             }
         }
@@ -361,13 +371,8 @@ async fn steer_one<V: QueueView>(
     match selection {
         Selection::None => Ok(0),
         Selection::Message => view.steer(step, id, None, &by).await,
-        Selection::Recipients(chosen) => {
-            let mut n_touched = 0;
-            for recipient in chosen {
-                n_touched += view.steer(step, id, Some(recipient), &by).await?;
-            }
-            Ok(n_touched)
-        }
+        // Together: one that is let go before the others would be tried without them.
+        Selection::Recipients(chosen) => view.steer(step, id, Some(&chosen), &by).await,
     }
 }
 

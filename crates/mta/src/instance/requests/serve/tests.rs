@@ -13,11 +13,14 @@ const ARRIVED: Timestamp = Timestamp::from_unix_ms(1_795_477_800_000);
 /// The disk is slow with this message.
 const SLOW: u64 = 3_000_000;
 
+/// A step to this message takes its time.
+const SLOW_STEP: u64 = 3_500_000;
+
 /// This message is there, and cannot be read.
 const UNREADABLE: u64 = 4_000_000;
 
-/// A step, the message and the recipient that it was done to.
-type Steered = (Step, u64, Option<u32>);
+/// A step, the message and the recipients that it was done to.
+type Steered = (Step, u64, Option<Vec<u32>>);
 
 struct List {
     rows: Vec<QueueRow>,
@@ -80,18 +83,21 @@ impl QueueView for List {
         &self,
         step: Step,
         id: MessageId,
-        recipient: Option<u32>,
+        recipients: Option<&[u32]>,
         by: &str,
     ) -> Result<u32, String> {
         if id.0 == 666 {
             return Err("the spool is full".to_owned());
         }
         assert_eq!(by, "uid 0");
+        if id.0 == SLOW_STEP {
+            tokio::time::sleep(SIGN_OF_LIFE_TIME * 3).await;
+        }
         self.steered
             .lock()
             .expect("sound")
-            .push((step, id.0, recipient));
-        Ok(1)
+            .push((step, id.0, recipients.map(<[u32]>::to_vec)));
+        Ok(u32::try_from(recipients.map_or(1, <[u32]>::len)).expect("few"))
     }
 }
 
@@ -299,9 +305,29 @@ fn a_step_touches_what_the_filter_chooses_and_a_dry_run_nothing() {
     let (frames, steered) = ask(rows, &[&request(1, "queue.hold", args(false))]);
     assert_eq!(
         steered,
-        [(Step::Hold, 1, Some(1)), (Step::Hold, 3, Some(1))]
+        [
+            (Step::Hold, 1, Some(vec![1])),
+            (Step::Hold, 3, Some(vec![1]))
+        ]
     );
     assert_eq!(frames.last().expect("a frame")["ok"]["messages"], 2);
+}
+
+#[test]
+fn a_step_is_done_to_all_recipients_of_a_message_at_once() {
+    let args = json!({"filter": ["to=user*"], "by": "uid 0"});
+    let (frames, steered) = ask(vec![row(1, 3)], &[&request(1, "queue.release", args)]);
+    assert_eq!(steered, [(Step::Release, 1, Some(vec![0, 1, 2]))]);
+    assert_eq!(frames.last().expect("a frame")["ok"]["recipients"], 3);
+}
+
+#[test]
+fn a_step_that_takes_its_time_is_no_silence() {
+    let args = json!({"filter": ["to=*"], "by": "uid 0"});
+    let (frames, _) = ask(vec![row(SLOW_STEP, 1)], &[&request(1, "queue.drop", args)]);
+    let n_signs = frames.iter().filter(|frame| frame["rows"] == json!([]));
+    assert!(n_signs.count() >= 3, "{frames:?}");
+    assert_eq!(frames.last().expect("a frame")["ok"]["recipients"], 1);
 }
 
 #[test]
