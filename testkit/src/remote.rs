@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -26,7 +26,8 @@ pub struct Received {
 /// A server on the loopback, until it goes out of scope.
 ///
 /// The local part of a recipient says what becomes of it: `refuse-550` or `refuse-451`, with
-/// anything after it, is refused so; everybody else is accepted.
+/// anything after it, is refused so; everybody else is accepted. After the data of a message for
+/// one whose local part begins with `slow`, it keeps silent until [`Remote::reply_to_slow`].
 #[derive(Debug)]
 pub struct Remote {
     port: u16,
@@ -37,6 +38,9 @@ pub struct Remote {
 struct Shared {
     is_over: AtomicBool,
     received: Mutex<Vec<Received>>,
+    /// How many messages wait for their reply, and how many of them may have it.
+    n_waiting: AtomicUsize,
+    n_replies: AtomicUsize,
 }
 
 impl Remote {
@@ -84,6 +88,16 @@ impl Remote {
         self.port
     }
 
+    /// How many messages have come whose reply is kept back.
+    pub fn n_waiting(&self) -> usize {
+        self.shared.n_waiting.load(Ordering::SeqCst)
+    }
+
+    /// Lets one message have its reply that waits for it, or will.
+    pub fn reply_to_slow(&self) {
+        self.shared.n_replies.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// What came so far, in the order of the acknowledgements, which number it from 1 on.
     pub fn messages(&self) -> Vec<Received> {
         let received = self.shared.received.lock();
@@ -103,6 +117,19 @@ impl Remote {
                 messages.find(|message| message.content.contains(mark))
             },
         )
+    }
+}
+
+impl Shared {
+    fn wait_for_a_reply(&self) {
+        self.n_waiting.fetch_add(1, Ordering::SeqCst);
+        let take = |n: usize| n.checked_sub(1);
+        wait::until_true("a message may have its reply", || {
+            let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+            self.is_over.load(Ordering::SeqCst)
+                || self.n_replies.fetch_update(set, fetch, take).is_ok()
+        });
+        self.n_waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -148,6 +175,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Option<()> {
                 say("354 go on")?;
                 message.content = read_content(&mut reader)?;
                 let received = std::mem::take(&mut message);
+                if received.to.iter().any(|to| to.starts_with("slow")) {
+                    shared.wait_for_a_reply();
+                }
                 let mut list = shared
                     .received
                     .lock()

@@ -4,6 +4,7 @@ mod twins;
 mod ways;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mail::reply::table;
 use mail::{Moment, Outcome};
@@ -12,6 +13,7 @@ use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
 use crate::record::Tried;
+use crate::takeover::LateOutcome;
 use crate::transport::{Carried, SiteSeen, Work};
 use ways::{Elsewhere, Way, ways};
 
@@ -53,9 +55,13 @@ impl Delivery {
                 return after(UNREADABLE_PAUSE);
             }
         };
-        self.state().unreadable.remove(&attempt.id);
-        let settings = Arc::clone(&self.state().settings);
-        let (mut ways, elsewhere) = ways(&stored, site, &settings);
+        let (settings, away) = {
+            let mut state = self.state();
+            state.unreadable.remove(&attempt.id);
+            let away = state.away.get(&attempt.id).cloned();
+            (Arc::clone(&state.settings), away.unwrap_or_default())
+        };
+        let (mut ways, elsewhere) = ways(&stored, site, &settings, &away);
         let delivered = twins::already_delivered(&stored, &mut ways);
         if !delivered.is_empty() {
             self.record(&stored, delivered, &settings).await;
@@ -90,13 +96,16 @@ impl Delivery {
             ));
             return after(UNREADABLE_PAUSE);
         }
-        let (mut tried, mut seen) = (Vec::new(), None);
-        for way in ways {
-            let (site, of_way) = self.carry(&stored, way).await;
-            if seen != Some(SiteSeen::Answering) {
-                seen = site.or(seen);
-            }
-            tried.extend(of_way);
+        let (mut tried, seen) = self.carry_all(attempt, &stored, ways).await;
+        let leaving = self.state().carrying.end((attempt.id, attempt.site));
+        if tried.is_empty() {
+            // The process is about to end: the next one tries them.
+            return after(std::time::Duration::ZERO);
+        }
+        if let Some(outcomes) = leaving {
+            // Nobody listens only where this process is about to end.
+            let _ = outcomes.send(LateOutcome::of(stored.id, tried));
+            return after(std::time::Duration::ZERO);
         }
         let goes_on = leave_to_next_transaction(&mut tried);
         let due = self.record(&stored, tried, &settings).await;
@@ -105,6 +114,37 @@ impl Delivery {
             site: seen,
             elsewhere,
         }
+    }
+
+    /// Carries recipients, those of one transport after those of the other; what came of them, and
+    /// what that showed of the site.
+    async fn carry_all(
+        &self,
+        attempt: &queue::Attempt,
+        stored: &Stored,
+        ways: Vec<Way>,
+    ) -> (Vec<Tried>, Option<SiteSeen>) {
+        let (mut tried, mut seen) = (Vec::new(), None);
+        for way in ways {
+            let of = (attempt.id, attempt.site);
+            let begun = self
+                .state()
+                .carrying
+                .begin(of, &way.recipients, way.handoff);
+            let Some(goes_on) = begun else {
+                break;
+            };
+            let content_begun = Arc::clone(&goes_on.content_begun);
+            let carrying = self.carry(stored, way, content_begun);
+            let Some((site, of_way)) = goes_on.unless_cut(carrying).await else {
+                break;
+            };
+            if seen != Some(SiteSeen::Answering) {
+                seen = site.or(seen);
+            }
+            tried.extend(of_way);
+        }
+        (tried, seen)
     }
 
     /// The whole message: from memory at its first attempt, else from the spool.
@@ -234,7 +274,12 @@ impl Delivery {
         }
     }
 
-    async fn carry(&self, stored: &Stored, way: Way) -> (Option<SiteSeen>, Vec<Tried>) {
+    async fn carry(
+        &self,
+        stored: &Stored,
+        way: Way,
+        content_begun: Arc<AtomicBool>,
+    ) -> (Option<SiteSeen>, Vec<Tried>) {
         let reader = match self.reader(stored.id) {
             Ok(reader) => reader,
             Err(e) => {
@@ -255,6 +300,7 @@ impl Delivery {
             recipients: twins.recipients(),
             handoff: way.handoff,
             content: reader,
+            content_begun,
         };
         let Carried {
             outcomes,
@@ -334,8 +380,13 @@ impl Drop for UnderWay {
         };
         let delivery = Arc::clone(&self.delivery);
         delivery.drop_fresh(id);
-        if let Some(entry) = delivery.state().messages.get_mut(&id) {
-            entry.in_doubt = true;
+        if let Some(attempt) = &self.attempt {
+            let mut state = delivery.state();
+            // Nobody knows what it came to.
+            let _ = state.carrying.end((id, attempt.site));
+            if let Some(entry) = state.messages.get_mut(&id) {
+                entry.in_doubt = true;
+            }
         }
         self.end(Ended::put_off(delivery.clock.now() + PANIC_PAUSE));
         delivery.changed.notify_one();

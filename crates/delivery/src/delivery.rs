@@ -21,6 +21,7 @@ use spool::{Fresh, IndexSet, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::route::Routes;
+use crate::takeover::Carrying;
 use crate::transport::Transport;
 
 pub(crate) use entry::Entry;
@@ -87,6 +88,10 @@ pub(crate) struct State {
     pub(crate) messages: BTreeMap<MessageId, Entry>,
     /// Messages that an operator's command is changing; they have no jobs meanwhile.
     pub(crate) aside: BTreeSet<MessageId>,
+    /// What of the attempts under way matters to a process that takes the spool.
+    pub(crate) carrying: Carrying,
+    /// Recipients for whom an earlier process still makes an attempt.
+    pub(crate) away: BTreeMap<MessageId, IndexSet>,
     /// Messages that could not be read when that was tried last.
     pub(crate) unreadable: BTreeSet<MessageId>,
     pub(crate) settings: Arc<Settings>,
@@ -128,6 +133,8 @@ impl Delivery {
             queue: Queue::new(parts.queue),
             messages: BTreeMap::new(),
             aside: BTreeSet::new(),
+            carrying: Carrying::default(),
+            away: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
@@ -291,7 +298,7 @@ impl State {
         let sender = fairness_key(stored);
         let mut jobs: Vec<Job> = Vec::new();
         for (index, recipient) in (0..).zip(&stored.recipients) {
-            if recipient.disposition != Disposition::Pending {
+            if recipient.disposition != Disposition::Pending || self.is_away(stored.id, index) {
                 continue;
             }
             let name = site_name(settings.transport(stored, index));

@@ -27,11 +27,22 @@ pub(crate) use doubt::is_in_doubt;
 pub(crate) struct Tried {
     pub(crate) index: u32,
     pub(crate) outcome: Outcome,
-    pub(crate) transport: Arc<Transport>,
+    pub(crate) by: CarriedBy,
     /// The key under which it was handed to the next instance.
     pub(crate) handoff: Option<HandoffKey>,
     /// What a sender who asks for it is to be told, where it was delivered.
     pub(crate) success: Option<Action>,
+}
+
+/// What carried a recipient.
+pub(crate) enum CarriedBy {
+    /// A transport of this process.
+    Here(Arc<Transport>),
+    /// One of the process that had the spool before.
+    EarlierProcess {
+        name: Box<str>,
+        host: Option<Box<str>>,
+    },
 }
 
 /// The recipients that an attempt changed.
@@ -351,12 +362,10 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
 
 /// The other host and its own words, where the last of them came from one.
 fn remote(tried: &Tried) -> Option<(Box<str>, Reply)> {
-    let Transport::Relay(relay) = &*tried.transport else {
-        return None;
-    };
+    let host = tried.by.host()?;
     let reply = tried.outcome.reply();
     let is_ours = table::ALL.iter().any(|row| row.reply() == *reply);
-    (!is_ours).then(|| (relay.host().into(), reply.clone()))
+    (!is_ours).then(|| (host.into(), reply.clone()))
 }
 
 fn attempts(stored: &Stored, index: u32) -> u32 {

@@ -14,6 +14,7 @@ mod relay;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::dsn::Action;
 use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
@@ -39,6 +40,9 @@ pub struct Work<'a> {
     pub handoff: Option<HandoffKey>,
     /// The content, which nobody has begun to read.
     pub content: spool::Reader,
+    /// Set before the first octet of content goes out: until then the attempt can be given up
+    /// without a trace.
+    pub content_begun: Arc<AtomicBool>,
 }
 
 /// What carries a recipient.
@@ -89,6 +93,10 @@ pub enum SiteSeen {
 impl Transport {
     /// Tries each of the recipients once.
     pub async fn deliver(&self, work: Work<'_>) -> Carried {
+        // A relay tells when; a repeated handoff is recognised by its key.
+        if !matches!(self, Self::Handoff(_) | Self::Relay(_)) {
+            work.content_begun.store(true, Ordering::Relaxed);
+        }
         match self {
             Self::Discard { why } => {
                 let reply = mail::reply::table::OK.with_text(&format!("discarded: {why}"));

@@ -13,6 +13,7 @@ pub(crate) mod requests;
 mod run;
 mod shortage;
 mod turned_away;
+mod unfinished;
 mod view;
 
 pub(crate) use run::main;

@@ -16,7 +16,7 @@ use mail::{Disposition, Envelope, Mailbox, Notify, Outcome, Recipient};
 use spool::Stored;
 
 use super::ways::Way;
-use crate::record::Tried;
+use crate::record::{CarriedBy, Tried};
 use crate::transport::Transport;
 
 /// What makes two addresses the same mailbox: the local part without quotes, and the domain.
@@ -144,7 +144,7 @@ fn delivered_with(stored: &Stored, way: &Way, index: u32, twin: u32) -> Option<T
     Some(Tried {
         index,
         outcome: Outcome::Delivered(reply),
-        transport: Arc::clone(&way.transport),
+        by: CarriedBy::Here(Arc::clone(&way.transport)),
         handoff: None,
         success: None,
     })

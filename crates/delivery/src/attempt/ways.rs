@@ -6,11 +6,11 @@ use std::sync::Arc;
 use mail::dsn::Action;
 use mail::reply::table;
 use mail::{Disposition, HandoffKey, Outcome};
-use spool::{RecipientState, Stored};
+use spool::{IndexSet, RecipientState, Stored};
 
 use super::twins::Twins;
 use crate::delivery::{Settings, fairness_key, site_name};
-use crate::record::Tried;
+use crate::record::{CarriedBy, Tried};
 use crate::transport::Transport;
 
 /// Sites to which other recipients of a message go by now.
@@ -21,14 +21,21 @@ pub(super) struct Elsewhere {
 }
 
 /// The recipients to be tried at this site, by what carries them, and the sites of all others.
-pub(super) fn ways(stored: &Stored, site: &str, settings: &Settings) -> (Vec<Way>, Elsewhere) {
+///
+/// Those in `away` are being tried by an earlier process.
+pub(super) fn ways(
+    stored: &Stored,
+    site: &str,
+    settings: &Settings,
+    away: &IndexSet,
+) -> (Vec<Way>, Elsewhere) {
     let mut ways: BTreeMap<_, Way> = BTreeMap::new();
     let mut elsewhere = Elsewhere {
         sites: BTreeSet::new(),
         sender: fairness_key(stored),
     };
     for (index, state) in (0..).zip(&stored.recipients) {
-        if state.disposition != Disposition::Pending {
+        if state.disposition != Disposition::Pending || away.contains(index) {
             continue;
         }
         let found = settings.transport(stored, index);
@@ -94,7 +101,7 @@ impl Way {
             .map(|(&index, outcome)| Tried {
                 index,
                 outcome: outcome.clone(),
-                transport: Arc::clone(&transport),
+                by: CarriedBy::Here(Arc::clone(&transport)),
                 handoff: self.handoff,
                 success,
             })

@@ -56,7 +56,8 @@ impl Delivery {
                 return Err(format!("no message {id} is queued here"));
             }
             let jobs: Vec<_> = state.queue.jobs_of(id).collect();
-            if jobs.iter().any(|job| job.state == JobState::UnderWay) {
+            let is_under_way = |job: &queue::JobView| job.state == JobState::UnderWay;
+            if jobs.iter().any(is_under_way) || state.away.contains_key(&id) {
                 return Err(format!(
                     "an attempt for message {id} is under way; try again in a moment"
                 ));

@@ -6,14 +6,13 @@ use spool::{Message, RecipientState, Stored};
 
 use super::{Record, Tried};
 use crate::delivery::Delivery;
-use crate::transport::Transport;
 
 impl Delivery {
     pub(super) fn tell_all(&self, record: &Record<'_>) {
         let mut handed_off: Option<(&str, u32)> = None;
         for (tried, (_, state)) in record.tried.iter().zip(&record.changes.states) {
-            match (&*tried.transport, state.disposition) {
-                (Transport::Handoff(next), Disposition::Delivered) => {
+            match (tried.by.next(), state.disposition) {
+                (Some(next), Disposition::Delivered) => {
                     handed_off.get_or_insert_with(|| (next.name(), 0)).1 += 1;
                 }
                 _ => self.tell(record.stored, tried, state, record.next_due),
@@ -37,7 +36,7 @@ impl Delivery {
 
     fn tell(&self, stored: &Stored, tried: &Tried, state: &RecipientState, next_due: Timestamp) {
         let (attempts, disposition) = (state.attempts, state.disposition);
-        let transport = tried.transport.to_string();
+        let transport = tried.by.name();
         let Some(about) = self.about(stored, tried.index, &transport, attempts, disposition) else {
             return;
         };

@@ -23,6 +23,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mail::dsn::Action;
@@ -80,6 +81,7 @@ impl Relay {
             envelope: work.envelope,
             provenance: work.provenance,
             indexes: work.recipients,
+            content_begun: work.content_begun,
         };
         self.send(&letter, work.content).await
     }
@@ -152,6 +154,7 @@ struct Letter<'a> {
     envelope: &'a Envelope,
     provenance: &'a Provenance,
     indexes: &'a [u32],
+    content_begun: Arc<AtomicBool>,
 }
 
 impl Letter<'_> {
@@ -243,7 +246,10 @@ async fn try_on<C: Octets>(
     connection.machine().begin(now, transaction);
     loop {
         match connection.next_event().await {
-            Some(Event::SendContent) => body.send(connection).await,
+            Some(Event::SendContent) => {
+                letter.content_begun.store(true, Ordering::Relaxed);
+                body.send(connection).await;
+            }
             Some(Event::Finished(finished)) => {
                 let replies = finished.recipients.into_iter();
                 return Ok(replies.map(Outcome::from_reply).collect());

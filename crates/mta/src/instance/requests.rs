@@ -187,8 +187,8 @@ pub(crate) trait QueueView: Send + Sync + 'static {
     ) -> (Vec<PageRow>, Option<MessageId>);
 
     /// Does `step` to these recipients, or to all that are not settled, at once; gives how many it
-    /// touched (those whose state it changed). A settled recipient is not touched. What is changed is
-    /// committed when this is done, and an event says `by` whom.
+    /// touched (those whose state it changed). A settled recipient is not touched. What is changed
+    /// is committed when this is done, and an event says `by` whom.
     ///
     /// # Errors
     /// A sentence for the operator.

@@ -12,7 +12,7 @@ mod parting;
 mod parts;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ use spool::Spool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use opening::{SPOOL_WAIT_MAX, open_spool, try_to_begin};
+use opening::{SPOOL_WAIT_MAX, open_spool, spool_dir, try_to_begin};
 use parting::{Edges, FAILED_LIMIT, ORPHAN_LIMIT};
 use parts::{Instance, Onwards, delivery_settings, make_doors, make_edges, make_next};
 
@@ -153,6 +153,8 @@ async fn run(
         gate: Arc::default(),
         refused: Arc::default(),
     };
+    let spool_dir = spool_dir(&bootstrap.state, &bootstrap.name);
+    let inboxes = instance.find_unfinished(&spool_dir);
     instance.recover(&recovery);
     drop(recovery);
     let next = instance.next.as_ref();
@@ -160,6 +162,8 @@ async fn run(
     let doors = make_doors(bootstrap.listeners)?;
     let edges = make_edges(bootstrap.edges_from)?;
     let mut running = Running::new(instance, sessions, bootstrap.generation, bootstrap.requests);
+    running.spool_dir = spool_dir;
+    running.receive_outcomes(inboxes);
     let mut reins = Reins::new(bootstrap.leash).map_err(|e| e.to_string())?;
     running.open_edges(edges);
     running.doors.set_listeners(doors);
@@ -187,6 +191,10 @@ struct Running {
     doors: Doors,
     /// Answers control.
     requests: JoinHandle<std::io::Result<()>>,
+    /// Where the spool lies.
+    spool_dir: PathBuf,
+    /// Takes in what the attempts of earlier processes come to.
+    late_outcomes: JoinHandle<()>,
     /// A reload that was found good and waits for the others.
     prepared: Option<Prepared>,
     fullness: Fullness,
@@ -238,6 +246,8 @@ impl Running {
             cutting,
             doors,
             requests,
+            spool_dir: PathBuf::new(),
+            late_outcomes: tokio::spawn(async {}),
             prepared: None,
             fullness: Fullness::default(),
             shortage: Shortage::default(),

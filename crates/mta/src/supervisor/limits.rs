@@ -20,9 +20,10 @@ pub(super) const CONTROL_STOP_LIMIT: Duration = Duration::from_secs(3);
 /// commits are given in the process itself, and than a spool of a million messages needs.
 pub(super) const CHANGE_LIMIT: Duration = Duration::from_secs(40);
 
-/// How long the old process may then stay for clients in the middle of a message: as long as a slow
-/// line needs for a large one. Nobody waits for it.
-pub(super) const RETIRE_LIMIT: Duration = Duration::from_secs(600);
+/// How long the old process may then stay for clients in the middle of a message, as long as a slow
+/// line needs for a large one; and for deliveries to hosts that take their time, which is ten
+/// minutes at the last reply (RFC 5321 §4.5.3.2.6). Nobody waits for it.
+pub(super) const RETIRE_LIMIT: Duration = Duration::from_secs(900);
 
 /// How long a process that was started in vain has to exit.
 pub(super) const DISMISS_LIMIT: Duration = Duration::from_secs(3);

@@ -193,7 +193,7 @@ fn a_stop_does_not_wait_for_the_clients_of_an_old_process() {
 }
 
 #[test]
-fn a_delivery_that_takes_too_long_is_cut_and_goes_on_in_the_new_process() {
+fn a_delivery_that_has_sent_nothing_is_cut_off_and_made_by_the_new_process() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = mute.local_addr().expect("it is bound").port();
     let mut system = System::with_relay(port);
@@ -211,10 +211,47 @@ fn a_delivery_that_takes_too_long_is_cut_and_goes_on_in_the_new_process() {
         page.contains("a new process takes over (a new remote port"),
         "{page}"
     );
-    system.logged(&[" output ", "deliveries were cut off"]);
+    system.logged(&[" output ", "gave up the spool"]);
     remote.received("Subject: slow");
     wait::until_true("the old process ends", || !postern::is_alive(old_pid));
     callers.wait_for(10);
     let served = callers.end();
     assert!(served.turned_away.is_empty(), "{:?}", served.turned_away);
+}
+
+/// A host may take ten minutes for its last reply: it must not be sent the message again.
+#[test]
+fn a_delivery_that_waits_for_its_host_outlasts_a_reload_and_is_made_once() {
+    let mut system = System::embedded();
+    let remote = Remote::new();
+    system.rewrite(|config| crate::system::relaying(config, remote.port()));
+    system.postern.call(&["reload"]).ok();
+    let mut client = system.at_submission();
+    let to = ["slow@far.example", "refuse-451@far.example"];
+    give(&mut client, "alice@example.test", &to, &letter("to-slow"));
+    wait::until_true("the host has it", || remote.n_waiting() == 1);
+    let old_pid = system.postern.pid("output");
+    system.rewrite(|config| config.replace(ROUTES, &format!("{MORE}{ROUTES}")));
+    system.postern.call(&["reload"]).ok();
+    assert_ne!(system.postern.pid("output"), old_pid);
+    // The new process delivers, and leaves that message alone.
+    let to = ["x@far.example"];
+    give(&mut client, "alice@example.test", &to, &letter("to-x"));
+    remote.received("Subject: to-x");
+    let left = system.postern.call(&["queue", "drop", "to=slow@*"]);
+    assert!(left.fails(1).contains("under way"));
+    remote.reply_to_slow();
+    remote.received("Subject: to-slow");
+    wait::until_true("the old process ends", || !postern::is_alive(old_pid));
+    let journey = |mark: &str| {
+        let log = system.postern.log();
+        log.lines().filter(|line| line.contains(mark)).count()
+    };
+    wait::until_true("it is delivered", || {
+        let page = system.postern.call(&["queue"]).ok();
+        page.contains("output       1 message, 1 recipient")
+    });
+    assert_eq!(remote.messages().len(), 2);
+    assert_eq!(remote.n_waiting(), 0);
+    assert_eq!(journey("possible duplicate"), 0);
 }

@@ -15,4 +15,5 @@ mod panics;
 mod recoveries;
 mod repeated;
 mod strays;
+mod takeovers;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use delivery::transport::{Maildir, Relay, RelaySettings, Transport};
-use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings};
+use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings, Unfinished};
 use mail::event::{Event, Sink, What};
 use mail::{
     BodyType, Envelope, HandoffKey, Mailbox, MessageId, Origin, Provenance, Recipient, ReversePath,
@@ -166,6 +166,25 @@ impl Instance {
         plan: &Plan,
         routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
     ) -> Self {
+        Self::made(disk, plan, &[], routes)
+    }
+
+    /// On this disk, after a process that still has attempts under way.
+    pub(crate) fn after(
+        disk: SimulatedDisk,
+        plan: &Plan,
+        routes: Vec<Route>,
+        unfinished: &[Unfinished],
+    ) -> Self {
+        Self::made(disk, plan, unfinished, |_, _| routes)
+    }
+
+    fn made(
+        disk: SimulatedDisk,
+        plan: &Plan,
+        unfinished: &[Unfinished],
+        routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
+    ) -> Self {
         let (spool, recovery) = open_with(&disk, plan.segment_len);
         let clock = Clock::start();
         let noted = Arc::new(Noted::default());
@@ -186,6 +205,7 @@ impl Instance {
             sweep_interval: SWEEP,
         });
         let mut adopted = Vec::new();
+        delivery.expect_outcomes(unfinished);
         delivery.recover(&recovery, |key| adopted.push(*key));
         tokio::spawn(Arc::clone(&delivery).run());
         Self {

@@ -162,6 +162,7 @@ async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String>
         envelope: &envelope,
         provenance: &provenance,
         indexes: &indexes,
+        content_begun: Arc::default(),
     };
     let carried = relay.send(&letter, content.to_vec()).await;
     let shown = carried.outcomes.into_iter().map(|outcome| match outcome {

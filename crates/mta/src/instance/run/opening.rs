@@ -1,8 +1,10 @@
 //! Opening the spool of an instance, also while an earlier process still has it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mail::InstanceName;
 use net::{Clock, Entropy};
 use spool::{Options, RealDisk, Recovery, Spool};
 
@@ -50,12 +52,17 @@ impl From<SpoolError> for String {
     }
 }
 
+/// Where the spool of an instance lies.
+pub(super) fn spool_dir(state: &Path, name: &InstanceName) -> PathBuf {
+    state.join("spool").join(name.as_str())
+}
+
 /// Opens the spool; waits for an earlier process that is about to give it up.
 pub(super) fn open_spool(
     bootstrap: &Bootstrap,
     patience: Duration,
 ) -> Result<(Spool, Recovery), SpoolError> {
-    let path = bootstrap.state.join("spool").join(bootstrap.name.as_str());
+    let path = spool_dir(&bootstrap.state, &bootstrap.name);
     let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let unusable = |e: &dyn std::fmt::Display| SpoolError::Unusable(place(e));
     // Opening says better why it is no directory.

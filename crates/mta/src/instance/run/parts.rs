@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use delivery::{Delivery, Settings};
@@ -17,6 +18,7 @@ use crate::certificate::Certificate;
 use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::instance::compose::{self, Answering};
 use crate::instance::doors::{Door, Sessions};
+use crate::instance::unfinished::Inbox;
 use crate::leash::Purpose;
 use crate::role::Composition;
 
@@ -84,6 +86,27 @@ impl Instance {
             text.push_str(&format!(", of which {n_unreadable} cannot be read"));
         }
         self.tell(What::Instance { text: text.into() });
+    }
+
+    /// The attempts that an earlier process still makes. Blocks.
+    pub(super) fn find_unfinished(&self, spool_dir: &Path) -> Vec<Inbox> {
+        match Inbox::find(spool_dir) {
+            Ok(inboxes) => {
+                for inbox in &inboxes {
+                    self.delivery.expect_outcomes(&inbox.unfinished);
+                }
+                inboxes
+            }
+            Err(e) => {
+                let text = format!(
+                    "which deliveries an earlier process had under way is not known, and they are \
+                     repeated: {}: {e}",
+                    spool_dir.display()
+                );
+                self.tell(What::Alarm { text: text.into() });
+                Vec::new()
+            }
+        }
     }
 
     pub(super) fn sessions(
