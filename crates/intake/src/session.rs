@@ -78,7 +78,7 @@ pub fn serve(
     current: Current,
     leave: watch::Receiver<Leave>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let session = Session {
+    let mut session = Session {
         since: connection.clock().now(),
         n_messages: 0,
         n_refused: 0,
@@ -92,6 +92,7 @@ pub fn serve(
         had_last_message: false,
         last_message_by: None,
     };
+    session.look_at_program();
     session.run(leave)
 }
 
@@ -279,6 +280,17 @@ impl Session {
         let found = self.find_origin();
         self.origin = Some(found.clone());
         found
+    }
+
+    /// Finds out whose program connected while that is there to be seen: one that gives everything
+    /// in one write and leaves has no owner any more when its commands are read.
+    fn look_at_program(&mut self) {
+        let Visitor { entry, peer, .. } = &self.visitor;
+        if let (LocalPrograms::ByUid, Peer::Tcp(_)) = (entry.local, peer)
+            && let Ok(uid) = net::peer_uid(self.connection.stream())
+        {
+            self.origin = Some(Ok(Origin::Local { uid }));
+        }
     }
 
     fn find_origin(&self) -> Result<Origin, &'static Row> {

@@ -4,7 +4,7 @@ use intake::{CONTENT_IN_MEMORY_MAX, RECEIVED_MAX};
 use mail::Origin;
 use mail::event::{Source, What};
 
-use crate::world::Instance;
+use crate::world::{Instance, LIMIT};
 
 const OURS: Origin = Origin::Local { uid: 7 };
 
@@ -111,6 +111,29 @@ async fn a_program_over_loopback_is_known_by_its_user() {
     let own = Origin::Local { uid: own.unwrap() };
     assert_eq!(origins.next(), Some(own.clone()));
     assert_eq!(origins.next(), Some(own));
+}
+
+/// Its socket has no owner any more when its commands are read.
+#[tokio::test]
+async fn a_program_that_gives_all_in_one_write_and_leaves_is_served() {
+    let instance = Instance::last("submission");
+    let client = instance.local_client().await;
+    let all =
+        "MAIL FROM:<a@x.org>\r\nRCPT TO:<far@y.org>\r\nDATA\r\nSubject: x\r\n\r\n.\r\nQUIT\r\n";
+    client.send_and_leave(all).await;
+    let stored = async {
+        while instance.stored().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let is_stored = tokio::time::timeout(LIMIT, stored).await.is_ok();
+    assert!(is_stored, "{:?}", instance.told());
+    let own = std::fs::metadata("/proc/self").map(|it| std::os::unix::fs::MetadataExt::uid(&it));
+    let uid = own.unwrap();
+    assert_eq!(
+        instance.stored()[0].provenance.origin,
+        Origin::Local { uid }
+    );
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use crate::held::{HeldDisk, Holding};
 
 /// No step of a test takes longer, or it fails.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// How many messages may wait at an instance.
 pub(crate) const MESSAGES_MAX: u64 = 1000;
@@ -454,6 +454,11 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
         self.say("DATA", "354").await;
         self.send(content.as_bytes()).await;
         self.say(".", expected).await;
+    }
+
+    /// Sends everything in one write, and leaves without a look at the replies.
+    pub(crate) async fn send_and_leave(mut self, text: &str) {
+        self.send(text.as_bytes()).await;
     }
 
     /// Sends a content in one last chunk.

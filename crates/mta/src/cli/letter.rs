@@ -10,6 +10,10 @@
 
 use mail::Timestamp;
 
+/// The longest line of a message, in octets without its end, and a blank less than submission takes
+/// by default (`line_length`).
+const LINE_LEN_MAX: usize = 64 * 1024 - 1;
+
 /// A header section and a body, lines ended by CR LF.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Draft {
@@ -60,8 +64,9 @@ impl Draft {
             draft.fields.push(field);
         }
         for line in pending.into_iter().chain(lines) {
-            for line in line.split(|b| *b == b'\r') {
-                push_line(&mut draft.body, line.iter().copied());
+            let lines = line.split(|b| *b == b'\r');
+            for piece in lines.flat_map(pieces) {
+                push_line(&mut draft.body, piece.iter().copied());
             }
         }
         draft
@@ -188,10 +193,32 @@ fn is_separator(line: &[u8]) -> bool {
 }
 
 fn push_header_line(field: &mut Vec<u8>, line: &[u8]) {
-    push_line(
-        field,
-        line.iter().map(|b| if *b == b'\r' { b' ' } else { *b }),
-    );
+    for (number, piece) in pieces(line).enumerate() {
+        // What goes on in another line is folded (RFC 5322 §2.2.3).
+        let folding = (number > 0).then_some(b' ');
+        let octets = piece.iter().map(|b| if *b == b'\r' { b' ' } else { *b });
+        push_line(field, folding.into_iter().chain(octets));
+    }
+}
+
+/// A line that no server would take as lines that it takes, cut between characters: what a job
+/// printed should arrive, whatever it is. An empty line is one piece.
+fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const CHAR_LEN_MAX: usize = 4;
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        if line.len() <= LINE_LEN_MAX {
+            rest = None;
+            return Some(line);
+        }
+        let is_within_char = |at: &usize| line[*at] & 0xc0 == 0x80;
+        let mut ends = (LINE_LEN_MAX - CHAR_LEN_MAX..=LINE_LEN_MAX).rev();
+        let end = ends.find(|at| !is_within_char(at)).unwrap_or(LINE_LEN_MAX);
+        let (piece, after) = line.split_at(end);
+        rest = Some(after);
+        Some(piece)
+    })
 }
 
 /// Appends a line. No server takes a NUL, and what stood around it must not become one word.
@@ -303,6 +330,25 @@ mod tests {
             "it is a line of its own, however it ends"
         );
         assert_eq!(doubled.body, b"body\r\n");
+    }
+
+    #[test]
+    fn a_line_that_no_server_takes_becomes_several() {
+        let long = "ä".repeat(LINE_LEN_MAX);
+        for input in [format!("\n{long}\n"), format!("Subject: {long}\n\nbody\n")] {
+            let content = finish(&input, Ending::AtEnd);
+            assert!(
+                content
+                    .split("\r\n")
+                    .all(|line| line.len() <= LINE_LEN_MAX + 1)
+            );
+            assert_eq!(content.matches('ä').count(), LINE_LEN_MAX);
+            let header = Draft::read(content.as_bytes(), Ending::AtEnd).fields;
+            assert_eq!(header.len(), 3 + usize::from(input.starts_with('S')));
+        }
+        let broken = [b"\n", &b"\x80".repeat(3 * LINE_LEN_MAX)[..]].concat();
+        let body = Draft::read(&broken, Ending::AtEnd).body;
+        assert_eq!(body.len(), 3 * (LINE_LEN_MAX + 2));
     }
 
     #[test]
