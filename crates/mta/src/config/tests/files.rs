@@ -98,6 +98,17 @@ fn a_certificate_that_has_ended_or_soon_does_is_a_warning_that_keeps_nothing_fro
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_key_is_found_and_not_waited_for() {
+    let folder = Scratch::new();
+    pair(&folder, "one", -80, 10);
+    let pipe = folder.path().join("pipe.key");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    let found = found(&folder, "one.pem", "pipe.key", "refuse");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("pipe.key cannot be read: it is a pipe"));
+}
+
+#[test]
 fn a_log_whose_folder_is_not_there_is_a_warning() {
     let folder = Scratch::new();
     let log = folder.path().join("logs/postern.log").display().to_string();
