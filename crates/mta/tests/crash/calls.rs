@@ -38,7 +38,7 @@ const TO: [&str; 2] = ["alice@example.test", "carol@remote.example"];
 const AFTERWARDS: Duration = Duration::from_millis(150);
 
 /// How long a process that is not killed may take for a message.
-const ON_THE_WAY: Duration = Duration::from_secs(10);
+const ON_THE_WAY: Duration = wait::LIMIT;
 
 /// A call at which a process is to end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ const EACH: usize = 61;
 const SIDE_BY_SIDE: usize = 6;
 
 /// How long what was killed, or is told to do something, may take.
-const STEP_TIME: Duration = Duration::from_secs(20);
+const STEP_TIME: Duration = wait::LIMIT;
 
 /// A call of the supervisor, and how many of its kind it makes before, counting this one.
 type Last = (String, usize);

@@ -97,7 +97,7 @@ pub(crate) const REFUSED: &str = "refuse-550@remote.example";
 
 /// How long what was sent may take to get through, once nobody is killed any more: the slowest
 /// restart, the longest retry of an edge, and the work itself on a loaded machine.
-pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(90);
+pub(crate) const DRAIN_TIME: Duration = wait::LIMIT;
 
 /// The line of the log about a message that is held because attempts ended with their process.
 const SET_ASIDE: &str = " is set aside, as ";

@@ -12,7 +12,7 @@ use testkit::random::Random;
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long each of them may take to come back, the longest pause of the supervisor included.
-const COME_BACK: Duration = Duration::from_secs(30);
+const COME_BACK: Duration = testkit::wait::LIMIT;
 
 /// Which processes are killed.
 pub(crate) const ALL: [&str; 4] = ["control", "input", "output", "submission"];
