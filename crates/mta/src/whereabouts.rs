@@ -8,7 +8,7 @@
 //! # Guarantees
 //! Each is replaced whole. Both stay when the system stops or dies: they say where it was.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -23,6 +23,9 @@ const PUBLISHED: &str = "system.toml";
 
 /// The longest published text, in bytes: a listener of each of some thousand instances fits.
 const PUBLISHED_LEN_MAX: u64 = 1 << 20;
+
+/// So many links are looked at, at most, for whether they are of any use.
+const LINKS_LOOKED_AT_MAX: usize = 1000;
 
 /// The longest name of a file, in bytes, on the file systems in use.
 const NAME_LEN_MAX: usize = 255;
@@ -105,7 +108,25 @@ fn link_in(folder: &Path, name: &OsString, state: &Path) -> io::Result<()> {
     let beside = folder.join(beside);
     remove(&beside)?;
     std::os::unix::fs::symlink(state, &beside)?;
-    fs::rename(&beside, &path)
+    fs::rename(&beside, &path)?;
+    remove_stale(folder);
+    Ok(())
+}
+
+/// Removes links of systems of which neither the configuration file nor the state is there.
+fn remove_stale(folder: &Path) {
+    let is_gone = |path: &Path| matches!(path.try_exists(), Ok(false));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.take(LINKS_LOOKED_AT_MAX) {
+        let (link, name) = (entry.path(), entry.file_name());
+        let Ok(state) = fs::read_link(&link) else {
+            continue;
+        };
+        if is_gone(&state) && file_of(&name).is_some_and(|file| is_gone(&file)) {
+            // It disturbs nobody.
+            let _ = fs::remove_file(&link);
+        }
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -144,6 +165,13 @@ fn link_name(file: &Path) -> Option<OsString> {
     (name.len() < NAME_LEN_MAX).then(|| OsString::from_vec(name))
 }
 
+/// The path that was made a name.
+fn file_of(name: &OsStr) -> Option<PathBuf> {
+    let text = name.to_str()?;
+    let path = text.replace("%2F", "/").replace("%25", "%");
+    path.starts_with('/').then(|| path.into())
+}
+
 #[cfg(test)]
 mod tests {
     use testkit::Scratch;
@@ -175,6 +203,26 @@ mod tests {
         assert_eq!(name("/etc/p.toml"), Some("%2Fetc%2Fp.toml".into()));
         assert_ne!(name("/a%2Fb"), name("/a/b"));
         assert_eq!(name(&format!("/{}", "x".repeat(300))), None);
+    }
+
+    #[test]
+    fn links_of_systems_that_are_gone_are_removed_and_no_others() {
+        let scratch = Scratch::new();
+        let (folder, here) = (scratch.path().join("run"), scratch.path());
+        let name = |file: &Path| link_name(file).unwrap();
+        let (gone, file) = (here.join("100%/p.toml"), here.join("p.toml"));
+        fs::write(&file, "").unwrap();
+        link_in(&folder, &name(&gone), &here.join("nowhere")).unwrap();
+        for (of, state) in [
+            (&file, here.join("nowhere")),
+            (&here.join("x"), here.into()),
+        ] {
+            link_in(&folder, &name(of), &state).unwrap();
+        }
+        let is_there = |of: &Path| fs::read_link(folder.join(name(of))).is_ok();
+        assert!(!is_there(&gone));
+        assert!(is_there(&file), "its disk may not be mounted");
+        assert!(is_there(&here.join("x")), "a system may run by it");
     }
 
     #[test]
