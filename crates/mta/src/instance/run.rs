@@ -370,6 +370,7 @@ impl Running {
                 Order::Commit => {
                     self.commit();
                     reins.committed().await;
+                    self.look_at_draining(reins).await;
                 }
                 Order::Leave if self.is_drained() => {
                     self.stop(FAILED_LIMIT, Edges::Cut).await;
