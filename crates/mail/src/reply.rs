@@ -4,8 +4,11 @@
 //! A reply's text holds no CR, LF or other control character, so it can be sent, logged and shown
 //! as it is, also when it came from a hostile peer.
 //!
+//! What only operators are to read, such as a path or a host of ours, is the reply's *cause*: it is
+//! recorded, logged and listed, and never sent, nor written into a notification.
+//!
 //! # Limits
-//! A peer's text is kept to [`Reply::TEXT_LEN_MAX`] octets.
+//! A peer's text is kept to [`Reply::TEXT_LEN_MAX`] octets, and so is a cause.
 //!
 //! # Standards
 //! RFC 5321 §4.2; RFC 2034.
@@ -73,15 +76,25 @@ impl ReplyCode {
     }
 }
 
-/// A reply: code, enhanced status code and one line of text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A reply: code, enhanced status code and one line of text. Two replies that read the same on the
+/// wire are equal, whatever caused them.
+#[derive(Clone, Debug)]
 pub struct Reply {
     /// The reply code.
     pub code: ReplyCode,
     /// The enhanced status code, where there is one.
     pub enhanced: Option<EnhancedStatus>,
     text: Cow<'static, str>,
+    cause: Option<Box<str>>,
 }
+
+impl PartialEq for Reply {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, self.enhanced, &self.text) == (other.code, other.enhanced, &other.text)
+    }
+}
+
+impl Eq for Reply {}
 
 impl Reply {
     /// The longest text that is kept, in octets. RFC 5321 §4.5.3.1.5 limits a line to 512.
@@ -94,6 +107,7 @@ impl Reply {
             code,
             enhanced: Some(enhanced),
             text: Cow::Borrowed(text),
+            cause: None,
         }
     }
 
@@ -104,6 +118,7 @@ impl Reply {
             code,
             enhanced,
             text: Cow::Owned(clean(text)),
+            cause: None,
         }
     }
 
@@ -119,6 +134,26 @@ impl Reply {
         &self.text
     }
 
+    /// The same reply with what operators are to read in place of its text: the cause, with path,
+    /// host, address and phase. Never sent.
+    #[must_use]
+    pub fn with_cause(mut self, cause: &str) -> Self {
+        self.cause = Some(clean(cause).into());
+        self
+    }
+
+    /// What operators are to read in place of the text, where that is more.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The reply as operators are to read it: in logs and lists, and nowhere else.
+    #[must_use]
+    pub const fn for_operators(&self) -> ForOperators<'_> {
+        ForOperators(self)
+    }
+
     /// What the first digit of the code says.
     #[must_use]
     pub const fn class(&self) -> ReplyClass {
@@ -132,14 +167,32 @@ impl Reply {
     }
 }
 
+/// As it is sent.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &self.text)
+    }
+}
+
+/// A reply with its cause; see [`Reply::for_operators`].
+#[derive(Clone, Copy, Debug)]
+pub struct ForOperators<'a>(&'a Reply);
+
+impl fmt::Display for ForOperators<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(reply) = self;
+        reply.write(f, reply.cause().unwrap_or(&reply.text))
+    }
+}
+
+impl Reply {
+    fn write(&self, f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         write!(f, "{}", self.code.value())?;
         if let Some(enhanced) = self.enhanced {
             write!(f, " {enhanced}")?;
         }
-        if !self.text.is_empty() {
-            write!(f, " {}", self.text)?;
+        if !text.is_empty() {
+            write!(f, " {text}")?;
         }
         Ok(())
     }
@@ -172,6 +225,16 @@ mod tests {
         assert_eq!(reply.text(), "no??250 ok?[2J?");
         let long = Reply::new(ReplyCode::new(550), None, &"é".repeat(1000));
         assert_eq!(long.text().len(), Reply::TEXT_LEN_MAX);
+    }
+
+    #[test]
+    fn a_cause_is_shown_to_operators_and_is_no_part_of_the_reply() {
+        let plain = Reply::new(ReplyCode::new(451), None, "mailbox cannot be written now");
+        let caused = plain.clone().with_cause("cannot write /m/a\n");
+        assert_eq!(caused.to_string(), "451 mailbox cannot be written now");
+        assert_eq!(caused.for_operators().to_string(), "451 cannot write /m/a?");
+        assert_eq!(caused, plain);
+        assert_eq!(plain.for_operators().to_string(), plain.to_string());
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Term {
             Self::Reason(pattern) => recipient
                 .reply
                 .as_ref()
-                .is_some_and(|r| pattern.occurs_in(&r.to_string())),
+                .is_some_and(|r| pattern.occurs_in(&r.for_operators().to_string())),
             Self::State(State::Deferred) => {
                 recipient.disposition == Disposition::Pending && recipient.attempts > 0
             }

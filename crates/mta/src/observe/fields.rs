@@ -5,7 +5,7 @@
 use std::fmt;
 
 use mail::event::{About, Event, Source, What};
-use mail::{Disposition, Origin, Timestamp};
+use mail::{Disposition, Origin, Reply, Timestamp};
 
 /// What a field holds.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub(crate) enum Value<'a> {
     /// A number.
     Number(u64),
     /// Anything that can be written, from the world or from here.
+    /// With its cause.
+    Reply(&'a Reply),
     Shown(&'a dyn fmt::Display),
     /// A text, from the world or from here.
     Text(&'a str),
@@ -130,11 +132,11 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
         } => {
             each_of_about(about, field);
             field("next_due", Value::Time(*next_due));
-            field("reply", Value::Shown(reply));
+            field("reply", Value::Reply(reply));
         }
         What::Delivered { about, reply } | What::Failed { about, reply } => {
             each_of_about(about, field);
-            field("reply", Value::Shown(reply));
+            field("reply", Value::Reply(reply));
         }
         What::Disconnected {
             source,
@@ -183,7 +185,7 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
         What::ProtocolError { source, reply } => {
             each_of_source(source, field);
             each_of_uid(source, field);
-            field("reply", Value::Shown(reply));
+            field("reply", Value::Reply(reply));
         }
         What::PossibleDuplicate { about } => each_of_about(about, field),
         What::Refused {
@@ -202,7 +204,7 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
                 field("to", Value::Address(to.as_str()));
             }
             each_of_uid(source, field);
-            field("reply", Value::Shown(reply));
+            field("reply", Value::Reply(reply));
         }
     }
 }

@@ -174,6 +174,7 @@ mod tests {
             let text = match value {
                 Value::Address(text) | Value::Text(text) => text.to_owned(),
                 Value::Number(number) => number.to_string(),
+                Value::Reply(reply) => reply.for_operators().to_string(),
                 Value::Shown(shown) => shown.to_string(),
                 Value::Time(at) => at.rfc3339().to_string(),
                 Value::Truth(truth) => truth.to_string(),

@@ -86,6 +86,7 @@ impl Renderer {
                 out.push_str(">\"");
             }
             Value::Number(number) => push_number(out, number),
+            Value::Reply(reply) => push_text(out, self.shown(&reply.for_operators())),
             Value::Shown(shown) => push_text(out, self.shown(shown)),
             Value::Text(text) => push_text(out, text),
             Value::Time(at) => self.times.push(out, at),
@@ -118,6 +119,7 @@ impl Renderer {
         match value {
             Value::Address(text) | Value::Text(text) => push_json_string(out, text),
             Value::Number(number) => push_number(out, number),
+            Value::Reply(reply) => push_json_string(out, self.shown(&reply.for_operators())),
             Value::Shown(shown) => push_json_string(out, self.shown(shown)),
             Value::Time(at) => {
                 out.push('"');

@@ -43,7 +43,7 @@ pub(crate) fn about(to: &str, disposition: Disposition) -> About {
 }
 
 pub(crate) fn reply(code: u16) -> Reply {
-    Reply::new(ReplyCode::new(code), None, HOSTILE)
+    Reply::new(ReplyCode::new(code), None, HOSTILE).with_cause(HOSTILE)
 }
 
 /// A client over the network that tries to pass for another one.

@@ -103,6 +103,7 @@ impl Writer<'_> {
             w.number(enhanced.detail().into());
         });
         self.text(reply.text());
+        self.optional(reply.cause(), Self::text);
     }
 }
 
@@ -221,6 +222,10 @@ impl<'a> Reader<'a> {
                 .then(|| EnhancedStatus::new(class, subject, detail))
                 .ok_or(DecodeError::Value)
         })?;
-        Ok(Reply::new(code, enhanced, self.str()?))
+        let reply = Reply::new(code, enhanced, self.str()?);
+        Ok(match self.optional(Self::str)? {
+            Some(cause) => reply.with_cause(cause),
+            None => reply,
+        })
     }
 }

@@ -67,7 +67,7 @@ impl State {
         }
     }
 
-    /// Leaves the texts of replies out.
+    /// Leaves the texts of replies out, and their causes.
     pub(crate) fn drop_texts(&mut self) {
         for reply in self.recipients.iter_mut().filter_map(|r| r.reply.as_mut()) {
             *reply = reply.with_text("");
@@ -90,10 +90,13 @@ impl State {
         e.number(u64::from(self.cut_short));
         e.option(self.next_due, |e, due| e.number(due.unix_ms()));
         put_set(&mut e, &self.bound_as_accepted);
-        let (keys, key_numbers) = numbered(self.recipients.iter().map(|r| r.handoff.as_ref()));
+        let keys = self.recipients.iter().map(|r| r.handoff.as_ref());
+        let (keys, key_numbers) = numbered(keys, PartialEq::eq);
         e.number(keys.len() as u64);
         keys.into_iter().for_each(|key| put_key(&mut e, key));
-        let (replies, reply_numbers) = numbered(self.recipients.iter().map(|r| r.reply.as_ref()));
+        let replies = self.recipients.iter().map(|r| r.reply.as_ref());
+        let same = |a: &Reply, b: &Reply| a == b && a.cause() == b.cause();
+        let (replies, reply_numbers) = numbered(replies, same);
         e.number(replies.len() as u64);
         for reply in replies {
             e.number(u64::from(reply.code.value()));
@@ -103,6 +106,7 @@ impl State {
                 e.number(u64::from(s.detail()));
             });
             e.text(reply.text());
+            e.option(reply.cause(), |e, cause| e.text(cause));
         }
         e.number(self.recipients.len() as u64);
         let numbers = reply_numbers.into_iter().zip(key_numbers);
@@ -148,15 +152,16 @@ impl State {
 
 /// What recipients have in common is written once: each different value, and for every recipient
 /// its number from 1, or 0 where it has none.
-fn numbered<'a, T: PartialEq>(
+fn numbered<'a, T>(
     values: impl Iterator<Item = Option<&'a T>>,
+    same: impl Fn(&T, &T) -> bool,
 ) -> (Vec<&'a T>, Vec<u64>) {
     let mut different: Vec<&T> = Vec::new();
     let numbers = values.map(|value| {
         let Some(value) = value else { return 0 };
         // From the end, as neighbours are alike, and bounded, so that a thousand different replies
         // do not cost a million comparisons.
-        let near = different.iter().rev().take(8).position(|d| *d == value);
+        let near = different.iter().rev().take(8).position(|d| same(d, value));
         if near.is_none() {
             different.push(value);
         }
@@ -181,7 +186,11 @@ fn take_reply(d: &mut Decoder<'_>) -> Option<Reply> {
         let (subject, detail) = (subject.try_into().ok()?, detail.try_into().ok()?);
         valid.then(|| EnhancedStatus::new(class, subject, detail))
     })?;
-    Some(Reply::new(code, enhanced, d.text()?))
+    let reply = Reply::new(code, enhanced, d.text()?);
+    Some(match d.option(Decoder::text)? {
+        Some(cause) => reply.with_cause(&cause),
+        None => reply,
+    })
 }
 
 const fn disposition_code(disposition: Disposition) -> u8 {

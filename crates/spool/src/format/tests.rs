@@ -74,6 +74,7 @@ fn full_state() -> State {
         let status = EnhancedStatus::new(4, 7, n);
         Some(Reply::new(ReplyCode::new(450), Some(status), text))
     };
+    let caused = |cause| reply(3, "busy").map(|reply| reply.with_cause(cause));
     let recipient = |disposition, attempts, reply, key: Option<u64>| RecipientState {
         disposition,
         attempts,
@@ -91,6 +92,8 @@ fn full_state() -> State {
             recipient(Disposition::Held, 300, reply(2, "held"), None),
             recipient(Disposition::Delivered, 1, reply(1, "later"), Some(4)),
             recipient(Disposition::Dropped, 0, reply(2, "held"), Some(3)),
+            recipient(Disposition::Pending, 1, caused("host a"), None),
+            recipient(Disposition::Pending, 1, caused("host b"), None),
         ],
     }
 }
@@ -143,7 +146,15 @@ fn messages_read_back_as_they_were_written_and_hostile_ones_are_refused() {
 fn states_read_back_as_they_were_written_and_a_shared_reply_is_written_once() {
     let state = full_state();
     let bytes = state.encode();
-    assert_eq!(State::decode(&bytes), Some(state));
+    let read = State::decode(&bytes);
+    let causes = |state: &State| -> Vec<_> {
+        let replies = state.recipients.iter().map(|r| r.reply.as_ref());
+        replies
+            .map(|reply| Some(reply?.cause()?.to_owned()))
+            .collect()
+    };
+    assert_eq!(read.as_ref().map(causes), Some(causes(&state)));
+    assert_eq!(read, Some(state));
     let text = String::from_utf8_lossy(&bytes);
     assert_eq!(text.matches("later").count(), 1);
     torment(&bytes, |bytes| State::decode(bytes).is_some());

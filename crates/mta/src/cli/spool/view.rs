@@ -137,7 +137,7 @@ pub(super) fn message_lines(message: &Message, state: Option<&State>) -> Vec<Str
             at.attempts
         );
         if let Some(reply) = &at.reply {
-            line += &format!(", {reply}");
+            line += &format!(", {}", reply.for_operators());
         }
         lines.push(line);
     }
@@ -234,7 +234,7 @@ pub(super) fn message_value(message: &Message, state: Option<&State>) -> Value {
             "to": to.address.as_str(),
             "state": fields::disposition(at.disposition),
             "attempts": at.attempts,
-            "reply": at.reply.as_ref().map(ToString::to_string),
+            "reply": at.reply.as_ref().map(|r| r.for_operators().to_string()),
             "orcpt": to.orcpt,
         })
     });

@@ -143,7 +143,7 @@ fn recipient_value(recipient: &RecipientRow, now: Timestamp) -> Value {
         "attempts": recipient.attempts,
         "next_due": recipient.next_due.map(|due| due.rfc3339().to_string()),
         "next_in_seconds": recipient.next_due.map(|due| due.since(now).as_secs()),
-        "reply": recipient.reply.as_ref().map(ToString::to_string),
+        "reply": recipient.reply.as_ref().map(|r| r.for_operators().to_string()),
         "destination": recipient.destination,
     })
 }
