@@ -306,7 +306,9 @@ impl Delivery {
             outcomes,
             site,
             success,
+            news,
         } = way.transport.deliver(work).await;
+        self.tell_news(news);
         let outcomes = twins.outcomes_of_all(&outcomes);
         (Some(site), way.tried_with(&outcomes, success))
     }

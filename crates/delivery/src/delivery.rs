@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::route::Routes;
 use crate::takeover::Carrying;
-use crate::transport::Transport;
+use crate::transport::{News, Transport};
 
 pub(crate) use entry::Entry;
 pub use entry::{FRESH_LEN_MAX, FRESH_MAX};
@@ -243,6 +243,12 @@ impl Delivery {
 
     pub(crate) fn alarm(&self, text: &str) {
         self.emit(None, What::Alarm { text: text.into() });
+    }
+
+    pub(crate) fn tell_news(&self, news: impl IntoIterator<Item = News>) {
+        for news in news {
+            self.emit(None, news.into());
+        }
     }
 
     pub(crate) fn emit(&self, trace: Option<mail::TraceId>, what: What) {

@@ -23,7 +23,7 @@ pub use census::{Brief, Counts};
 pub use command::Touched;
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use recovery::Recovered;
-pub use route::{Match, OpenTo, Route, Routes, Standing};
+pub use route::{Asked, Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
 pub use takeover::{LateOutcome, LateRecipient, Unfinished};
 pub use view::{PageRow, QueueRow, RecipientRow};

@@ -1,8 +1,8 @@
 //! Which way a recipient goes: the first route that matches decides, at every attempt anew.
 //!
 //! # Guarantees
-//! Pure but for one question: a Maildir route without a list of users looks whether the mailbox
-//! exists.
+//! Pure, and never waits. Whether a Maildir exists that nobody listed is found out by who asks
+//! about a recipient ([`Routes::standing`]), and by the delivery itself.
 
 mod index;
 
@@ -13,14 +13,14 @@ use mail::reply::table;
 use mail::{Mailbox, Origin, Reply};
 
 use self::index::Index;
-use crate::transport::Transport;
+use crate::transport::{Lookup, Maildir, News, Transport};
 
 /// One route.
 #[derive(Debug)]
 pub struct Route {
     /// Which recipients it is for: those that any of these takes.
     pub matches: Vec<Match>,
-    /// The users there are, lower case; `None` when the transport finds out.
+    /// The users there are, lower case; `None` when the transport knows.
     pub users: Option<HashSet<Box<str>>>,
     /// Whose mail it takes.
     pub open_to: OpenTo,
@@ -61,6 +61,29 @@ pub enum Standing {
     Refused(Reply),
 }
 
+/// What is known of a recipient at once.
+#[derive(Debug)]
+pub enum Asked {
+    /// Where it stands.
+    Known(Standing),
+    /// That, if it has a Maildir.
+    InStorage(Maildir, Standing),
+}
+
+impl Asked {
+    /// Where the recipient stands. Waits for storage, within a bound.
+    pub async fn standing(self, recipient: &Mailbox) -> (Standing, Option<News>) {
+        match self {
+            Self::Known(standing) => (standing, None),
+            Self::InStorage(maildir, standing) => match maildir.look(recipient).await {
+                Lookup::CannotTell(reply, news) => (Standing::Refused(reply), news),
+                Lookup::NotThere => (Standing::Refused(table::NO_SUCH_USER.reply()), None),
+                Lookup::There(news) => (standing, news),
+            },
+        }
+    }
+}
+
 /// All routes of an instance, in order.
 #[derive(Debug, Default)]
 pub struct Routes {
@@ -90,19 +113,23 @@ impl Routes {
         self.first(recipient).is_some()
     }
 
-    /// Where the recipient stands.
+    /// Where the recipient stands, as far as that is known without a look at storage.
     #[must_use]
-    pub fn standing(&self, recipient: &Mailbox) -> Standing {
+    pub fn standing(&self, recipient: &Mailbox) -> Asked {
         let route = match self.find(recipient) {
             Ok(route) => route,
-            Err(reply) => return Standing::Refused(reply),
+            Err(reply) => return Asked::Known(Standing::Refused(reply)),
         };
-        if let Transport::Error(reply) = &*route.transport {
-            return Standing::Refused(reply.clone());
-        }
-        match route.open_to {
+        let standing = match route.open_to {
             OpenTo::Anyone => Standing::Ours,
             OpenTo::Ours => Standing::Elsewhere,
+        };
+        match &*route.transport {
+            Transport::Error(reply) => Asked::Known(Standing::Refused(reply.clone())),
+            Transport::Maildir(maildir) if maildir.must_look() => {
+                Asked::InStorage(maildir.clone(), standing)
+            }
+            _ => Asked::Known(standing),
         }
     }
 
@@ -134,12 +161,11 @@ impl Routes {
         }
         let route = self.first(recipient);
         let route = route.ok_or_else(|| table::NO_SUCH_DOMAIN.reply())?;
-        let known = match (&route.users, &*route.transport) {
-            (Some(users), _) => users.contains(self.user(recipient).as_str()),
-            (None, Transport::Maildir(maildir)) => maildir.exists(recipient),
-            (None, _) => true,
-        };
-        if known {
+        let is_listed = route
+            .users
+            .as_ref()
+            .is_none_or(|users| users.contains(self.user(recipient).as_str()));
+        if is_listed {
             Ok(route)
         } else {
             Err(table::NO_SUCH_USER.reply())
@@ -250,6 +276,13 @@ mod tests {
         Mailbox::parse(text).unwrap()
     }
 
+    fn known(routes: &Routes, recipient: &str) -> Standing {
+        match routes.standing(&mailbox(recipient)) {
+            Asked::Known(standing) => standing,
+            Asked::InStorage(..) => panic!("no Maildir is there"),
+        }
+    }
+
     #[test]
     fn the_first_route_that_matches_decides() {
         for (recipient, expected) in [
@@ -266,13 +299,9 @@ mod tests {
             ("a@y.org", Standing::Ours),
             ("b@y.org", Standing::Elsewhere),
         ] {
-            assert_eq!(
-                routes().standing(&mailbox(recipient)),
-                expected,
-                "{recipient}"
-            );
+            assert_eq!(known(&routes(), recipient), expected, "{recipient}");
         }
-        let none = Routes::default().standing(&mailbox("a@b.c"));
+        let none = known(&Routes::default(), "a@b.c");
         assert_eq!(none, Standing::Refused(table::NO_SUCH_DOMAIN.reply()));
     }
 
@@ -316,10 +345,10 @@ mod tests {
                 "mx.z.org",
             )
         };
-        let bare = mailbox("PostMaster@mx.z.org");
-        assert_eq!(routes(postmaster).standing(&bare), Standing::Ours);
+        let bare = "PostMaster@mx.z.org";
+        assert_eq!(known(&routes(postmaster), bare), Standing::Ours);
         let none = route(Match::Domain("z.org".into()), None, OpenTo::Anyone);
-        assert_eq!(routes(none).standing(&bare), Standing::Elsewhere);
+        assert_eq!(known(&routes(none), bare), Standing::Elsewhere);
     }
 
     #[test]

@@ -20,7 +20,9 @@ use mail::dsn::Action;
 use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
 
 pub use handoff::Handoff;
-pub use maildir::{Maildir, TemplateError};
+pub use maildir::{
+    Domains, Lookup, Mailboxes, Maildir, MaildirSettings, News, Step, TemplateError,
+};
 pub use relay::{Relay, RelaySettings};
 
 /// One message, and the recipients of it that are to be tried now.
@@ -78,6 +80,8 @@ pub struct Carried {
     /// What is to be reported of those that were delivered, to a sender who asked for it (RFC 3461
     /// §5.2); `None` where the next hop reports it, or nobody does.
     pub success: Option<Action>,
+    /// What operators are to know of it.
+    pub news: Vec<News>,
 }
 
 /// What an attempt showed of its site.
@@ -110,10 +114,7 @@ impl Transport {
                 let reply = mail::reply::table::HELD.with_text(&format!("held: {why}"));
                 Carried::all(work.recipients.len(), &Outcome::Held(reply))
             }
-            Self::Maildir(maildir) => Carried {
-                success: Some(Action::Delivered),
-                ..Carried::each(maildir.deliver(work).await)
-            },
+            Self::Maildir(maildir) => maildir.deliver(work).await,
             Self::Relay(relay) => relay.deliver(work).await,
         }
     }
@@ -135,8 +136,10 @@ impl Transport {
     #[must_use]
     pub fn site(&self) -> Option<Box<str>> {
         match self {
-            Self::Discard { .. } | Self::Error(_) | Self::Hold { .. } | Self::Maildir(_) => None,
+            Self::Discard { .. } | Self::Error(_) | Self::Hold { .. } => None,
             Self::Handoff(handoff) => Some(handoff.name().into()),
+            // Its storage may be slow, or away, and no other's.
+            Self::Maildir(maildir) => Some(maildir.site().into()),
             Self::Relay(relay) => Some(relay.to_string().into()),
         }
     }
@@ -163,6 +166,7 @@ impl Carried {
             outcomes,
             site: SiteSeen::Answering,
             success: None,
+            news: Vec::new(),
         }
     }
 
@@ -177,6 +181,7 @@ impl Carried {
             outcomes: vec![Outcome::Deferred(reply); n_recipients],
             site: SiteSeen::Down,
             success: None,
+            news: Vec::new(),
         }
     }
 }

@@ -216,13 +216,16 @@ impl Next {
             return Some(known);
         }
         // Boxed, because a session that waits for its client must not hold room for this.
-        if let Some(reply) = Box::pin(self.ask_now(question)).await {
+        let answer = Box::pin(self.ask_now(question)).await;
+        // "Not now" is no answer: a remembered one serves as well as where none comes.
+        let is_answer = |reply: &Reply| reply.class() != mail::ReplyClass::Transient;
+        if let Some(reply) = answer.as_ref().filter(|reply| is_answer(reply)) {
             self.state()
                 .questions
-                .learn(self.clock.now(), question, &reply);
-            return Some(reply);
+                .learn(self.clock.now(), question, reply);
+            return answer;
         }
-        self.state().questions.stale(now, question)
+        self.state().questions.stale(now, question).or(answer)
     }
 
     /// Forgets a remembered answer that proved wrong.

@@ -5,7 +5,7 @@ use mail::{Mailbox, Origin, Reply};
 use policy::{Fact, FactKey, Facts, Phase, Standing, Step, Verdict, evaluate};
 
 use crate::accept::{Intake, Onward, Way};
-use crate::recipients::ask_next;
+use crate::recipients::{Answer, ask_next};
 
 impl Intake {
     /// Whether `recipient` is taken for mail of `origin`, and who carries its copy on.
@@ -25,7 +25,7 @@ impl Intake {
                 Step::Need(FactKey::Origin) => facts.learn(Fact::Origin(origin.clone())),
                 Step::Need(FactKey::RecipientStanding) => {
                     let standing = match own.take() {
-                        Some(standing) => standing,
+                        Some(answer) => answer.standing().await,
                         None => self.next_standing(recipient, origin).await,
                     };
                     facts.learn(Fact::RecipientStanding(standing));
@@ -43,17 +43,18 @@ impl Intake {
     /// Where a recipient stands, for another instance that asks.
     pub(crate) async fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Standing {
         match self.own_standing(recipient, origin) {
-            Some(standing) => standing,
+            Some(answer) => answer.standing().await,
             None => self.next_standing(recipient, origin).await,
         }
     }
 
     /// What the routes here say; `None` where the next instance is to say it.
-    fn own_standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Standing> {
+    fn own_standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Answer> {
         match &self.onward {
             Onward::Here(recipients) => {
-                let standing = recipients.standing(recipient, origin);
-                Some(standing.unwrap_or_else(|| Standing::Refused(table::NO_SUCH_DOMAIN.reply())))
+                let answer = recipients.standing(recipient, origin);
+                let nowhere = || Standing::Refused(table::NO_SUCH_DOMAIN.reply());
+                Some(answer.unwrap_or_else(|| Answer::Now(nowhere())))
             }
             Onward::Next { own, .. } => own.as_ref()?.standing(recipient, origin),
         }

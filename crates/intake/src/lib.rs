@@ -45,6 +45,6 @@ pub use memory::{CONTENTS_IN_MEMORY_MAX, ContentMemory};
 pub use pickup::{Left, PickupError};
 pub use policy::Standing;
 pub use pressure::Capacity;
-pub use recipients::Recipients;
+pub use recipients::{Answer, Recipients};
 pub use session::{Entry, LAST_MESSAGE_WITHIN, Leave, LocalPrograms, Visitor, serve};
 pub use tenure::Tenure;

@@ -1,5 +1,6 @@
 //! Who is a valid recipient: answered here, or by the next instance.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use handoff::Next;
@@ -8,8 +9,25 @@ use policy::Standing;
 
 /// Answers for an instance that delivers.
 pub trait Recipients: Send + Sync {
-    /// Where the recipient stands; `None` when no route is for it. Must not block for long.
-    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Standing>;
+    /// Where the recipient stands; `None` when no route is for it. Must not block.
+    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Answer>;
+}
+
+/// Where a recipient stands.
+pub enum Answer {
+    /// As storage will say, within a bound. Owns all that it needs.
+    Later(Pin<Box<dyn Future<Output = Standing> + Send>>),
+    /// So.
+    Now(Standing),
+}
+
+impl Answer {
+    pub(crate) async fn standing(self) -> Standing {
+        match self {
+            Self::Later(standing) => standing.await,
+            Self::Now(standing) => standing,
+        }
+    }
 }
 
 /// The words in which a front asks about a recipient; see docs/handoff.md section 8.

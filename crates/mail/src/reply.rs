@@ -84,13 +84,25 @@ pub struct Reply {
     pub code: ReplyCode,
     /// The enhanced status code, where there is one.
     pub enhanced: Option<EnhancedStatus>,
+    text: Text,
+}
+
+/// Most replies are those of the table, and every session has room for some.
+#[derive(Clone, Debug)]
+enum Text {
+    Fixed(&'static str),
+    Made(Box<Made>),
+}
+
+#[derive(Clone, Debug)]
+struct Made {
     text: Cow<'static, str>,
     cause: Option<Box<str>>,
 }
 
 impl PartialEq for Reply {
     fn eq(&self, other: &Self) -> bool {
-        (self.code, self.enhanced, &self.text) == (other.code, other.enhanced, &other.text)
+        (self.code, self.enhanced, self.text()) == (other.code, other.enhanced, other.text())
     }
 }
 
@@ -106,8 +118,7 @@ impl Reply {
         Self {
             code,
             enhanced: Some(enhanced),
-            text: Cow::Borrowed(text),
-            cause: None,
+            text: Text::Fixed(text),
         }
     }
 
@@ -117,8 +128,10 @@ impl Reply {
         Self {
             code,
             enhanced,
-            text: Cow::Owned(clean(text)),
-            cause: None,
+            text: Text::Made(Box::new(Made {
+                text: Cow::Owned(clean(text)),
+                cause: None,
+            })),
         }
     }
 
@@ -131,21 +144,34 @@ impl Reply {
     /// The text, one line without its code.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        match &self.text {
+            Text::Fixed(text) => text,
+            Text::Made(made) => &made.text,
+        }
     }
 
     /// The same reply with what operators are to read in place of its text: the cause, with path,
     /// host, address and phase. Never sent.
     #[must_use]
-    pub fn with_cause(mut self, cause: &str) -> Self {
-        self.cause = Some(clean(cause).into());
-        self
+    pub fn with_cause(self, cause: &str) -> Self {
+        let text = match self.text {
+            Text::Fixed(text) => Cow::Borrowed(text),
+            Text::Made(made) => made.text,
+        };
+        let cause = Some(clean(cause).into());
+        Self {
+            text: Text::Made(Box::new(Made { text, cause })),
+            ..self
+        }
     }
 
     /// What operators are to read in place of the text, where that is more.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        match &self.text {
+            Text::Fixed(_) => None,
+            Text::Made(made) => made.cause.as_deref(),
+        }
     }
 
     /// The reply as operators are to read it: in logs and lists, and nowhere else.
@@ -170,7 +196,7 @@ impl Reply {
 /// As it is sent.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, &self.text)
+        self.write(f, self.text())
     }
 }
 
@@ -181,7 +207,7 @@ pub struct ForOperators<'a>(&'a Reply);
 impl fmt::Display for ForOperators<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(reply) = self;
-        reply.write(f, reply.cause().unwrap_or(&reply.text))
+        reply.write(f, reply.cause().unwrap_or_else(|| reply.text()))
     }
 }
 

@@ -100,6 +100,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
                 outcomes,
                 site: SiteSeen::Down,
                 success: None,
+                news: Vec::new(),
             }
         }
         Answer::Replies(replies) => {

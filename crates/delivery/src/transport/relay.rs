@@ -132,6 +132,7 @@ impl Relay {
                 site: seen(&closed),
                 outcomes: outcomes(closed, n_recipients),
                 success: None,
+                news: Vec::new(),
             },
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake, Leave,
-    LocalPrograms, Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
+    Admission, Answer, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake,
+    Leave, LocalPrograms, Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -94,18 +94,19 @@ impl ByName {
 }
 
 impl Recipients for ByName {
-    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
+    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
         let recipient = recipient.to_string();
         if self.gone.lock().unwrap().contains(&recipient) {
-            return Some(Standing::Refused(table::NO_SUCH_USER.reply()));
+            return Some(Answer::Now(Standing::Refused(table::NO_SUCH_USER.reply())));
         }
-        match recipient.as_str() {
+        let standing = match recipient.as_str() {
             "alice@x.org" | "bob@x.org" => Some(Standing::Ours),
             "far@y.org" => Some(Standing::Elsewhere),
             "mute@x.org" => Some(Standing::NoAnswer),
             "nobody@x.org" => Some(Standing::Refused(table::NO_SUCH_USER.reply())),
             _ => None,
-        }
+        };
+        standing.map(Answer::Now)
     }
 }
 

@@ -90,6 +90,7 @@ table! {
     NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
     NEXT_AWAY 451 (4, 4, 1) "the next instance does not answer; the message waits here" "Not sent on the wire: a message that waits in its spool for the next instance.";
     NEXT_UNAVAILABLE 451 (4, 4, 1) "cannot verify this recipient now, try again later" "The next instance did not say whether it knows the recipient, and no cached answer serves.";
+    MAILBOX_NOT_SEEN 451 (4, 3, 0) "cannot verify this mailbox now, try again later" "Storage did not say whether the mailbox exists: it failed, was slow, or its base was not there.";
     TRY_AGAIN 451 (4, 3, 0) "try again later" "A fault of ours that will pass.";
     SHUTTING_DOWN_LATE 451 (4, 3, 2) "this service is going down, try again later" "The instance stopped while a message was on its way in; nothing was accepted.";
     STORAGE_FAILED 451 (4, 3, 0) "could not store the message, try again later" "A write or sync failed; nothing was accepted.";

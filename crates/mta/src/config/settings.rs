@@ -293,7 +293,9 @@ static ROUTE: &[Setting] = &[
         key: "users",
         kind: Kind::List("local part"),
         default: Preset::Nothing("the transport finds out; a Maildir must exist"),
-        meaning: "Who exists in the domain. Anybody else in it is refused as no such user.",
+        meaning: "Who exists in the domain. Anybody else in it is refused as no such user. \
+                  The Maildirs of those listed here, or in `address`, are made when they are \
+                  needed.",
     },
     Setting {
         key: "to",
@@ -318,7 +320,9 @@ static TARGET: &[Setting] = &[
         kind: Kind::Text("absolute path, or `{state}/…`, with `{domain}` and `{local}` in it"),
         default: Preset::Nothing(""),
         meaning: "Delivers into a Maildir. `{local}` is the local part without its delimiter, \
-                  in lower case.",
+                  in lower case. The directory before the first placeholder must exist, as must \
+                  the one for a `domain` where Maildirs must; while it does not, or is empty as \
+                  a mount point is, mail waits and an alarm tells so.",
     },
     Setting {
         key: "relay",

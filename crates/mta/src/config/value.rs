@@ -131,7 +131,10 @@ pub(super) fn path_template(text: &str, state: &Path) -> Result<PathTemplate, Wr
         rest = &rest[open + name.len()..];
     }
     match path.to_str() {
-        Some(template) => Ok(PathTemplate::new(template)),
+        Some(template) => {
+            let state = text.starts_with(STATE).then_some(state);
+            Ok(PathTemplate::new(template, state))
+        }
         None => Err(format!("`{text}` leads to a path that is not UTF-8")),
     }
 }

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delivery::transport::{Handoff, Maildir, Relay, RelaySettings, Transport};
-use delivery::{Match, OpenTo, Routes};
+use delivery::transport::{
+    Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Relay, RelaySettings, Transport,
+};
+use delivery::{Asked, Match, OpenTo, Routes};
 use handoff::{Lifetimes, Next};
-use intake::{Bounds, Entry, LocalPrograms, Recipients, Standing};
+use intake::{Answer, Bounds, Entry, LocalPrograms, Recipients, Standing};
+use mail::event::{Event, Sink};
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
 use net::tls::TlsAcceptor;
@@ -250,18 +253,35 @@ fn route(
                 Transport::Error(Reply::new(ReplyCode::new(code), Some(*status), text))
             }
             Target::Hold { why } => Transport::Hold { why: why.clone() },
-            Target::Maildir(template) => maildir(template.as_str()),
+            Target::Maildir(template) => maildir(template, from),
             Target::Relay(host) => relay(config, own, clock, host),
         }),
     }
 }
 
-fn maildir(template: &str) -> Transport {
-    match Maildir::new(template, Some(DELIMITER)) {
+fn maildir(template: &config::PathTemplate, from: &config::Route) -> Transport {
+    let is_address = |m: &RouteMatch| matches!(m, RouteMatch::Address(_));
+    let is_named = |m: &RouteMatch| matches!(m, RouteMatch::Address(_) | RouteMatch::Domain(_));
+    // Who is named here has a mailbox; of all others it is their mailbox that says so.
+    let is_listed = from.users.is_some() || from.matches.iter().all(is_address);
+    let made = Maildir::new(MaildirSettings {
+        template: template.as_str(),
+        delimiter: Some(DELIMITER),
+        mailboxes: match is_listed {
+            true => Mailboxes::Made,
+            false => Mailboxes::Existing,
+        },
+        domains: match from.matches.iter().all(is_named) {
+            true => Domains::Named,
+            false => Domains::Any,
+        },
+        state: template.state(),
+    });
+    match made {
         Ok(maildir) => Transport::Maildir(maildir),
         // The configuration was checked by the same rules: this keeps mail all the same.
         Err(e) => Transport::Hold {
-            why: format!("{template}: {e}").into(),
+            why: format!("{}: {e}", template.as_str()).into(),
         },
     }
 }
@@ -309,17 +329,42 @@ pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entr
 }
 
 /// The routes of this instance, as intake asks them.
-pub(crate) struct Answering(pub(crate) Arc<Routes>);
+pub(crate) struct Answering {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) clock: Clock,
+    pub(crate) events: Arc<dyn Sink>,
+}
 
 impl Recipients for Answering {
-    fn standing(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Standing> {
-        self.0
-            .matches(recipient)
-            .then(|| match self.0.standing(recipient) {
-                delivery::Standing::Elsewhere => Standing::Elsewhere,
-                delivery::Standing::Ours => Standing::Ours,
-                delivery::Standing::Refused(reply) => Standing::Refused(reply),
-            })
+    fn standing(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Answer> {
+        if !self.routes.matches(recipient) {
+            return None;
+        }
+        let asked = match self.routes.standing(recipient) {
+            Asked::Known(standing) => return Some(Answer::Now(said(standing))),
+            asked => asked,
+        };
+        let (recipient, clock) = (recipient.clone(), self.clock);
+        let events = Arc::clone(&self.events);
+        Some(Answer::Later(Box::pin(async move {
+            let (standing, news) = asked.standing(&recipient).await;
+            if let Some(news) = news {
+                events.emit(Event {
+                    at: clock.timestamp(),
+                    trace: None,
+                    what: news.into(),
+                });
+            }
+            said(standing)
+        })))
+    }
+}
+
+fn said(standing: delivery::Standing) -> Standing {
+    match standing {
+        delivery::Standing::Elsewhere => Standing::Elsewhere,
+        delivery::Standing::Ours => Standing::Ours,
+        delivery::Standing::Refused(reply) => Standing::Refused(reply),
     }
 }
 

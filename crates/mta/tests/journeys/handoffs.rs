@@ -11,7 +11,8 @@ use delivery::transport::{Handoff, Transport};
 use delivery::{Match, OpenTo, Route};
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
 use intake::{
-    Capacity, Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing, serve_edge,
+    Answer, Capacity, Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing,
+    serve_edge,
 };
 use mail::event::{Sink, What};
 use mail::reply::table;
@@ -65,12 +66,12 @@ impl Queued for Stored {
 struct AllButNobody;
 
 impl Recipients for AllButNobody {
-    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Standing> {
-        Some(match recipient.local_part() {
+    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
+        Some(Answer::Now(match recipient.local_part() {
             "nobody" => Standing::Refused(table::NO_SUCH_USER.reply()),
             "later" => Standing::Refused(table::MAILBOX_FULL.reply()),
             _ => Standing::Ours,
-        })
+        }))
     }
 }
 

@@ -14,6 +14,7 @@ mod operators;
 mod panics;
 mod recoveries;
 mod repeated;
+mod storage;
 mod strays;
 mod takeovers;
 mod world;

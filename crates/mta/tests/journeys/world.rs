@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use delivery::transport::{Maildir, Relay, RelaySettings, Transport};
+use delivery::transport::{
+    Domains, Mailboxes, Maildir, MaildirSettings, Relay, RelaySettings, Transport,
+};
 use delivery::{Delivery, Match, OpenTo, Parts, Route, Routes, Settings, Unfinished};
 use mail::event::{Event, Sink, What};
 use mail::{
@@ -358,7 +360,14 @@ pub(crate) fn route(domain: &str, transport: Transport) -> Route {
 /// A route to Maildirs below this directory: one for each of these users.
 pub(crate) fn maildirs(domain: &str, below: &Path, users: &[&str]) -> Route {
     let template = format!("{}/{{domain}}/{{local}}", below.display());
-    let maildir = Transport::Maildir(Maildir::new(&template, None).unwrap());
+    let maildir = Maildir::new(MaildirSettings {
+        template: &template,
+        delimiter: None,
+        mailboxes: Mailboxes::Made,
+        domains: Domains::Named,
+        state: None,
+    });
+    let maildir = Transport::Maildir(maildir.unwrap());
     Route {
         users: Some(users.iter().map(|user| (*user).into()).collect()),
         ..route(domain, maildir)

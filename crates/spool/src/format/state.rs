@@ -188,7 +188,7 @@ fn take_reply(d: &mut Decoder<'_>) -> Option<Reply> {
     })?;
     let reply = Reply::new(code, enhanced, d.text()?);
     Some(match d.option(Decoder::text)? {
-        Some(cause) => reply.with_cause(&cause),
+        Some(cause) => reply.with_cause(cause),
         None => reply,
     })
 }

@@ -4,7 +4,7 @@
 //! directories are synced: what a message needs of the disk is asked for together.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use mail::reply::table;
 use mail::{Outcome, Timestamp};
@@ -12,8 +12,10 @@ use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::{Octets, PIECE_LEN};
+use super::busy::HANGS_AFTER;
 use super::directories::{Directories, Mailbox};
 use super::template::Place;
+use super::trouble::{Trouble, Why, Within};
 
 /// What one recipient is to get.
 #[derive(Debug)]
@@ -26,6 +28,19 @@ pub(super) struct Letter {
     pub(super) name: String,
     /// Where; `None` when there can be no such mailbox.
     pub(super) place: Option<Place>,
+    /// A delivery to that mailbox hangs: it gets no other.
+    pub(super) hangs: bool,
+    /// What becomes of line ends.
+    pub(super) line_ends: LineEnds,
+}
+
+/// What becomes of the line ends of a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineEnds {
+    /// Nothing: in binary content CR LF need not be one.
+    Kept,
+    /// Those of the system.
+    Unix,
 }
 
 /// Stores the letters of one message.
@@ -39,9 +54,9 @@ pub(super) struct Store<'a, C> {
 
 /// Why a letter could not be stored.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Content,
-    Mailbox(Errno),
+    Mailbox(Trouble),
     NoSuchUser,
 }
 
@@ -64,8 +79,9 @@ impl<'a, C: Octets> Store<'a, C> {
         }
     }
 
-    /// One outcome for each letter.
-    pub(super) fn store(mut self, letters: &[Letter]) -> Vec<Outcome> {
+    /// What came of each letter.
+    pub(super) fn store(mut self, letters: &[Letter]) -> Vec<Result<(), Failure>> {
+        let directories = self.directories;
         let written: Vec<_> = letters.iter().map(|letter| self.write(letter)).collect();
         let synced: Vec<_> = written
             .into_iter()
@@ -79,16 +95,20 @@ impl<'a, C: Octets> Store<'a, C> {
             .collect();
         renamed
             .into_iter()
-            .map(|stored| match stored.and_then(|stored| stored.commit()) {
-                Ok(()) => Outcome::Delivered(table::DELIVERED_LOCALLY.reply()),
-                Err(failure) => failure.outcome(),
-            })
+            .map(|stored| stored.and_then(|stored| stored.commit(directories)))
             .collect()
     }
 
     fn write(&mut self, letter: &Letter) -> Result<Stored, Failure> {
         let place = letter.place.as_ref().ok_or(Failure::NoSuchUser)?;
-        let mailbox = self.directories.open(place)?;
+        if letter.hangs {
+            return Err(Failure::Mailbox(Trouble {
+                path: place.path(),
+                why: Why::Slow(HANGS_AFTER),
+                place: Within::Mailbox,
+            }));
+        }
+        let mailbox = self.directories.open(place)?.ok_or(Failure::NoSuchUser)?;
         if mailbox.has(letter)? {
             return Ok(Stored::Before(mailbox));
         }
@@ -96,7 +116,7 @@ impl<'a, C: Octets> Store<'a, C> {
             return Err(Failure::Content);
         }
         let file = mailbox.create(&letter.name)?;
-        match self.copy(&letter.header, &file) {
+        match self.copy(letter, &mailbox, &file) {
             Ok(()) => Ok(Stored::Written(mailbox, file)),
             Err(failure) => {
                 mailbox.discard(&letter.name);
@@ -105,8 +125,15 @@ impl<'a, C: Octets> Store<'a, C> {
         }
     }
 
-    /// Writes header and content, with LF for CR LF.
-    fn copy(&mut self, header: &str, mut file: &File) -> Result<(), Failure> {
+    /// Writes header and content.
+    fn copy(&mut self, letter: &Letter, mailbox: &Mailbox, file: &File) -> Result<(), Failure> {
+        let header = &letter.header;
+        let write = |out: &[u8]| -> Result<(), Failure> {
+            let mut file = file;
+            let written = file.write_all(out);
+            written
+                .map_err(|e| mailbox.failed("write", Errno::from_io_error(&e).unwrap_or(Errno::IO)))
+        };
         let len = self.content.content_len();
         let piece_len = usize::try_from(len)
             .unwrap_or(usize::MAX)
@@ -123,13 +150,15 @@ impl<'a, C: Octets> Store<'a, C> {
                 return Err(Failure::Content);
             };
             offset += n as u64;
-            lines.convert(&piece[..n], &mut out);
-            file.write_all(&out)?;
+            match letter.line_ends {
+                LineEnds::Kept => out.extend_from_slice(&piece[..n]),
+                LineEnds::Unix => lines.convert(&piece[..n], &mut out),
+            }
+            write(&out)?;
             out.clear();
         }
         lines.end(&mut out);
-        file.write_all(&out)?;
-        Ok(())
+        write(&out)
     }
 }
 
@@ -140,7 +169,7 @@ impl Stored {
             && let Err(e) = fs::fdatasync(file)
         {
             mailbox.discard(&letter.name);
-            return Err(e.into());
+            return Err(mailbox.failed("sync a file in", e));
         }
         Ok(self)
     }
@@ -153,7 +182,7 @@ impl Stored {
                     fs::renameat(&mailbox.tmp, &*letter.name, &mailbox.new, &*letter.name);
                 if let Err(e) = renamed {
                     mailbox.discard(&letter.name);
-                    return Err(e.into());
+                    return Err(mailbox.failed("move a file within", e));
                 }
                 Ok(Self::Renamed(mailbox))
             }
@@ -162,14 +191,19 @@ impl Stored {
     }
 
     /// Its name becomes durable.
-    fn commit(self) -> Result<(), Failure> {
-        match self {
+    fn commit(self, directories: &Directories) -> Result<(), Failure> {
+        let sync = |directory, mailbox: &Mailbox, name| {
+            directories.sync(directory, &mailbox.path.join(name))
+        };
+        match &self {
             // The attempt that left it here may have ended before this.
             Self::Before(mailbox) => {
-                fs::fsync(&mailbox.new)?;
-                fs::fsync(&mailbox.cur)?;
+                sync(&mailbox.new, mailbox, "new")?;
+                sync(&mailbox.cur, mailbox, "cur")?;
             }
-            Self::Renamed(mailbox) | Self::Written(mailbox, _) => fs::fsync(&mailbox.new)?,
+            Self::Renamed(mailbox) | Self::Written(mailbox, _) => {
+                sync(&mailbox.new, mailbox, "new")?;
+            }
         }
         Ok(())
     }
@@ -181,16 +215,18 @@ impl Mailbox {
         match fs::statat(&self.new, &*letter.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => return Ok(true),
             Err(Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(self.failed("look into", e)),
         }
+        let failed = |e| self.failed("list", e);
         // A directory into which nothing was moved since the message arrived need not be searched.
         // (A clock that was set back in between could hide a repetition here.)
-        let changed = u64::try_from(fs::fstat(&self.cur)?.st_mtime).unwrap_or(u64::MAX);
+        let changed =
+            u64::try_from(fs::fstat(&self.cur).map_err(failed)?.st_mtime).unwrap_or(u64::MAX);
         if changed.saturating_add(CLOCK_COARSENESS_SECONDS) < letter.arrived.unix_seconds() {
             return Ok(false);
         }
-        for entry in Dir::read_from(&self.cur)? {
-            let entry = entry?;
+        for entry in Dir::read_from(&self.cur).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
             let rest = entry
                 .file_name()
                 .to_bytes()
@@ -210,12 +246,16 @@ impl Mailbox {
         let create = || fs::openat(&self.tmp, name, flags | OFlags::CLOEXEC, FILE_MODE);
         let file = match create() {
             Err(Errno::EXIST) => {
-                fs::unlinkat(&self.tmp, name, AtFlags::empty())?;
-                create()
+                fs::unlinkat(&self.tmp, name, AtFlags::empty()).and_then(|()| create())
             }
             created => created,
         };
-        Ok(File::from(file?))
+        let file = file.map_err(|e| self.failed("write", e))?;
+        Ok(File::from(file))
+    }
+
+    fn failed(&self, doing: &'static str, errno: Errno) -> Failure {
+        Failure::Mailbox(Trouble::failed(doing, &self.path, errno, Within::Mailbox))
     }
 
     fn discard(&self, name: &str) {
@@ -230,31 +270,24 @@ const CLOCK_COARSENESS_SECONDS: u64 = 2;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Failure {
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Content => Outcome::Deferred(table::TRY_AGAIN.reply()),
-            Self::Mailbox(Errno::DQUOT) => Outcome::Deferred(table::MAILBOX_FULL.reply()),
-            Self::Mailbox(Errno::NOSPC) => Outcome::Deferred(table::STORAGE_FULL.reply()),
-            // The kind of the error names no path and tells the operator where to look.
-            Self::Mailbox(e) => {
-                let kind = io::Error::from(e).kind();
-                let text = format!("{}: {kind}", table::MAILBOX_FAILED.text);
-                Outcome::Deferred(table::MAILBOX_FAILED.with_text(&text))
-            }
-            Self::NoSuchUser => Outcome::Failed(table::NO_SUCH_USER.reply()),
-        }
+    pub(super) fn outcome(&self) -> Outcome {
+        let trouble = match self {
+            Self::Content => return Outcome::Deferred(table::TRY_AGAIN.reply()),
+            Self::Mailbox(trouble) => trouble,
+            Self::NoSuchUser => return Outcome::Failed(table::NO_SUCH_USER.reply()),
+        };
+        let row = match trouble.why {
+            Why::Failed(_, Errno::DQUOT) => &table::MAILBOX_FULL,
+            Why::Failed(_, Errno::NOSPC) => &table::STORAGE_FULL,
+            _ => &table::MAILBOX_FAILED,
+        };
+        Outcome::Deferred(row.reply().with_cause(&trouble.text()))
     }
 }
 
-impl From<Errno> for Failure {
-    fn from(errno: Errno) -> Self {
-        Self::Mailbox(errno)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(e: io::Error) -> Self {
-        Self::Mailbox(Errno::from_io_error(&e).unwrap_or(Errno::IO))
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Mailbox(trouble)
     }
 }
 

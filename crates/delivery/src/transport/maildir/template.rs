@@ -1,8 +1,12 @@
 //! From a recipient's address to the path of its Maildir.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mail::Mailbox;
+
+use super::Domains;
 
 /// The longest name that file systems take, in octets.
 const NAME_LEN_MAX: usize = 255;
@@ -28,6 +32,8 @@ pub(super) struct Template {
     root: PathBuf,
     /// The components after it, one directory each.
     below: Vec<Box<str>>,
+    /// How many of them come before the one that is named for the local part.
+    n_base: usize,
     delimiter: Option<char>,
 }
 
@@ -38,6 +44,8 @@ pub(super) struct Place {
     pub(super) root: PathBuf,
     /// Directories below it, each within the one before. Plain names.
     pub(super) below: Vec<String>,
+    /// How many of those hold mailboxes of many, and must be there before one can be missing.
+    pub(super) n_base: usize,
 }
 
 impl Place {
@@ -47,8 +55,26 @@ impl Place {
     }
 }
 
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.root.display())?;
+        for name in &self.below {
+            // The root may be nothing but a slash.
+            write!(f, "/{name}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Template {
-    pub(super) fn parse(text: &str, delimiter: Option<char>) -> Result<Self, TemplateError> {
+    /// The directory that is named for a domain must exist where `domains` are named in the
+    /// configuration; where anybody can think of one, its absence says only that.
+    pub(super) fn parse(
+        text: &str,
+        delimiter: Option<char>,
+        domains: Domains,
+    ) -> Result<Self, TemplateError> {
         let path = text.strip_prefix('/').ok_or(TemplateError::NotAbsolute)?;
         let mut root = PathBuf::from("/");
         let mut below: Vec<Box<str>> = Vec::new();
@@ -66,9 +92,19 @@ impl Template {
                 below.push(component.into());
             }
         }
+        // A mailbox that is the same for all is below a directory as well.
+        if below.is_empty()
+            && let Some(name) = root.file_name().and_then(OsStr::to_str)
+        {
+            below.push(name.into());
+            root.pop();
+        }
+        let named_for_user = below.iter().position(|name| name.contains("{local}"));
+        let n_base = named_for_user.filter(|_| domains == Domains::Named);
         Ok(Self {
             root,
             below,
+            n_base: n_base.unwrap_or(0),
             delimiter,
         })
     }
@@ -103,6 +139,7 @@ impl Template {
         short.then(|| Place {
             root: self.root.clone(),
             below,
+            n_base: self.n_base,
         })
     }
 }
@@ -112,7 +149,7 @@ mod tests {
     use super::*;
 
     fn path(template: &str, recipient: &str) -> Option<String> {
-        let template = Template::parse(template, Some('+')).unwrap();
+        let template = Template::parse(template, Some('+'), Domains::Named).unwrap();
         let place = template.place(&Mailbox::parse(recipient).unwrap())?;
         Some(place.path().to_str().unwrap().to_owned())
     }
@@ -186,7 +223,11 @@ mod tests {
             ("/srv/{user}", TemplateError::Placeholder),
             ("/srv/{local", TemplateError::Placeholder),
         ] {
-            assert_eq!(Template::parse(text, None), Err(error), "{text}");
+            assert_eq!(
+                Template::parse(text, None, Domains::Named),
+                Err(error),
+                "{text}"
+            );
         }
     }
 }

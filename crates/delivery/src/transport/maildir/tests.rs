@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::Sender;
 
 use mail::{BodyType, Origin, Recipient, ReversePath, Timestamp, TraceId};
 use spool::ReadError;
@@ -14,7 +16,14 @@ use super::*;
 struct Scratch(PathBuf);
 
 impl Scratch {
+    /// With a directory for mail in it, and a domain's within that.
     fn new() -> Self {
+        let scratch = Self::empty();
+        fs::create_dir(scratch.0.join("mail")).unwrap();
+        scratch
+    }
+
+    fn empty() -> Self {
         static N_MADE: AtomicU32 = AtomicU32::new(0);
         let n = N_MADE.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("postern-maildir-{}-{n}", std::process::id()));
@@ -22,9 +31,25 @@ impl Scratch {
         Self(path)
     }
 
+    fn template(&self) -> String {
+        format!("{}/mail/{{domain}}/{{local}}", self.0.display())
+    }
+
     fn maildir(&self) -> Maildir {
-        let template = format!("{}/mail/{{domain}}/{{local}}", self.0.display());
-        Maildir::new(&template, Some('+')).unwrap()
+        self.of(Mailboxes::Made)
+    }
+
+    /// Those of a volume on which alice and her domain are.
+    fn existing() -> (Self, Maildir) {
+        let scratch = Self::new();
+        fs::create_dir_all(scratch.alice()).unwrap();
+        let maildir = scratch.of(Mailboxes::Existing);
+        (scratch, maildir)
+    }
+
+    fn of(&self, mailboxes: Mailboxes) -> Maildir {
+        let template = self.template();
+        Maildir::new(settings(&template, mailboxes)).unwrap()
     }
 
     fn alice(&self) -> PathBuf {
@@ -38,16 +63,36 @@ impl Drop for Scratch {
     }
 }
 
+fn settings(template: &str, mailboxes: Mailboxes) -> MaildirSettings<'_> {
+    MaildirSettings {
+        template,
+        delimiter: Some('+'),
+        mailboxes,
+        domains: Domains::Named,
+        state: None,
+    }
+}
+
 /// Delivers one message, always the same, to `recipients`.
 async fn deliver(scratch: &Scratch, recipients: &[&str], content: impl Octets) -> Vec<Outcome> {
-    let maildir = scratch.maildir();
+    deliver_by(&scratch.maildir(), recipients, content)
+        .await
+        .outcomes
+}
+
+async fn deliver_by(maildir: &Maildir, recipients: &[&str], content: impl Octets) -> Carried {
+    deliver_as(maildir, &envelope(recipients), content).await
+}
+
+async fn deliver_as(maildir: &Maildir, envelope: &Envelope, content: impl Octets) -> Carried {
+    let recipients = &envelope.recipients;
     let letters = maildir.letters(
         &Source {
             spool: SpoolId::from_bytes([7; 16]),
             id: MessageId(12),
             provenance: &provenance(),
         },
-        &envelope(recipients),
+        envelope,
         &(0..u32::try_from(recipients.len()).unwrap()).collect::<Vec<_>>(),
     );
     maildir.store(letters, content).await
@@ -111,7 +156,7 @@ async fn nobody_else_can_read_what_is_made() {
     let scratch = Scratch::new();
     assert_delivered(&deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await);
     let alice = scratch.alice();
-    for directory in ["mail", "mail/example.org", "mail/example.org/alice"] {
+    for directory in ["mail/example.org", "mail/example.org/alice"] {
         assert_eq!(mode(&scratch.0.join(directory)), 0o700, "{directory}");
     }
     assert_eq!(mode(&alice.join("cur")), 0o700);
@@ -231,16 +276,20 @@ async fn a_local_part_that_is_no_directory_name_fails_alone() {
 #[tokio::test]
 async fn a_mailbox_that_cannot_be_written_defers_and_says_why() {
     let scratch = Scratch::new();
-    fs::create_dir(scratch.0.join("mail")).unwrap();
-    fs::write(scratch.0.join("mail/example.org"), "a file").unwrap();
+    let domain = scratch.0.join("mail/example.org");
+    fs::write(&domain, "a file").unwrap();
     let outcomes = deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await;
     let [Outcome::Deferred(reply)] = &outcomes[..] else {
         panic!("{outcomes:?}");
     };
-    assert_eq!(
-        reply.to_string(),
-        "451 4.2.0 mailbox cannot be written now: not a directory"
+    // A remote sender is shown no path of ours.
+    assert_eq!(reply.to_string(), "451 4.2.0 mailbox cannot be written now");
+    let uid = rustix::process::geteuid().as_raw();
+    let expected = format!(
+        "cannot open {} as uid {uid}: not a directory",
+        domain.display()
     );
+    assert_eq!(reply.cause(), Some(&*expected));
 }
 
 #[tokio::test]
@@ -293,16 +342,232 @@ async fn a_damaged_content_reaches_no_mailbox() {
     }
 }
 
+/// What a look for this recipient's mailbox comes to: its code, and whether that is an alarm.
+async fn look(maildir: &Maildir, recipient: &str) -> (Option<u16>, bool) {
+    let looked = maildir.look(&Mailbox::parse(recipient).unwrap()).await;
+    match looked {
+        Lookup::CannotTell(reply, news) => (
+            Some(reply.code.value()),
+            matches!(news, Some(News::Alarm(_))),
+        ),
+        Lookup::NotThere => (Some(550), false),
+        Lookup::There(_) => (None, false),
+    }
+}
+
 #[tokio::test]
-async fn a_mailbox_exists_once_it_was_delivered_to() {
-    let scratch = Scratch::new();
-    let alice = Mailbox::parse("alice+x@example.org").unwrap();
-    assert!(!scratch.maildir().exists(&alice));
-    assert_delivered(&deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await);
-    assert!(scratch.maildir().exists(&alice));
+async fn a_mailbox_is_missing_only_below_a_base_that_is_there() {
+    let (scratch, maildir) = Scratch::existing();
+    assert_eq!(look(&maildir, "alice+x@example.org").await, (None, false));
+    assert_eq!(look(&maildir, "bob@example.org").await, (Some(550), false));
+    assert_eq!(
+        look(&maildir, "\"..\"@example.org").await,
+        (Some(550), false)
+    );
+    assert_eq!(look(&maildir, "a@other.org").await, (Some(451), true));
+    let outcomes = deliver_by(&maildir, &["bob@example.org"], b"x".to_vec()).await;
+    let no_such_user = Outcome::Failed(table::NO_SUCH_USER.reply());
+    assert_eq!(outcomes.outcomes, [no_such_user]);
+    assert!(!scratch.0.join("mail/example.org/bob").exists());
+}
+
+#[tokio::test]
+async fn a_domain_that_nobody_named_has_no_mailbox_where_it_has_no_directory() {
+    let (scratch, _) = Scratch::existing();
+    let template = scratch.template();
+    let maildir = Maildir::new(MaildirSettings {
+        domains: Domains::Any,
+        ..settings(&template, Mailboxes::Existing)
+    });
+    let found = look(&maildir.unwrap(), "a@other.org").await;
+    assert_eq!(found, (Some(550), false));
+}
+
+/// Storage that is in trouble: alice has a mailbox, bob has none, and nobody may be refused.
+async fn assert_nobody_is_refused(scratch: &Scratch, maildir: &Maildir, what: &str) {
+    for user in ["alice", "bob"] {
+        let address = format!("{user}@example.org");
+        let (code, _) = look(maildir, &address).await;
+        assert_eq!(code, Some(451), "{what}: {address}");
+        let carried = deliver_by(maildir, &[&*address], b"x".to_vec()).await;
+        let [Outcome::Deferred(reply)] = &carried.outcomes[..] else {
+            panic!("{what}: {carried:?}");
+        };
+        let cause = reply.cause().unwrap();
+        let root = scratch.0.join("mail");
+        assert!(cause.contains(root.to_str().unwrap()), "{what}: {cause}");
+        assert!(!reply.text().contains('/'), "{what}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn storage_in_trouble_refuses_nobody() {
+    let aside = |path: PathBuf| {
+        let elsewhere = path.with_extension("aside");
+        fs::rename(&path, &elsewhere).unwrap();
+        path
+    };
+    type Break<'a> = &'a dyn Fn(&Scratch);
+    let breaks: [(&str, Break<'_>); 7] = [
+        ("the root is away", &|s| drop(aside(s.0.join("mail")))),
+        ("an empty mount point", &|s| {
+            fs::create_dir(aside(s.0.join("mail"))).unwrap();
+        }),
+        ("an empty directory for the domain", &|s| {
+            fs::create_dir(aside(s.0.join("mail/example.org"))).unwrap();
+        }),
+        ("no directory for the domain", &|s| {
+            drop(aside(s.0.join("mail/example.org")));
+        }),
+        ("a file in place of the root", &|s| {
+            fs::write(aside(s.0.join("mail")), "x").unwrap();
+        }),
+        ("a loop of links in place of the root", &|s| {
+            let root = aside(s.0.join("mail"));
+            symlink(&root, &root).unwrap();
+        }),
+        ("a loop of links in place of the domain", &|s| {
+            let domain = aside(s.0.join("mail/example.org"));
+            symlink(&domain, &domain).unwrap();
+        }),
+    ];
+    for (what, breaks) in breaks {
+        let (scratch, maildir) = Scratch::existing();
+        breaks(&scratch);
+        assert_nobody_is_refused(&scratch, &maildir, what).await;
+    }
+}
+
+#[tokio::test]
+async fn another_root_than_before_refuses_nobody_and_gets_no_new_mailbox() {
+    let (scratch, existing) = Scratch::existing();
+    let made = scratch.maildir();
+    assert_eq!(look(&existing, "alice@example.org").await, (None, false));
+    assert_delivered(
+        &deliver_by(&made, &["alice@example.org"], b"x".to_vec())
+            .await
+            .outcomes,
+    );
+    // The volume goes, and what was below its mount point is not empty.
+    fs::rename(scratch.0.join("mail"), scratch.0.join("volume")).unwrap();
+    fs::create_dir_all(scratch.0.join("mail/example.org/old")).unwrap();
+    assert_eq!(
+        look(&existing, "alice@example.org").await,
+        (Some(451), true)
+    );
+    let carried = deliver_by(&made, &["alice@example.org"], b"x".to_vec()).await;
+    assert!(matches!(&carried.outcomes[..], [Outcome::Deferred(_)]));
+    assert_eq!(carried.site, SiteSeen::Down);
+    assert!(!scratch.alice().exists());
+    fs::remove_dir_all(scratch.0.join("mail")).unwrap();
+    fs::rename(scratch.0.join("volume"), scratch.0.join("mail")).unwrap();
+    assert_eq!(look(&existing, "bob@example.org").await, (Some(550), false));
+}
+
+#[tokio::test]
+async fn a_base_that_is_missing_is_one_alarm_and_its_return_is_reported() {
+    let (scratch, maildir) = Scratch::existing();
+    let (mail, aside) = (scratch.0.join("mail"), scratch.0.join("aside"));
+    fs::rename(&mail, &aside).unwrap();
+    assert_eq!(look(&maildir, "alice@example.org").await, (Some(451), true));
+    assert_eq!(look(&maildir, "bob@example.org").await, (Some(451), false));
+    let carried = deliver_by(&maildir, &["alice@example.org"], b"x".to_vec()).await;
+    assert!(carried.news.is_empty() && carried.site == SiteSeen::Down);
+    fs::rename(&aside, &mail).unwrap();
+    let carried = deliver_by(&maildir, &["alice@example.org"], b"x".to_vec()).await;
     assert!(
-        !scratch
-            .maildir()
-            .exists(&Mailbox::parse("\"..\"@example.org").unwrap())
+        matches!(&carried.news[..], [News::Cleared(_)]),
+        "{carried:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_root_is_never_made_but_in_the_state_directory() {
+    let scratch = Scratch::empty();
+    let outcomes = deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await;
+    assert!(
+        matches!(&outcomes[..], [Outcome::Deferred(_)]),
+        "{outcomes:?}"
+    );
+    assert!(!scratch.0.join("mail").exists());
+    let template = scratch.template();
+    let in_state = Maildir::new(MaildirSettings {
+        state: Some(&scratch.0),
+        ..settings(&template, Mailboxes::Made)
+    });
+    let carried = deliver_by(&in_state.unwrap(), &["alice@example.org"], b"x".to_vec()).await;
+    assert_delivered(&carried.outcomes);
+}
+
+/// A watch that stops at looks for alice's mailbox until what is returned with it is dropped.
+fn slow_for_alice() -> (Sender<()>, impl Fn(Step<'_>) + Send + Sync + 'static) {
+    let (go_on, waits) = std::sync::mpsc::channel();
+    let waits = Mutex::new(waits);
+    let watch = move |step: Step<'_>| {
+        if matches!(step, Step::Look(path) if path.ends_with("alice")) {
+            let _ = waits.lock().unwrap().recv();
+        }
+    };
+    (go_on, watch)
+}
+
+#[tokio::test]
+async fn a_mailbox_whose_storage_hangs_holds_up_no_other() {
+    let (scratch, _) = Scratch::existing();
+    let template = scratch.template();
+    let (go_on, watch) = slow_for_alice();
+    let maildir = Maildir::watched(settings(&template, Mailboxes::Existing), watch).unwrap();
+    let mut slow = Vec::new();
+    // More than there are threads for this template.
+    for _ in 0..40 {
+        let maildir = maildir.clone();
+        slow.push(tokio::spawn(async move {
+            look(&maildir, "alice@example.org").await
+        }));
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(look(&maildir, "bob@example.org").await, (Some(550), false));
+    drop(go_on);
+    for looked in slow {
+        assert_eq!(looked.await.unwrap(), (None, false));
+    }
+}
+
+#[tokio::test]
+async fn binary_content_is_stored_as_it_is() {
+    let scratch = Scratch::new();
+    let mut envelope = envelope(&["alice@example.org"]);
+    envelope.body = BodyType::BinaryMime;
+    let content = b"Subject: x\r\n\r\n\x00\r\n\n\r".to_vec();
+    let carried = deliver_as(&scratch.maildir(), &envelope, content.clone()).await;
+    assert_delivered(&carried.outcomes);
+    let letter = fs::read(&files(&scratch.alice().join("new"))[0]).unwrap();
+    assert!(
+        letter.ends_with(&[b"\r\n", &content[..]].concat()),
+        "{letter:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_letter_found_from_before_has_its_directories_synced_again() {
+    let scratch = Scratch::new();
+    let template = scratch.template();
+    let synced = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&synced);
+    let watch = move |step: Step<'_>| {
+        if let Step::Sync(path) = step {
+            seen.lock().unwrap().push(path.to_owned());
+        }
+    };
+    let maildir = Maildir::watched(settings(&template, Mailboxes::Made), watch).unwrap();
+    let to = ["alice@example.org"];
+    assert_delivered(&deliver_by(&maildir, &to, b"x".to_vec()).await.outcomes);
+    // An attempt that ended before it synced left the letter here.
+    synced.lock().unwrap().clear();
+    assert_delivered(&deliver_by(&maildir, &to, b"x".to_vec()).await.outcomes);
+    let alice = scratch.alice();
+    assert_eq!(
+        *synced.lock().unwrap(),
+        [alice.join("new"), alice.join("cur")]
     );
 }

@@ -1,6 +1,6 @@
 //! Routes: which recipients, whose mail, what next.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mail::{EnhancedStatus, Mailbox};
 
@@ -71,23 +71,35 @@ pub(crate) enum Target {
 
 /// An absolute path with `{domain}` and `{local}` in it, checked: no other placeholder, no `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathTemplate(Box<str>);
+pub(crate) struct PathTemplate {
+    text: Box<str>,
+    /// The state directory, where the template began with `{state}`.
+    state: Option<PathBuf>,
+}
 
 impl PathTemplate {
     /// Of a text that `config::value` has checked.
-    pub(in crate::config) fn new(text: &str) -> Self {
-        Self(text.into())
+    pub(in crate::config) fn new(text: &str, state: Option<&Path>) -> Self {
+        Self {
+            text: text.into(),
+            state: state.map(Path::to_owned),
+        }
+    }
+
+    /// The state directory, where it lies in that.
+    pub(crate) fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
     }
 
     /// The template.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The directory below which every path made of it lies: what comes before the first
     /// component that holds a placeholder.
     pub(crate) fn root(&self) -> PathBuf {
-        self.0
+        self.text
             .split('/')
             .take_while(|component| !component.contains('{'))
             .fold(PathBuf::from("/"), |path, component| path.join(component))

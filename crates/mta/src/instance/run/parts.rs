@@ -116,9 +116,12 @@ impl Instance {
         onwards: Option<&Onwards>,
         purpose: Purpose,
     ) -> Result<Sessions, String> {
-        let own_routes = Arc::new(Answering(Arc::new(compose::own_routes(
-            config, own, self.clock,
-        ))));
+        let answering = |routes| Answering {
+            routes: Arc::new(routes),
+            clock: self.clock,
+            events: Arc::clone(&self.events),
+        };
+        let own_routes = Arc::new(answering(compose::own_routes(config, own, self.clock)));
         let onward = match onwards {
             Some(Onwards { next, .. }) => {
                 let has_routes = !own.routes.is_empty();
@@ -130,7 +133,7 @@ impl Instance {
             }
             None => {
                 let all = compose::routes(config, own, self.clock, None);
-                Onward::Here(Arc::new(Answering(Arc::new(all))))
+                Onward::Here(Arc::new(answering(all)))
             }
         };
         let certificate = own
