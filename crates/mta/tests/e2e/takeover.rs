@@ -126,7 +126,7 @@ fn instances_come_and_go_and_mail_finds_its_way_through_them() {
         "{page}"
     );
     callers.wait_for(10);
-    system.logged(&[" second ", "from input"]);
+    system.logged(&[" second ", "previous=input"]);
     let second_pid = system.postern.pid("second");
     system.rewrite(|_| old);
     let page = system.postern.call(&["reload"]).ok();
