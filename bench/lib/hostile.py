@@ -5,7 +5,7 @@ import ssl
 import time
 
 KIB = 1024
-PER_ADDRESS = 100  # as many as one address may have open
+PER_ADDRESS = 10_000  # between one pair of addresses there are some 28,000 ports
 TIMEOUT_SECONDS = 30
 # What is not taken for so long is not wanted.
 QUIET_SECONDS = 3
@@ -73,7 +73,7 @@ KINDS = {
 
 
 class Crowd:
-    """Connections of one kind, as many from each address as it may have."""
+    """Connections of one kind."""
 
     def __init__(self, kind, port):
         self.tls, self.first, self.code, payload, _ = KINDS[kind]
