@@ -7,7 +7,7 @@ use intake::Claims;
 use mail::event::What;
 use mail::{HandoffKey, Origin, Provenance, SpoolId, Timestamp, TraceId};
 
-use crate::world::Instance;
+use crate::world::{ByName, Instance};
 
 pub(crate) const SENDER: SpoolId = SpoolId::from_bytes([7; 16]);
 pub(crate) const EPOCHS: &str = "VRFY epochs=07070707070707070707070707070707:1";
@@ -70,6 +70,73 @@ async fn a_message_is_at_the_next_instance_before_it_is_acknowledged() {
     assert_eq!(message.envelope.recipients.len(), 2);
     let handed = |what: &What| matches!(what, What::HandedOff { spooled: false, .. });
     assert!(front.told().iter().any(handed));
+}
+
+#[tokio::test]
+async fn what_a_client_asked_of_notifications_comes_to_the_next_instance() {
+    let (front, end) = Instance::front("front", "output");
+    let output = Arc::new(Instance::last("output"));
+    Arc::clone(&output).serve_edge(end);
+    let mut client = front.client(Origin::Outside).await;
+    client
+        .play(
+            "MAIL FROM:<c@c.example> RET=HDRS ENVID=QQ+2B314159 => 250
+             RCPT TO:<alice@x.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Al+2Bice@old.example => 250
+             RCPT TO:<bob@x.org> NOTIFY=NEVER => 250",
+        )
+        .await;
+    client.data("\r\n", "250").await;
+    let [message] = &output.stored()[..] else {
+        panic!("one message");
+    };
+    let envelope = &message.envelope;
+    assert_eq!(envelope.ret, Some(mail::Return::Headers));
+    assert_eq!(envelope.envid.as_deref(), Some("QQ+314159"));
+    let [alice, bob] = &envelope.recipients[..] else {
+        panic!("two recipients");
+    };
+    let orcpt = alice.orcpt.as_ref().expect("as it was given");
+    assert_eq!(
+        format!("{orcpt:?}").matches("Al+ice@old.example").count(),
+        1
+    );
+    assert_eq!(alice.notify.keywords().as_deref(), Some("SUCCESS,DELAY"));
+    assert_eq!((bob.notify, &bob.orcpt), (mail::Notify::NEVER, &None));
+}
+
+#[tokio::test]
+async fn what_the_next_instance_refuses_for_good_after_the_data_its_client_learns_at_once() {
+    let (front, end) = Instance::front("front", "output");
+    let recipients = Arc::new(ByName::default());
+    let output = Arc::new(Instance::last_with("output", Arc::clone(&recipients)));
+    Arc::clone(&output).serve_edge(end);
+    let mut client = front.client(Origin::Outside).await;
+    client
+        .play("MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250")
+        .await;
+    recipients.remove("alice@x.org");
+    client.data("\r\n", "550 5.1.1").await;
+    assert!(front.stored().is_empty() && output.stored().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_proxy_forwards_of_a_client_is_of_one_message_only() {
+    let instance = Instance::last("output");
+    let mut proxy = instance.forwarder().await;
+    for forwarded in ["XFORWARD ADDR=198.51.100.1 PORT=99 => 250", ""] {
+        proxy.play(forwarded).await;
+        proxy
+            .play("MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250")
+            .await;
+        proxy.data("\r\n", "250").await;
+    }
+    let stored = instance.stored();
+    let clients = stored.iter().map(|message| &message.provenance.client);
+    let addresses: Vec<_> = clients
+        .map(|client| client.as_ref().and_then(|client| client.address))
+        .collect();
+    let expected = ["198.51.100.1", "192.0.2.7"].map(|text| Some(text.parse().unwrap()));
+    assert_eq!(addresses, expected);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mail::Origin;
 
-use crate::world::Instance;
+use crate::world::{Instance, LIMIT};
 
 const TO_ALICE: &str = "MAIL FROM:<c@c.example> => 250\nRCPT TO:<alice@x.org> => 250";
 
@@ -30,6 +30,32 @@ async fn a_message_that_is_under_way_goes_to_the_process_that_took_the_spool() {
     };
     assert_eq!(message.provenance.visited, [], "it is the same instance");
     assert_eq!(message.envelope.recipients.len(), 1);
+}
+
+#[tokio::test]
+async fn the_spool_is_given_up_when_the_last_message_on_its_way_in_is_durable() {
+    let old = Arc::new(Instance::last("output"));
+    old.holding.arm();
+    let mut client = old.client(Origin::Outside).await;
+    client.play(TO_ALICE).await;
+    let large = "x\r\n".repeat(2 * 1024 * 1024);
+    client.say("DATA", "354").await;
+    client.send(large.as_bytes()).await;
+    client.send(b".\r\n").await;
+    old.holding.holds().await;
+    let giving = tokio::spawn({
+        let old = Arc::clone(&old);
+        async move { old.give_up_the_spool().await }
+    });
+    while !old.is_leaving() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!giving.is_finished(), "a message is on its way in");
+    old.holding.release();
+    client.hears("250 2.0.0").await;
+    let given = tokio::time::timeout(LIMIT, giving).await;
+    given.expect("nothing is on its way in any more").unwrap();
+    assert_eq!(old.stored().len(), 1);
 }
 
 #[tokio::test]

@@ -179,6 +179,11 @@ impl Instance {
         other_end.into()
     }
 
+    /// Whether it has begun to give up the spool.
+    pub(crate) fn is_leaving(&self) -> bool {
+        *self.leave.borrow() > Leave::Freely
+    }
+
     /// Clients are to leave.
     pub(crate) fn stop(&self) {
         self.leave.send_replace(Leave::Now);
@@ -319,12 +324,22 @@ impl Instance {
     }
 
     fn visit(&self, stream: Stream, peer: Peer, origin: Origin, local: LocalPrograms) {
+        let connection = self.connection(stream, Dialect::Smtp);
+        self.serve(connection, peer, origin, local);
+    }
+
+    fn serve(
+        &self,
+        connection: net::ServerConnection,
+        peer: Peer,
+        origin: Origin,
+        local: LocalPrograms,
+    ) {
         let entry = Entry {
             origin,
             local,
             tls: None,
         };
-        let connection = self.connection(stream, Dialect::Smtp);
         let bounds = Bounds {
             connections_max: 1,
             operators_reserve: 0,
@@ -388,7 +403,25 @@ impl Instance {
         self.n_edge_connections.load(Ordering::SeqCst)
     }
 
+    /// A client that may forward what it knows of its own clients.
+    pub(crate) async fn forwarder(&self) -> Client<UnixStream> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let connection = self.connection_with(Stream::Unix(ours), Dialect::Smtp, Offer::Yes);
+        let peer = Peer::Tcp("192.0.2.7:4711".parse().unwrap());
+        self.serve(connection, peer, Origin::Outside, LocalPrograms::LikeAll);
+        Client::greeted(theirs).await
+    }
+
     fn connection(&self, stream: Stream, dialect: Dialect) -> net::ServerConnection {
+        self.connection_with(stream, dialect, Offer::No)
+    }
+
+    fn connection_with(
+        &self,
+        stream: Stream,
+        dialect: Dialect,
+        xforward: Offer,
+    ) -> net::ServerConnection {
         let limits = Limits {
             command_len_max: 16 * 1024,
             command_timeout: LIMIT,
@@ -410,7 +443,7 @@ impl Instance {
                 dsn: Offer::Yes,
                 smtputf8: Offer::Yes,
                 starttls: Starttls::NotOffered,
-                xforward: Offer::No,
+                xforward,
             },
             limits,
             newlines: BareNewlines::Refuse,
