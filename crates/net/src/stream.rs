@@ -39,12 +39,31 @@ impl Stream {
     /// none from its turn. Cancel-safe: a dropped future leaves nothing behind.
     ///
     /// # Errors
-    /// Those of the operating system; that of the last address where there are several.
-    pub async fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
+    /// What came of each address, or of the look for them.
+    pub async fn connect(host: &str, port: u16, within: Duration) -> Result<Self, ConnectError> {
         let until = Instant::now() + within;
-        let addresses = timeout_at(until, lookup_host((host, port))).await??;
-        let addresses: Vec<_> = addresses.take(ADDRESSES_MAX).collect();
-        first_that_answers(&addresses, until).await
+        let addresses = match timeout_at(until, lookup_host((host, port))).await {
+            Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect::<Vec<_>>(),
+            Ok(Err(e)) => return Err(ConnectError(format!("no address found for {host}: {e}"))),
+            Err(_) => {
+                let seconds = within.as_secs();
+                return Err(ConnectError(format!(
+                    "no address found for {host}: no answer within {seconds} seconds"
+                )));
+            }
+        };
+        first_that_answers(&addresses, until)
+            .await
+            .map_err(|failed| {
+                let tried = failed.iter().map(|(at, e)| failure(host, port, *at, e));
+                let tried = tried.collect::<Vec<_>>().join("; ");
+                let nothing = tried.is_empty();
+                ConnectError(if nothing {
+                    format!("{host} has no address")
+                } else {
+                    tried
+                })
+            })
     }
 
     /// Takes the stream out, leaving a closed one.
@@ -108,22 +127,50 @@ fn has_hung_up(stream: &impl AsFd) -> bool {
 /// How many addresses of a name are tried: with more, none would have time to answer.
 const ADDRESSES_MAX: usize = 8;
 
-async fn first_that_answers(addresses: &[SocketAddr], until: Instant) -> io::Result<Stream> {
-    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+/// Why nobody was reached: what failed, at which host and address. For operators.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectError(String);
+
+/// What came of one address of a host.
+fn failure(host: &str, port: u16, address: SocketAddr, error: &io::Error) -> String {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+    let ip = address.ip();
+    let at = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    let at = format!("{at} ({ip})");
+    match error.kind() {
+        ConnectionRefused => format!("connection refused by {at}"),
+        HostUnreachable | NetworkUnreachable => format!("{at} is unreachable: {error}"),
+        TimedOut => format!("no answer in time from {at}"),
+        _ => format!("cannot connect to {at}: {error}"),
+    }
+}
+
+/// The first address that takes a connection, or what came of each.
+async fn first_that_answers(
+    addresses: &[SocketAddr],
+    until: Instant,
+) -> Result<Stream, Vec<(SocketAddr, io::Error)>> {
+    let mut failed = Vec::new();
     for (address, n_left) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = until.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(n_left).unwrap_or(u32::MAX);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Commands are written whole; to wait for more could only delay them.
-                stream.set_nodelay(true)?;
-                return Ok(Stream::Tcp(stream));
-            }
-            Ok(Err(e)) => failure = e,
-            Err(e) => failure = e.into(),
+        let connected = match timeout(share, TcpStream::connect(address)).await {
+            // Commands are written whole; to wait for more could only delay them.
+            Ok(Ok(stream)) => stream.set_nodelay(true).map(|()| Stream::Tcp(stream)),
+            Ok(Err(e)) => Err(e),
+            Err(e) => Err(e.into()),
+        };
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(e) => failed.push((*address, e)),
         }
     }
-    Err(failure)
+    Err(failed)
 }
 
 impl AsyncRead for Stream {
@@ -213,11 +260,9 @@ mod tests {
     async fn addresses_that_all_say_nothing_are_given_up_together() {
         let (silent, _listener, _waiting) = silent().await;
         let until = Instant::now() + Duration::from_millis(200);
-        let failed = first_that_answers(&[silent; 4], until).await;
-        assert_eq!(
-            failed.map(|_| ()).map_err(|e| e.kind()),
-            Err(io::ErrorKind::TimedOut)
-        );
+        let failed = first_that_answers(&[silent; 4], until).await.unwrap_err();
+        let kinds: Vec<_> = failed.iter().map(|(_, e)| e.kind()).collect();
+        assert_eq!(kinds, [io::ErrorKind::TimedOut; 4]);
         let nobody = first_that_answers(&[], until).await;
         assert!(nobody.is_err());
     }

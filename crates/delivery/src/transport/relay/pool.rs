@@ -93,9 +93,9 @@ impl Pool {
             connect_timeout,
             ..
         } = &self.settings;
-        let Ok(stream) = Stream::connect(host, *port, *connect_timeout).await else {
-            return Err(table::NO_CONNECTION.reply());
-        };
+        let stream = Stream::connect(host, *port, *connect_timeout)
+            .await
+            .map_err(|e| table::NO_CONNECTION.reply().with_cause(&e.to_string()))?;
         let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
         let mut connection = Connection::new(stream, machine, self.clock);
         loop {

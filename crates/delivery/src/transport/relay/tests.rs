@@ -438,3 +438,36 @@ async fn a_host_without_rset_gets_a_new_connection_after_a_refused_recipient() {
     let second = send(&relay, &["a@y.org"], b"2").await;
     assert_eq!(second, ["delivered 250 2.0.0 queued"]);
 }
+
+#[tokio::test]
+async fn operators_are_told_which_host_did_not_take_a_connection_and_why() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let refused = relay(port, LONG).pool.connect().await.map(drop);
+    let refused = refused.unwrap_err();
+    let expected = format!("connection refused by 127.0.0.1:{port} (127.0.0.1)");
+    assert_eq!(refused.cause(), Some(&*expected));
+    // The sender of the message is told no host of ours.
+    assert_eq!(refused.text(), "no connection to the next host");
+}
+
+#[tokio::test]
+async fn a_kept_connection_lost_after_the_data_is_not_tried_again_at_once() {
+    let (port, serving) = host(vec![
+        steps(&[&HELLO, &ACCEPT[..8], &ACCEPT[..7]]),
+        steps(&[&HELLO, &ACCEPT]),
+    ]);
+    let relay = relay(port, LONG);
+    let first = send(&relay, &["a@y.org"], b"1").await;
+    assert_eq!(first, ["delivered 250 2.0.0 queued"]);
+    let second = send(&relay, &["a@y.org"], b"2").await;
+    assert_eq!(
+        second,
+        ["deferred 451 4.4.2 no reply after the data; the next attempt may deliver it twice"]
+    );
+    let third = send(&relay, &["a@y.org"], b"3").await;
+    assert_eq!(third, ["delivered 250 2.0.0 queued"]);
+    drop(relay);
+    assert_eq!(contents(serving).await, ["1\r\n", "2\r\n", "3\r\n"]);
+}
