@@ -207,6 +207,33 @@ fn a_configuration_that_cannot_be_read_keeps_no_program_from_sending() {
 }
 
 #[test]
+fn mail_is_left_where_submission_takes_no_more_clients() {
+    let system = System::with(|config| {
+        let limits =
+            "[instance.submission.limits]\nconnections = 1\nconnections_per_client = 1\n\n";
+        config.replace(
+            "[instance.input] ",
+            &(limits.to_owned() + "[instance.input] "),
+        )
+    });
+    let client = system.at_submission();
+    let message = "Subject: by-argument\n\nHello.\n";
+    succeeds(
+        &mut sendmail(&system, &["-i", "alice@example.test"]),
+        message,
+    );
+    let session = "EHLO x\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<alice@example.test>\r\n\
+                   DATA\r\nSubject: by-session\r\n\r\nHello.\r\n.\r\nQUIT\r\n";
+    let out = succeeds(&mut sendmail(&system, &["-bs"]), session);
+    assert!(out.contains("250 2.0.0 kept in the maildrop"), "{out}");
+    system.all_arrived_once(
+        "alice",
+        &["by-argument".to_owned(), "by-session".to_owned()],
+    );
+    drop(client);
+}
+
+#[test]
 fn a_thousand_recipients_and_more_become_several_transactions() {
     let mut system = System::embedded();
     let list: Vec<String> = (0..2500).map(|n| format!("r{n}@far.example")).collect();

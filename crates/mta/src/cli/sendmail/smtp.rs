@@ -1,7 +1,7 @@
 //! `sendmail -bs`: SMTP on standard input and output.
 //!
-//! Where submission listens, it is the one that answers: octets are only passed on. Where it does
-//! not, a session of this program takes messages for the maildrop.
+//! Where submission takes the client, it is the one that answers: octets are only passed on. Where
+//! it does not, a session of this program takes messages for the maildrop.
 //!
 //! # Failure
 //! A client that has left without reading its replies gets its messages delivered all the same.
@@ -28,8 +28,8 @@ use newlines::Newlines;
 pub(super) fn run(site: &Site) -> Result<Exit, Failure> {
     let door = site.door.as_ref().ok();
     let wire = door.and_then(|door| connect(door, || Late::GiveUp).ok());
-    let served = match wire {
-        Some(wire) => pass_on(wire),
+    let served = match wire.and_then(greeted) {
+        Some((wire, greeting)) => pass_on(wire, &greeting),
         None => session::serve(site),
     };
     match served {
@@ -41,10 +41,19 @@ pub(super) fn run(site: &Site) -> Result<Exit, Failure> {
     }
 }
 
+/// The connection and the beginning of its greeting, unless that says that submission takes nobody
+/// now.
+fn greeted(mut wire: Box<dyn Wire>) -> Option<(Box<dyn Wire>, Vec<u8>)> {
+    let mut greeting = vec![0; 512];
+    let n = wire.read(&mut greeting).ok()?;
+    greeting.truncate(n);
+    greeting.starts_with(b"2").then_some((wire, greeting))
+}
+
 /// Passes octets on in both directions until submission has closed the connection.
-fn pass_on(mut wire: Box<dyn Wire>) -> io::Result<()> {
+fn pass_on(mut wire: Box<dyn Wire>, greeting: &[u8]) -> io::Result<()> {
     let (stdin, mut newlines) = (io::stdin(), Newlines::default());
-    let (mut is_open, mut is_read) = (true, true);
+    let (mut is_open, mut is_read) = (true, write_out(greeting));
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let mut ready = vec![PollFd::from_borrowed_fd(wire.as_fd(), PollFlags::IN)];
