@@ -21,6 +21,7 @@ mod moving;
 mod reserve;
 mod retiring;
 mod segments;
+mod unrecorded;
 mod zeroing;
 
 use std::any::Any;
@@ -35,11 +36,12 @@ use reserve::Pace;
 pub(crate) use retiring::{summary_name, write_summary};
 use segments::Preparing;
 pub(crate) use segments::{commit_header, segment_name};
+use unrecorded::Unrecorded;
 
 use crate::CommitError;
 use crate::format::summary::SummaryWriter;
 use crate::format::superblock::Superblock;
-use crate::limits::GATHERING_DELAY;
+use crate::limits::{GATHERING_DELAY, UNRECORDED_RETRY_INTERVAL};
 use crate::shared::{Draft, Phase, Shared};
 
 pub(crate) struct Engine {
@@ -69,6 +71,7 @@ pub(crate) struct Engine {
     own: VecDeque<Draft>,
     /// A record that did not fit into the last batch.
     carried: Option<Draft>,
+    unrecorded: Unrecorded,
     /// Summaries of sealed segments, oldest first; written when the next segment is sealed,
     /// because most segments of a spool that keeps up are needless by then.
     summaries: Vec<(u32, Vec<u8>)>,
@@ -122,6 +125,7 @@ impl Engine {
             idle: Vec::new(),
             own: VecDeque::new(),
             carried: None,
+            unrecorded: Unrecorded::default(),
             summaries: Vec::new(),
         };
         if engine.free.is_empty() {
@@ -212,6 +216,15 @@ impl Engine {
                 Phase::Closing if !state.requests.is_empty() => return true,
                 Phase::Closing | Phase::Closed | Phase::Failed(_) => return false,
             }
+            if state.requests.is_empty() && !self.unrecorded.is_empty() {
+                let woken = shared.wake.wait_timeout(state, UNRECORDED_RETRY_INTERVAL);
+                let (woken, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+                if timeout.timed_out() {
+                    return true;
+                }
+                state = woken;
+                continue;
+            }
             if state.requests.is_empty() {
                 let woken = shared.wake.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
@@ -243,6 +256,7 @@ impl Engine {
     /// Leaves the spool so that opening it again is quick.
     pub(crate) fn close(mut self) {
         let failed = matches!(self.shared.lock().phase, Phase::Failed(_));
+        self.unrecorded.refuse_all(&CommitError::Full);
         if !failed {
             self.seal_active();
             self.write_summaries(0);
@@ -257,6 +271,7 @@ impl Engine {
 
     fn refuse_all(&mut self, batch: Batch, why: Arc<str>) {
         let failed = CommitError::Failed(Arc::clone(&why));
+        self.unrecorded.refuse_all(&failed);
         let mut state = self.shared.lock();
         state.phase = Phase::Failed(why);
         state.urgent = false;

@@ -34,6 +34,9 @@ pub const BATCH_RECORDS_MAX: usize = 250;
 /// How long outcomes may wait for a batch to ride in.
 pub const OUTCOME_DELAY_DEFAULT: Duration = Duration::from_millis(10);
 
+/// How often room is looked for where outcomes wait for some and nobody asks for anything.
+pub const UNRECORDED_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long at most the committer waits for more messages under load, if fewer come than came
 /// before. Chosen by measurement (bench/README.md): with less a message costs more, with more a
 /// client waits longer.

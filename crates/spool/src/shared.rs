@@ -77,6 +77,8 @@ pub(crate) struct Draft {
 /// What becomes true when a record is durable.
 pub(crate) enum Effect {
     Accepted(Acceptance),
+    /// The state of a message says that an attempt begins.
+    Attempt(Completer<()>),
     Done(Option<Completer<()>>),
     Keys,
     Moved {
@@ -267,6 +269,7 @@ impl Effect {
                 }
                 acceptance.completer.complete(Err(error.clone()));
             }
+            Self::Attempt(completer) => completer.complete(Err(error.clone())),
             Self::Done(completer) | Self::State(completer) => {
                 if let Some(completer) = completer {
                     completer.complete(Err(error.clone()));

@@ -37,6 +37,9 @@ impl Engine {
         for (draft, (offset, _)) in written.batch.into_drafts().zip(written.records) {
             let place = Place { segment, offset };
             let header = draft.header;
+            if !self.unrecorded.is_empty() {
+                resolved.recorded.extend(self.unrecorded.recorded(&draft));
+            }
             apply_draft(&mut state, draft, place, &mut resolved);
             if let Some(other) = in_doubt.filter(|_| header.has_message()) {
                 state.ledger.copy_in_doubt(header.id, other);
@@ -118,6 +121,10 @@ fn apply_draft(state: &mut State, draft: Draft, place: Place, resolved: &mut Res
             } else {
                 ledger.state(original, place.segment, left);
             }
+        }
+        Effect::Attempt(completer) => {
+            ledger.state(id, place.segment, draft.meta.into());
+            resolved.recorded.push(completer);
         }
         Effect::State(completer) => {
             ledger.state(id, place.segment, draft.meta.into());

@@ -18,7 +18,7 @@ use crate::shared::{Draft, Effect, Request, State};
 use crate::{CommitError, Progress};
 
 /// What a batch that is being composed changes, by message: its new state, or that it ends.
-type Changes = HashMap<MessageId, Option<Vec<u8>>>;
+pub(super) type Changes = HashMap<MessageId, Option<Vec<u8>>>;
 
 impl Engine {
     /// The next batch: our own records first, then requests in order, as many as fit.
@@ -26,7 +26,9 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         let len_max = shared.options.record_len_max().min(META_LEN_MAX);
         let mut batch = Batch::new();
-        let mut changes = Changes::new();
+        // What waits for room is tried again, and what is asked for now builds on it.
+        let mut changes = self.unrecorded.changes();
+        let mut again = self.unrecorded.drafts();
         let mut reserve = None;
         let mut last_resort = false;
         loop {
@@ -34,12 +36,18 @@ impl Engine {
             // also before a change that was carried over from the last batch.
             let own = self.own.pop_front();
             let is_own = own.is_some();
-            let next = own
-                .or_else(|| self.carried.take())
+            let next = own.or_else(|| self.carried.take());
+            let is_again = next.is_none() && !again.is_empty();
+            let next = next
+                .or_else(|| again.pop_front())
                 .or_else(|| next_draft(&mut shared.lock(), &changes, len_max));
             let Some(mut draft) = next else {
                 return batch;
             };
+            if !is_own && !is_again && self.unrecorded.contains(draft.header.id) {
+                self.keep_or_refuse(draft, &mut changes, &CommitError::Full);
+                continue;
+            }
             let room = Room::of(&draft, is_own);
             let reserve = reserve.get_or_insert_with(|| self.reserve());
             if let Err(error) = self.admit(room, &mut draft, reserve) {
@@ -52,18 +60,29 @@ impl Engine {
                 self.room_for(room)
             };
             if !batch.fits(&draft, left) {
-                if !batch.is_empty() {
-                    self.put_back(draft, is_own);
-                    return batch;
-                }
-                match self.make_room(room, &draft, reserve) {
+                let made = if batch.is_empty() {
+                    self.make_room(room, &draft, reserve)
+                } else {
+                    Made::Later
+                };
+                match made {
                     Made::Room => last_resort = self.free.is_empty(),
+                    // It is still there.
+                    Made::Later if is_again => return batch,
+                    Made::Refused(_) if is_again => {
+                        again.clear();
+                        continue;
+                    }
                     Made::Later => {
                         self.put_back(draft, is_own);
                         return batch;
                     }
+                    Made::Refused(error) if is_own => {
+                        self.refuse_own(draft, &error);
+                        continue;
+                    }
                     Made::Refused(error) => {
-                        self.refuse(draft, is_own, &error);
+                        self.keep_or_refuse(draft, &mut changes, &error);
                         continue;
                     }
                 }
@@ -104,13 +123,11 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, draft: Draft, is_own: bool, error: &CommitError) {
-        if is_own {
-            // Without room none of the others fits either.
-            self.own.clear();
-            self.victim = None;
-            self.own_is_stuck = true;
-        }
+    fn refuse_own(&mut self, draft: Draft, error: &CommitError) {
+        // Without room none of the others fits either.
+        self.own.clear();
+        self.victim = None;
+        self.own_is_stuck = true;
         draft.effect.refuse(&mut self.shared.lock(), error);
     }
 }
@@ -126,7 +143,7 @@ fn note_change(changes: &mut Changes, draft: &Draft) {
             let left = (!state.is_empty()).then(|| state.to_vec());
             changes.insert(*original, left);
         }
-        Effect::State(_) => {
+        Effect::Attempt(_) | Effect::State(_) => {
             changes.insert(draft.header.id, Some(draft.meta.clone()));
         }
         Effect::Accepted(_) | Effect::Keys | Effect::Moved { .. } => {}
@@ -145,7 +162,10 @@ fn next_draft(state: &mut State, changes: &Changes, len_max: usize) -> Option<Dr
             Request::Accept(draft) => return Some(draft),
             Request::Attempt(id, recipients, completer) => {
                 match changed(state, changes, (id, len_max), |s| s.begin(&recipients)) {
-                    Ok(state) => return Some(state_draft(id, state, Some(completer))),
+                    Ok(state) => {
+                        let effect = Effect::Attempt(completer);
+                        return Some(bare(Kind::State, id, state, effect));
+                    }
                     Err(error) => completer.complete(Err(error)),
                 }
             }
@@ -243,8 +263,8 @@ fn bare(kind: Kind, id: MessageId, meta: Vec<u8>, effect: Effect) -> Draft {
 }
 
 /// Leaves the texts of replies out of a state.
-fn drop_texts(draft: &mut Draft) {
-    if let Effect::State(_) = draft.effect
+pub(super) fn drop_texts(draft: &mut Draft) {
+    if let Effect::State(_) | Effect::Attempt(_) = draft.effect
         && let Some(mut state) = MessageState::decode(&draft.meta)
     {
         state.drop_texts();

@@ -385,7 +385,9 @@ impl Trial {
 
     fn is_recorded(&mut self, promise: &Commit<()>) -> bool {
         let result = promise.try_take();
-        self.n_unrecorded += u64::from(result == Some(Err(CommitError::Full)));
+        // Or it waits for room.
+        let is_unrecorded = matches!(result, None | Some(Err(CommitError::Full)));
+        self.n_unrecorded += u64::from(is_unrecorded);
         result == Some(Ok(()))
     }
 
