@@ -18,6 +18,9 @@ use crate::leash::{
     AsyncLeash, Beginning, Bundle, Leash, LeashError, Purpose, Rest, Up, take_standard_input,
 };
 
+/// The directory in the state directory in which instances keep which spool was theirs.
+pub(crate) const SPOOL_IDS: &str = "spool-ids";
+
 /// Everything that an instance starts with.
 #[derive(Debug)]
 pub(crate) struct Bootstrap {

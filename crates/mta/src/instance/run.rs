@@ -7,6 +7,7 @@
 //! What keeps it from starting is written to standard error in words, and the process ends with
 //! status 1; the supervisor tries again with growing pauses.
 
+mod known;
 mod opening;
 mod parting;
 mod parts;
@@ -102,7 +103,10 @@ fn start(bootstrap: Bootstrap) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start the runtime: {e}"))?;
-    let ended = runtime.block_on(run(bootstrap, config, spool.clone(), recovery));
+    let known = known::compare(&bootstrap.state, &bootstrap.name, spool.id());
+    let another = known::alarm(known, recovery.is_new);
+    let opened = (spool.clone(), recovery, another);
+    let ended = runtime.block_on(run(bootstrap, config, opened));
     // Threads that still read or write for an attempt that was given up must not delay the end.
     runtime.shutdown_background();
     spool.close();
@@ -112,8 +116,7 @@ fn start(bootstrap: Bootstrap) -> Result<(), String> {
 async fn run(
     mut bootstrap: Bootstrap,
     config: Config,
-    spool: Spool,
-    recovery: spool::Recovery,
+    (spool, recovery, another): (Spool, spool::Recovery, Option<String>),
 ) -> Result<(), String> {
     let own = own_part(&config, &bootstrap.name)?.clone();
     let (clock, entropy) = (Clock::start(), Arc::new(Entropy::new()));
@@ -155,7 +158,7 @@ async fn run(
     };
     let spool_dir = spool_dir(&bootstrap.state, &bootstrap.name);
     let inboxes = instance.find_unfinished(&spool_dir);
-    instance.recover(&recovery);
+    instance.recover(&recovery, another);
     drop(recovery);
     let next = instance.next.as_ref();
     let sessions = instance.sessions(&config, &own, next, bootstrap.purpose)?;

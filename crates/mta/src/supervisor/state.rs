@@ -22,6 +22,7 @@ use mail::InstanceName;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::instance::bootstrap::SPOOL_IDS;
 use crate::maildrop::Maildrop;
 
 /// How long a new supervisor waits for the processes of an old one.
@@ -36,7 +37,7 @@ const LOOKERS_TRIES: u32 = 10;
 const LOOKERS_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The directories of the state that others may not enter.
-const PRIVATE: [&str; 3] = ["spool", "settings", "tls"];
+const PRIVATE: [&str; 4] = ["spool", SPOOL_IDS, "settings", "tls"];
 
 /// Who may open a lock may hold it.
 const LOCK_MODE: u32 = 0o600;

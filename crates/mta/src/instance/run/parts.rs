@@ -49,7 +49,11 @@ pub(super) struct Onwards {
 }
 
 impl Instance {
-    pub(super) fn recover(&self, recovery: &spool::Recovery) {
+    /// Takes in what the spool holds; `another` says that it is not the one of the last start.
+    pub(super) fn recover(&self, recovery: &spool::Recovery, another: Option<String>) {
+        if let Some(text) = another {
+            self.tell(What::Alarm { text: text.into() });
+        }
         for note in &recovery.notes {
             let look = note
                 .quarantine()
