@@ -9,6 +9,7 @@
 //! [`Disk::sync_dir`] of its directory returned `Ok`. Before that, anything may be lost, in any
 //! order and in part.
 
+mod copies;
 mod reading;
 mod real;
 
@@ -71,6 +72,12 @@ pub trait Disk: Send + Sync {
 
     /// Octets that can still be written, as far as the disk can tell: a hint, and cheap.
     fn available(&self) -> u64;
+
+    /// The name of the file system, where it writes nothing in place: there also what is written to
+    /// a file that is as long as before needs more room.
+    fn copies_on_write(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// One file.

@@ -61,6 +61,8 @@ pub(crate) struct Engine {
     census: Census,
     preparing: Option<Preparing>,
     pace: Pace,
+    /// Room in free segments is none where the file system writes nothing in place.
+    copies_on_write: bool,
     /// There was no room for a record of our own, and no segment became free since.
     own_is_stuck: bool,
     /// The segment that is being emptied.
@@ -108,7 +110,9 @@ pub(crate) enum Step {
 impl Engine {
     /// Takes a free segment, making one if there is none, and activates it.
     pub(crate) fn start(start: Start) -> io::Result<Self> {
+        let copies_on_write = start.shared.disk.copies_on_write().is_some();
         let mut engine = Self {
+            copies_on_write,
             shared: start.shared,
             _lock: start.lock,
             active: Active::none(),

@@ -33,6 +33,11 @@ pub enum Note {
         /// The message.
         id: MessageId,
     },
+    /// The file system writes nothing in place, so that no room can be set aside on it.
+    CopyOnWrite {
+        /// Its name.
+        file_system: &'static str,
+    },
     /// Octets that had been durable are not what was written. What still could be read was kept.
     Damage {
         /// The file.
@@ -92,6 +97,7 @@ impl Note {
             | Self::Unread { quarantine, .. } => quarantine.as_deref()?,
             Self::ContentMissing { .. }
             | Self::ContentTakenBack { .. }
+            | Self::CopyOnWrite { .. }
             | Self::SegmentsMissing { .. }
             | Self::Superblock { .. }
             | Self::StrayContent { .. } => return None,
@@ -111,6 +117,13 @@ impl fmt::Display for Note {
             Self::ContentTakenBack { file, id } => write!(
                 f,
                 "{file}, the content of message {id}, was moved back from quarantine"
+            ),
+            Self::CopyOnWrite { file_system } => write!(
+                f,
+                "{file_system} writes nothing in place, so room for what becomes of messages \
+                 cannot be set aside on it: messages are refused while less than that is free, but \
+                 where others fill the disk then, deliveries may be repeated; give the state \
+                 directory a file system or a reservation of its own"
             ),
             Self::ContentSetAside { file, .. } => {
                 write!(f, "{file} may belong to a message whose record is damaged")

@@ -72,6 +72,9 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, options: Options) -> Result<Recovered
         open_ends: Vec::new(),
         unread: Vec::new(),
     };
+    if let Some(file_system) = recovery.disk.copies_on_write() {
+        recovery.notes.push(Note::CopyOnWrite { file_system });
+    }
     recovery.note_superblock(superblocks.damaged());
     recovery.replay.next_id = base.first_id;
     recovery.remove_unfinished(&names);

@@ -104,6 +104,8 @@ struct World {
     forgotten: Option<Forgotten>,
     /// Whether the file system knows no allocating.
     cannot_allocate: bool,
+    /// Whether what is written needs room while what it replaces is there.
+    copies_on_write: bool,
     /// Blocks that cannot be read, by file.
     spoilt: BTreeSet<(usize, usize)>,
     /// How many octets all files together may have.
@@ -174,6 +176,11 @@ impl SimulatedDisk {
         self.lock_world().spoilt.clear();
     }
 
+    /// From here on nothing is written in place.
+    pub fn copy_on_write(&self) {
+        self.lock_world().copies_on_write = true;
+    }
+
     /// How many octets all files have together.
     #[must_use]
     pub fn octets(&self) -> usize {
@@ -242,6 +249,7 @@ impl SimulatedDisk {
             names,
             forgotten: world.forgotten,
             cannot_allocate: world.cannot_allocate,
+            copies_on_write: world.copies_on_write,
             spoilt: world.spoilt.clone(),
             ..World::default()
         })))
@@ -259,6 +267,7 @@ impl SimulatedDisk {
             changes: world.changes.clone(),
             forgotten: world.forgotten,
             cannot_allocate: world.cannot_allocate,
+            copies_on_write: world.copies_on_write,
             spoilt: world.spoilt.clone(),
             ..World::default()
         })))
@@ -538,6 +547,10 @@ impl Disk for SimulatedDisk {
     fn available(&self) -> u64 {
         self.lock_world().available() as u64
     }
+
+    fn copies_on_write(&self) -> Option<&'static str> {
+        self.lock_world().copies_on_write.then_some("simulated")
+    }
 }
 
 impl DiskFile for SimulatedFile {
@@ -596,6 +609,9 @@ impl DiskFile for SimulatedFile {
         }
         let offset = small(offset);
         let available = world.available();
+        if world.copies_on_write && bytes.len() > available {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         world.heal(self.node, offset, offset + bytes.len())?;
         world.n_octets_written += bytes.len() as u64;
         let node = &mut world.nodes[self.node];

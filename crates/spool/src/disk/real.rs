@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, copies};
 
 /// A spool's directory in a file system.
 #[derive(Debug)]
@@ -49,8 +49,10 @@ impl RealDisk {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
+        let directory = open_directory(path)?;
+        copies::write_in_place(&directory);
         Ok(Self {
-            directory: open_directory(path)?,
+            directory,
             access: Access::Full,
         })
     }
@@ -179,6 +181,10 @@ impl Disk for RealDisk {
     fn available(&self) -> u64 {
         rustix::fs::fstatvfs(&self.directory)
             .map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize))
+    }
+
+    fn copies_on_write(&self) -> Option<&'static str> {
+        copies::copies_on_write(&self.directory)
     }
 }
 

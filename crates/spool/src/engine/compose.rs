@@ -104,7 +104,7 @@ impl Engine {
             Room::Message { n_recipients } => {
                 let mut with_this = *reserve;
                 with_this.promise(n_recipients);
-                if !self.set_aside(&with_this, 0) {
+                if !self.set_aside(&with_this, 0) || !self.is_room_for(&with_this) {
                     return Err(CommitError::Full);
                 }
                 *reserve = with_this;

@@ -153,6 +153,13 @@ impl Engine {
         true
     }
 
+    /// Where nothing is written in place, whether the disk has room for all that is set aside.
+    pub(super) fn is_room_for(&self, reserve: &Reserve) -> bool {
+        let len = u64::from(self.shared.options.segment_len);
+        let needed = (reserve.segments() as u64).saturating_mul(len);
+        !self.copies_on_write || self.shared.disk.available() >= needed
+    }
+
     /// Whether a try to make a segment is due.
     pub(super) fn may_prepare(&mut self) -> bool {
         let len = u64::from(self.shared.options.segment_len);

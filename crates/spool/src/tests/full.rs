@@ -2,10 +2,10 @@
 
 use super::crash::{check_disk, for_each, run};
 use super::fixture::options;
-use super::model::{Action, TINY, Trial};
-use crate::Options;
+use super::model::{Action, TINY, Trial, open};
 use crate::limits::SEGMENT_LEN_MIN;
 use crate::simulated::{Fault, PowerCut, Random, SimulatedDisk};
+use crate::{Note, Options};
 
 /// Delivers everything that is there, one at a time, so that every record takes a batch.
 fn deliver_all(trial: &mut Trial) {
@@ -86,6 +86,40 @@ fn siege(seed: u64, n_segments: usize) {
         trial.reopen(&disk);
     }
     assert_eq!(trial.spool.usage().n_messages, 0);
+}
+
+#[test]
+fn where_nothing_is_written_in_place_messages_leave_room_for_their_outcomes() {
+    for n_segments in 6..12 {
+        let disk = SimulatedDisk::new();
+        disk.copy_on_write();
+        disk.set_capacity(Some(n_segments * SEGMENT_LEN_MIN as usize));
+        let mut trial = Trial::open(&disk).expect("opens");
+        trial.is_tight = true;
+        for n in 0..200 {
+            trial.ask(&[Action::Accept(n)]);
+        }
+        assert!(
+            trial.n_refused > 0 && trial.live().len() > 2,
+            "{n_segments}"
+        );
+        deliver_all(&mut trial);
+        assert_eq!(trial.n_unrecorded, 0);
+        assert_eq!(trial.spool.failure(), None);
+        assert_eq!(trial.spool.usage().n_messages, 0);
+    }
+}
+
+#[test]
+fn that_nothing_is_written_in_place_is_noted_at_every_opening() {
+    let disk = SimulatedDisk::new();
+    assert_eq!(open(&disk).expect("opens").1.notes, []);
+    disk.copy_on_write();
+    for _ in 0..2 {
+        let (_, recovery, _engine) = open(&disk).expect("opens");
+        let file_system = "simulated";
+        assert_eq!(recovery.notes, [Note::CopyOnWrite { file_system }]);
+    }
 }
 
 #[test]

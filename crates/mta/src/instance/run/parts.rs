@@ -68,6 +68,7 @@ impl Instance {
                 | spool::Note::Superblock { .. }
                 | spool::Note::Unread { .. } => What::Alarm { text },
                 spool::Note::ContentTakenBack { .. }
+                | spool::Note::CopyOnWrite { .. }
                 | spool::Note::StrayContent { .. }
                 | spool::Note::Torn { .. } => What::Instance { text },
             });
