@@ -68,6 +68,8 @@ pub(super) struct Pace {
     /// Requests to let pass after the latest failure; 0 when there was none.
     apart: u32,
     left: u32,
+    /// How many segments in a row were made and could not be written to.
+    n_unwritable: u32,
 }
 
 impl Room {
@@ -113,9 +115,23 @@ impl Pace {
         self.left = self.apart;
     }
 
-    pub(super) const fn succeeded(&mut self) {
-        self.apart = 0;
-        self.left = 0;
+    pub(super) fn succeeded(&mut self) {
+        self.apart = match self.n_unwritable {
+            0 => 0,
+            n => 1_u32
+                .checked_shl(n)
+                .map_or(TRIES_APART_MAX, |apart| apart.min(TRIES_APART_MAX)),
+        };
+        self.left = self.apart;
+    }
+
+    /// A segment that had been made could be written to, or could not.
+    pub(super) const fn wrote(&mut self, is_written: bool) {
+        self.n_unwritable = if is_written {
+            0
+        } else {
+            self.n_unwritable.saturating_add(1)
+        };
     }
 
     /// Whether the latest try failed, or would have.

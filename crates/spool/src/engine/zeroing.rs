@@ -54,11 +54,15 @@ impl Engine {
         };
         match write_zeros(&*file, at, len) {
             Ok(end) => {
+                self.pace.wrote(true);
                 if let Some(segment) = self.shared.lock().ledger.segments.get_mut(&number) {
                     segment.written = end;
                 }
             }
-            Err(_) => self.give_up(number),
+            Err(_) => {
+                self.pace.wrote(false);
+                self.give_up(number);
+            }
         }
         true
     }

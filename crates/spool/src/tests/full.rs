@@ -110,6 +110,29 @@ fn where_nothing_is_written_in_place_messages_leave_room_for_their_outcomes() {
     }
 }
 
+/// As where a file system or what lies below it promised room that it does not have.
+#[test]
+fn housekeeping_ends_where_segments_can_be_made_and_not_written() {
+    for extra in 0..24 {
+        let disk = SimulatedDisk::new();
+        let len = SEGMENT_LEN_MIN as usize;
+        disk.set_capacity(Some(5 * len));
+        let mut trial = Trial::open(&disk).expect("opens");
+        for n in 0..40 {
+            trial.ask(&[Action::Accept(n)]);
+        }
+        disk.copy_on_write();
+        disk.set_capacity(Some(disk.octets() + extra * 4096));
+        disk.set_fault(Fault::None);
+        let rounds = 40;
+        for n in 0..rounds {
+            trial.ask(&[Action::Accept(100 + n)]);
+        }
+        let n = disk.n_operations();
+        assert!(n < rounds * 20, "{n} operations with {extra} blocks");
+    }
+}
+
 #[test]
 fn that_nothing_is_written_in_place_is_noted_at_every_opening() {
     let disk = SimulatedDisk::new();
