@@ -16,6 +16,8 @@ pub(crate) enum Mistake {
     DoneBeforeNotification,
     /// The keys in accepted records are not read at opening.
     KeysDroppedAtRestart,
+    /// At opening, keys are written before the messages that they came with.
+    KeysBeforeMessages,
     /// Segments are recycled although their keys are written nowhere else.
     KeysNotWrittenAnew,
     /// A record that is copied forward leaves the state of its message behind.
@@ -26,6 +28,8 @@ pub(crate) enum Mistake {
     StaleRecordBelieved,
     /// What is not known to be durable is not copied forward at opening.
     TailLeftBehind,
+    /// At opening, a notification is copied forward without the end of its original.
+    NotificationTornFromEnd,
     /// A content that was written in part is believed.
     TornContentBelieved,
 }

@@ -311,7 +311,7 @@ impl Recovery {
             number: self.number,
         };
         let mut engine = Engine::start(start).named("write", "segments")?;
-        if has_keys {
+        if has_keys && planted(Mistake::KeysBeforeMessages) {
             engine.write_keys();
         }
         for id in in_tail {
@@ -319,6 +319,11 @@ impl Recovery {
         }
         states.iter().for_each(|&id| engine.repeat_state(id));
         ends.iter().for_each(|&id| engine.repeat_end(id));
+        if has_keys {
+            // Behind the messages that they came with: of a batch that is torn, what is left is
+            // what comes first.
+            engine.write_keys_last();
+        }
         if !engine.commit_own() {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(OpenError::io("write", "segments", full));

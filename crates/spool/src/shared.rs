@@ -84,6 +84,8 @@ pub(crate) enum Effect {
     Moved {
         n_recipients: u32,
         state: Box<[u8]>,
+        /// What a notification that is repeated says of its original.
+        original: Option<(MessageId, Box<[u8]>)>,
     },
     Notified {
         acceptance: Acceptance,

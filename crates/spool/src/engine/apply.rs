@@ -107,7 +107,18 @@ fn apply_draft(state: &mut State, draft: Draft, place: Place, resolved: &mut Res
         Effect::Moved {
             n_recipients,
             state,
-        } => ledger.accepted(id, place, header, n_recipients, state),
+            original,
+        } => {
+            ledger.accepted(id, place, header, n_recipients, state);
+            match original {
+                Some((original, left)) if left.is_empty() => {
+                    // Its content goes when recovery is over.
+                    ledger.done(original, place.segment);
+                }
+                Some((original, left)) => ledger.state(original, place.segment, left),
+                None => {}
+            }
+        }
         Effect::Notified {
             acceptance,
             original,

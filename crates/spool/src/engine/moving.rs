@@ -83,7 +83,7 @@ impl Engine {
                 Some(Needed::Copy(id)) => {
                     let source = source(&state, id);
                     drop(state);
-                    source.and_then(|source| moved_draft(id, source))
+                    source.and_then(|source| moved_draft(id, source, Original::Left))
                 }
                 Some(Needed::End(id)) => Some(done_draft(id, None)),
                 Some(Needed::State(id)) => state
@@ -104,10 +104,16 @@ impl Engine {
         }
     }
 
-    /// A record that copies a live message forward; `None` where it cannot be read.
+    /// A record that repeats a live message; `None` where it cannot be read. What a notification
+    /// says of its original is repeated in the same record.
     pub(crate) fn move_forward(&mut self, id: MessageId) -> Option<()> {
         let source = source(&self.shared.lock(), id)?;
-        self.own.push_back(moved_draft(id, source)?);
+        let original = if planted(Mistake::NotificationTornFromEnd) {
+            Original::Left
+        } else {
+            Original::Repeated
+        };
+        self.own.push_back(moved_draft(id, source, original)?);
         Some(())
     }
 
@@ -148,7 +154,15 @@ fn source(state: &State, id: MessageId) -> Option<Source> {
     })
 }
 
-fn moved_draft(id: MessageId, mut source: Source) -> Option<Draft> {
+/// What becomes of what a notification says of its original, when it is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Original {
+    /// It is a record of its own by now, where it is needed.
+    Left,
+    Repeated,
+}
+
+fn moved_draft(id: MessageId, mut source: Source, original: Original) -> Option<Draft> {
     if planted(Mistake::MoveForgetsState) {
         source.state = Box::default();
     }
@@ -164,14 +178,23 @@ fn moved_draft(id: MessageId, mut source: Source) -> Option<Draft> {
         return None;
     }
     let parts = MessageMeta::decode(source.header.kind, &meta)?;
+    // A notification to which something happened since is durable elsewhere, and so is what it says.
+    let original = parts
+        .original
+        .filter(|_| original == Original::Repeated && source.state.is_empty());
     let meta = MessageMeta {
         message: parts.message,
         state: &source.state,
-        original: None,
+        original,
     }
     .encode();
+    let original = original.map(|(of, state)| (of, Box::from(state)));
     let header = RecordHeader {
-        kind: Kind::Moved,
+        kind: if original.is_some() {
+            Kind::Notified
+        } else {
+            Kind::Moved
+        },
         meta_len: u32::try_from(meta.len()).ok()?,
         meta_crc: crc32c(&meta),
         id,
@@ -184,6 +207,7 @@ fn moved_draft(id: MessageId, mut source: Source) -> Option<Draft> {
         effect: Effect::Moved {
             n_recipients: source.n_recipients,
             state: source.state,
+            original,
         },
     })
 }

@@ -92,6 +92,12 @@ impl Engine {
         true
     }
 
+    /// Puts a snapshot of the keys behind all records of our own.
+    pub(crate) fn write_keys_last(&mut self) {
+        let snapshot = encode_snapshot(&self.shared.lock().ledger.keys.snapshot());
+        self.own.push_back(keys_draft(snapshot));
+    }
+
     /// Makes a needless segment free, durably; one that cannot be is deleted.
     fn retire(&mut self, number: u32) {
         if self.victim == Some(number) {

@@ -304,6 +304,40 @@ fn a_power_cut_while_recovering_from_a_kill_loses_nothing() {
     for_each(n_operations(), cut_after_kill);
 }
 
+/// Messages with keys and notifications lie in the page cache only, and the records in which
+/// recovery repeats them are torn in many ways.
+pub(super) fn tear_what_a_kill_left(n: u64) {
+    let disk = SimulatedDisk::new();
+    let mut trial = Trial::open(&disk).expect("opens");
+    trial.ask(&[Action::AcceptKeyed(1), Action::Accept(4), Action::Accept(5)]);
+    disk.set_fault(Fault::PowerOffAfter(1));
+    trial.ask(&[
+        Action::AcceptKeyed(2),
+        Action::AcceptKeyed(3),
+        Action::Done(1),
+        Action::Notify(4, 13),
+        Action::NotifyOf(5, 0, 14),
+    ]);
+    let left = disk.killed();
+    for m in 0..=n_of_recovery(&left) {
+        let disk = left.killed();
+        disk.set_fault(Fault::PowerOffAfter(m));
+        drop(open(&disk));
+        let block = if n.is_multiple_of(2) { 512 } else { 4096 };
+        let seed = 0x5eed_0000 + n * 64 + m;
+        check_disk(Some(&trial), &disk.after(PowerCut::Torn { block, seed }));
+    }
+}
+
+pub(super) fn n_tears() -> u64 {
+    if is_full() { 1_000 } else { 40 }
+}
+
+#[test]
+fn what_a_kill_left_comes_back_with_all_that_belongs_to_it_or_not_at_all() {
+    for_each(n_tears(), tear_what_a_kill_left);
+}
+
 /// The process is killed, the next one recovers, and then the power is cut: what recovery read from
 /// the page cache only, also where a sync had failed, must be durable by then.
 fn check_kill_and_cut(trial: Option<&Trial>, disk: &SimulatedDisk) {

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::crash::{
-    cut_after, cut_after_kill, cut_in_recovery, forget_syncs, n_operations, n_recoveries,
+    cut_after, cut_after_kill, cut_in_recovery, forget_syncs, n_operations, n_recoveries, n_tears,
+    tear_what_a_kill_left,
 };
 use crate::planted::{Mistake, plant};
 use crate::simulated::Forgotten;
@@ -20,10 +21,11 @@ type Finder = (fn(u64), fn() -> u64);
 
 const CUT: Finder = (cut_after, n_operations);
 const CUT_AFTER_KILL: Finder = (cut_after_kill, n_operations);
+const TEAR_AFTER_KILL: Finder = (tear_what_a_kill_left, n_tears);
 const CUT_IN_RECOVERY: Finder = (cut_in_recovery, n_recoveries);
 
 /// The table of `docs/spool-format.md`.
-const TABLE: [(Wrong, Finder); 15] = [
+const TABLE: [(Wrong, Finder); 17] = [
     (Wrong::Forgotten(Forgotten::Batches), CUT),
     (Wrong::Forgotten(Forgotten::Contents), CUT),
     (Wrong::Forgotten(Forgotten::Directory("")), CUT),
@@ -33,6 +35,8 @@ const TABLE: [(Wrong, Finder); 15] = [
     (Wrong::In(Mistake::ContentsRemovedTooEarly), CUT_AFTER_KILL),
     (Wrong::In(Mistake::DoneBeforeNotification), CUT),
     (Wrong::In(Mistake::KeysDroppedAtRestart), CUT),
+    (Wrong::In(Mistake::KeysBeforeMessages), TEAR_AFTER_KILL),
+    (Wrong::In(Mistake::NotificationTornFromEnd), TEAR_AFTER_KILL),
     (Wrong::In(Mistake::KeysNotWrittenAnew), CUT),
     (Wrong::In(Mistake::MoveForgetsState), CUT),
     (Wrong::In(Mistake::RecycledTooEarly), CUT),
