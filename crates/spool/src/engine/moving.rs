@@ -178,7 +178,7 @@ fn moved_draft(id: MessageId, mut source: Source, original: Original) -> Option<
         return None;
     }
     let parts = MessageMeta::decode(source.header.kind, &meta)?;
-    // A notification to which something happened since is durable elsewhere, and so is what it says.
+    // A notification that something happened to since is durable elsewhere, and what it says too.
     let original = parts
         .original
         .filter(|_| original == Original::Repeated && source.state.is_empty());
