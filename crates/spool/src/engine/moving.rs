@@ -215,3 +215,77 @@ fn moved_draft(id: MessageId, mut source: Source, original: Original) -> Option<
 fn read_exact(file: &dyn DiskFile, at: u64, buffer: &mut [u8]) -> Option<()> {
     (read_again(file, at, buffer).ok()? == buffer.len()).then_some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Step;
+    use super::*;
+    use crate::Spool;
+    use crate::simulated::SimulatedDisk;
+    use crate::tests::fixture::{content, message};
+    use crate::tests::model::open;
+
+    const PER_SEGMENT: usize = 4;
+
+    /// Segments that are full of messages, and the one that is written to.
+    fn full(n_segments: usize) -> (Spool, Engine, Vec<MessageId>) {
+        let (spool, _, mut engine) = open(&SimulatedDisk::new()).expect("opens");
+        let mut ids = Vec::new();
+        for n in 0..(n_segments * PER_SEGMENT) as u64 {
+            let bytes = crate::Content::Bytes(content(n, 4_500).into());
+            let promise = spool.accept(&message(n, 1), bytes);
+            while engine.step() == Step::More {}
+            ids.push(promise.wait().expect("kept"));
+        }
+        (spool, engine, ids)
+    }
+
+    /// Ends messages in one batch, without any housekeeping.
+    fn end(spool: &Spool, engine: &mut Engine, ids: &[MessageId]) {
+        let promises: Vec<_> = ids.iter().map(|&id| spool.done(id)).collect();
+        let batch = engine.compose();
+        engine.commit(batch);
+        for promise in promises {
+            promise.wait().expect("recorded");
+        }
+    }
+
+    fn place(engine: &Engine, id: MessageId) -> u32 {
+        let state = engine.shared.lock();
+        state.ledger.get(id).expect("live").place.segment
+    }
+
+    /// The messages of each segment that is sealed.
+    fn by_segment(engine: &Engine, ids: &[MessageId]) -> Vec<(u32, Vec<MessageId>)> {
+        let mut segments = std::collections::BTreeMap::<u32, Vec<_>>::new();
+        for &id in ids {
+            segments.entry(place(engine, id)).or_default().push(id);
+        }
+        segments.remove(&engine.active.number);
+        segments.into_iter().collect()
+    }
+
+    #[test]
+    fn the_segment_with_the_least_in_it_is_emptied_and_none_while_space_is_in_bounds() {
+        for lightest in 0..4 {
+            let (spool, mut engine, ids) = full(6);
+            let segments = by_segment(&engine, &ids);
+            assert!(segments.len() >= 4);
+            engine.choose_victim();
+            assert_eq!(engine.victim, None, "all of it is needed");
+            let mut ended = Vec::new();
+            for (i, (_, ids)) in segments.iter().enumerate() {
+                let n_left = if i == lightest { 1 } else { 2 };
+                ended.extend(&ids[..ids.len() - n_left]);
+            }
+            end(&spool, &mut engine, &ended);
+            let state = engine.shared.lock();
+            let n_sealed = state.ledger.segments.len() as u64;
+            let live = state.ledger.live_bytes();
+            drop(state);
+            assert!(n_sealed * u64::from(crate::limits::SEGMENT_LEN_MIN) > 2 * live);
+            engine.choose_victim();
+            assert_eq!(engine.victim, Some(segments[lightest].0));
+        }
+    }
+}

@@ -335,6 +335,30 @@ fn a_copy_that_comes_while_the_spool_closes_leaves_the_claim_of_the_first() {
 }
 
 #[test]
+fn an_epoch_is_durable_before_anything_is_done_in_it() {
+    let mut disk = SimulatedDisk::new();
+    let mut epochs = Vec::new();
+    for _ in 0..4 {
+        let (spool, _, engine) = open(&disk).expect("opens");
+        epochs.push(spool.epoch());
+        // As many segments are there as before: nothing else writes the superblocks.
+        engine.close();
+        drop(spool);
+        disk = disk.after(PowerCut::Lost);
+        for name in ["superblock", "superblock.copy"] {
+            let bytes = disk.contents(name).expect("there");
+            let epoch = bytes[48..56].try_into().expect("eight");
+            assert_eq!(
+                u64::from_le_bytes(epoch),
+                epochs[epochs.len() - 1],
+                "{name}"
+            );
+        }
+    }
+    assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+}
+
+#[test]
 fn a_newer_format_is_refused_and_left_alone() {
     let disk = SimulatedDisk::new();
     drop(open(&disk).expect("opens"));

@@ -97,9 +97,13 @@ fn damage_is_copied_to_quarantine_once() {
     let copied = disk.contents(copy).expect("there");
     assert!(copied.windows(20).any(|part| part == &content(0, 20)[..]));
     assert_eq!(spool.usage().n_messages, N_MESSAGES - 1);
+    let first = recovery.notes.clone();
     drop((spool, recovery, engine));
     let (_spool, recovery, _engine) = open(&disk).expect("opens");
     assert_eq!(recovery.n_messages(), N_MESSAGES - 1);
+    assert_eq!(recovery.notes, first, "it is met again");
+    let copies = crate::Disk::list(&disk, "quarantine").expect("there");
+    assert_eq!(copies.len(), 1, "{copies:?}");
 }
 
 #[test]
