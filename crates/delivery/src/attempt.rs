@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mail::reply::table;
-use mail::{Moment, Outcome};
+use mail::{Moment, Outcome, Reply};
 use queue::{Finish, Job, Which};
 use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
 use crate::record::Tried;
 use crate::takeover::LateOutcome;
-use crate::transport::{Carried, SiteSeen, Work};
+use crate::transport::{Carried, SiteSeen, Transport, Work};
 use ways::{Elsewhere, Way, ways};
 
 impl Delivery {
@@ -32,6 +32,9 @@ impl Delivery {
         let delivery = &under_way.delivery;
         if let Some(attempt) = &under_way.attempt {
             let ended = delivery.try_site(attempt, &site, errand).await;
+            if let Some(seen) = &ended.site {
+                delivery.note_site(&site, seen);
+            }
             under_way.end(ended);
         }
         under_way.delivery.start_due();
@@ -123,8 +126,8 @@ impl Delivery {
         attempt: &queue::Attempt,
         stored: &Stored,
         ways: Vec<Way>,
-    ) -> (Vec<Tried>, Option<SiteSeen>) {
-        let (mut tried, mut seen) = (Vec::new(), None);
+    ) -> (Vec<Tried>, Option<Seen>) {
+        let (mut tried, mut seen) = (Vec::new(), None::<Seen>);
         for way in ways {
             let of = (attempt.id, attempt.site);
             let begun = self
@@ -139,7 +142,7 @@ impl Delivery {
             let Some((site, of_way)) = goes_on.unless_cut(carrying).await else {
                 break;
             };
-            if seen != Some(SiteSeen::Answering) {
+            if seen.as_ref().is_none_or(|s| s.site == SiteSeen::Down) {
                 seen = site.or(seen);
             }
             tried.extend(of_way);
@@ -279,7 +282,7 @@ impl Delivery {
         stored: &Stored,
         way: Way,
         content_begun: Arc<AtomicBool>,
-    ) -> (Option<SiteSeen>, Vec<Tried>) {
+    ) -> (Option<Seen>, Vec<Tried>) {
         let reader = match self.reader(stored.id) {
             Ok(reader) => reader,
             Err(e) => {
@@ -309,8 +312,14 @@ impl Delivery {
             news,
         } = way.transport.deliver(work).await;
         self.tell_news(news);
+        let seen = outcomes.first().map(|outcome| Seen {
+            site,
+            destination: way.transport.to_string().into(),
+            is_relay: matches!(*way.transport, Transport::Relay(_)),
+            reply: outcome.reply().clone(),
+        });
         let outcomes = twins.outcomes_of_all(&outcomes);
-        (Some(site), way.tried_with(&outcomes, success))
+        (seen, way.tried_with(&outcomes, success))
     }
 }
 
@@ -319,7 +328,7 @@ impl State {
     /// has a job there.
     fn finish(&mut self, now: Moment, attempt: queue::Attempt, ended: Ended) {
         let (id, site) = (attempt.id, attempt.site);
-        let finish = match (ended.due, ended.site) {
+        let finish = match (ended.due, ended.site.map(|seen| seen.site)) {
             (due, None) => Finish::Untried { due },
             (None, Some(SiteSeen::Answering)) => Finish::Done,
             (None, Some(SiteSeen::Down)) => {
@@ -410,12 +419,22 @@ pub(crate) enum Errand {
     GiveUp,
 }
 
+/// What an attempt showed of its site, and by what.
+pub(crate) struct Seen {
+    pub(crate) site: SiteSeen,
+    /// What led there: `relay smtp.example:25`.
+    pub(crate) destination: Box<str>,
+    pub(crate) is_relay: bool,
+    /// What came of the first recipient.
+    pub(crate) reply: Reply,
+}
+
 /// How an attempt ended.
 struct Ended {
     /// When the recipients of this site are due again, if any are.
     due: Option<Moment>,
     /// What it showed of the site; `None` where nobody went there.
-    site: Option<SiteSeen>,
+    site: Option<Seen>,
     elsewhere: Elsewhere,
 }
 

@@ -20,6 +20,7 @@ use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
 use spool::{Fresh, IndexSet, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
+use crate::outage::Outages;
 use crate::route::Routes;
 use crate::takeover::Carrying;
 use crate::transport::{News, Transport};
@@ -94,6 +95,8 @@ pub(crate) struct State {
     pub(crate) away: BTreeMap<MessageId, IndexSet>,
     /// Messages that could not be read when that was tried last.
     pub(crate) unreadable: BTreeSet<MessageId>,
+    /// Sites that could not be reached when they were tried last.
+    pub(crate) outages: Outages,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock_watch: ClockWatch,
     n_fresh: usize,
@@ -136,6 +139,7 @@ impl Delivery {
             carrying: Carrying::default(),
             away: BTreeMap::new(),
             unreadable: BTreeSet::new(),
+            outages: Outages::default(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
             n_fresh: 0,

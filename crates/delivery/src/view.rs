@@ -3,11 +3,15 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
+use mail::{
+    Disposition, Mailbox, MessageId, Moment, Origin, Reply, ReversePath, Timestamp, TraceId,
+};
+use queue::JobState;
 use spool::{Browser, ReadError, RecipientState, Stored};
 
 use crate::census::Brief;
 use crate::delivery::{Delivery, site_name};
+use crate::outage::Outage;
 
 /// One queued message, as a page has it.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct RecipientRow {
     pub next_due: Option<Timestamp>,
     /// The last reply, or why it is held.
     pub reply: Option<Reply>,
+    /// What it waits for, where it was not tried yet.
+    pub waits_for: Option<Box<str>>,
     /// Where its route leads now.
     pub destination: Box<str>,
 }
@@ -117,13 +123,15 @@ impl Delivery {
             let destination = found
                 .clone()
                 .map_or_else(|r| r.to_string(), |t| t.to_string());
+            let job = self.job(id, state, &site_name(found));
             recipients.push(RecipientRow {
                 index,
                 address: recipient.address.clone(),
                 disposition: state.disposition,
                 attempts: state.attempts,
-                next_due: self.next_due(id, state, &site_name(found)),
+                next_due: job.as_ref().map(|job| self.clock.timestamp_of(job.due)),
                 reply: state.reply.clone(),
+                waits_for: self.waits_for(id, index, state, job.as_ref()),
                 destination: destination.into(),
             });
         }
@@ -138,13 +146,75 @@ impl Delivery {
         })
     }
 
-    fn next_due(&self, id: MessageId, state: &RecipientState, site: &str) -> Option<Timestamp> {
+    fn job(&self, id: MessageId, state: &RecipientState, site: &str) -> Option<Waiting> {
         if state.disposition != Disposition::Pending {
             return None;
         }
+        let now = self.clock.now();
         let mut queue = self.state();
-        let site = queue.queue.site(self.clock.now(), site);
-        let job = queue.queue.job(id, site)?;
-        Some(self.clock.timestamp_of(job.due))
+        let id_of_site = queue.queue.site(now, site);
+        let job = queue.queue.job(id, id_of_site)?;
+        let n_under_way = queue
+            .queue
+            .site_view(id_of_site)
+            .map_or(0, |view| view.counts.n_under_way);
+        Some(Waiting {
+            due: job.due,
+            state: job.state,
+            n_under_way,
+            outage: queue.outage(now, site),
+        })
+    }
+
+    /// Why a recipient waits of whom no attempt tells it.
+    fn waits_for(
+        &self,
+        id: MessageId,
+        index: u32,
+        state: &RecipientState,
+        job: Option<&Waiting>,
+    ) -> Option<Box<str>> {
+        if state.disposition != Disposition::Pending || state.reply.is_some() {
+            return None;
+        }
+        let Some(job) = job else {
+            let text = if self.state().is_away(id, index) {
+                "the process before this one still makes an attempt"
+            } else {
+                "a command of an operator is being carried out"
+            };
+            return Some(text.into());
+        };
+        Some(job.text(self.clock.now()).into())
+    }
+}
+
+/// A job that is not over, and what is known of its site.
+struct Waiting {
+    due: Moment,
+    state: JobState,
+    n_under_way: u32,
+    outage: Option<Outage>,
+}
+
+impl Waiting {
+    fn text(&self, now: Moment) -> String {
+        if self.state == JobState::UnderWay {
+            return "an attempt is under way".to_owned();
+        }
+        if let Some(outage) = &self.outage {
+            return format!(
+                "not tried yet: {} takes no mail since {}: {}",
+                outage.destination,
+                outage.since.rfc3339(),
+                outage.cause
+            );
+        }
+        match self.n_under_way {
+            _ if self.due > now => "not due yet".to_owned(),
+            0 => "waits for its turn among all attempts".to_owned(),
+            1 => "waits for its turn: another attempt is under way there".to_owned(),
+            n => format!("waits for its turn: {n} other attempts are under way there"),
+        }
     }
 }

@@ -24,6 +24,7 @@ impl Delivery {
             if self.clock.now() >= sweep_at {
                 swept_to = self.sweep(swept_to);
                 self.hurry_doubts();
+                self.sweep_outages();
                 sweep_at = self.clock.now() + self.sweep_interval;
             }
             let (due, stopping) = {

@@ -80,6 +80,8 @@ pub(crate) struct RecipientRow {
     pub(crate) next_due: Option<Timestamp>,
     /// What the last attempt came to, or why it is held.
     pub(crate) reply: Option<Reply>,
+    /// What it waits for, where it was not tried yet.
+    pub(crate) waits_for: Option<Box<str>>,
     /// Where it goes: `relay smtp.example.net:587`.
     pub(crate) destination: Box<str>,
 }

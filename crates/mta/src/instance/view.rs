@@ -30,6 +30,9 @@ pub(crate) struct View {
 /// So many messages that cannot be read are named by their ids.
 const N_UNREADABLE_NAMED: usize = 5;
 
+/// So many destinations that take no mail are named.
+const N_OUTAGES_NAMED: usize = 10;
+
 impl QueueView for View {
     type Browser = Browser;
 
@@ -50,6 +53,8 @@ impl QueueView for View {
             let name = next.name();
             notes.push(format!("handoff to {name}: no answer, mail waits in the own spool").into());
         }
+        let outages = self.delivery.outages(N_OUTAGES_NAMED);
+        notes.extend(outages.iter().map(outage_note));
         notes.extend(self.unreadable_note());
         let concern = validity.and_then(|validity| concern(validity, self.clock.timestamp()));
         notes.extend(concern.map(|concern| format!("the certificate {concern}").into()));
@@ -131,6 +136,24 @@ impl View {
     }
 }
 
+fn outage_note(outage: &delivery::Outage) -> Box<str> {
+    let delivery::Outage {
+        destination,
+        since,
+        cause,
+        n_waiting,
+    } = outage;
+    let waiting = match n_waiting {
+        1 => "1 message waits".to_owned(),
+        n => format!("{n} messages wait"),
+    };
+    format!(
+        "{destination} takes no mail since {}, {waiting}: {cause}",
+        since.rfc3339()
+    )
+    .into()
+}
+
 const fn brief(from: delivery::Brief) -> Brief {
     Brief {
         id: from.id,
@@ -150,6 +173,7 @@ fn row(from: delivery::QueueRow) -> QueueRow {
         attempts: r.attempts,
         next_due: r.next_due,
         reply: r.reply,
+        waits_for: r.waits_for,
         destination: r.destination,
     });
     QueueRow {

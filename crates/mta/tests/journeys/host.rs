@@ -83,6 +83,20 @@ impl Host {
         extensions: &'static [&'static str],
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serving(listener, replies, n, extensions)
+    }
+
+    /// A host that takes everything that comes to this listener.
+    pub(crate) fn at(listener: TcpListener) -> Self {
+        Self::serving(listener, &[], Semaphore::MAX_PERMITS, &[])
+    }
+
+    fn serving(
+        listener: TcpListener,
+        replies: &[(&'static str, &[&'static str])],
+        n: usize,
+        extensions: &'static [&'static str],
+    ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let replies = replies.iter().map(|(to, said)| (*to, said.to_vec()));
         let shared = Arc::new(Shared {

@@ -11,6 +11,7 @@ mod handoffs;
 mod host;
 mod notifications;
 mod operators;
+mod outages;
 mod panics;
 mod recoveries;
 mod repeated;

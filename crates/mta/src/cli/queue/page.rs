@@ -322,9 +322,10 @@ fn recipient_lines(page: &mut Page, recipient: &Value, detail: Detail) {
     if !text("destination").is_empty() {
         states.push(format!("to {}", text("destination")));
     }
-    let reply = match text("reply") {
-        "" => String::new(),
-        reply => format!(": {reply}"),
+    let reply = match (text("reply"), text("waits_for")) {
+        ("", "") => String::new(),
+        ("", reason) => format!(": {reason}"),
+        (reply, _) => format!(": {reply}"),
     };
     page.line(format!(
         "      <{}>  {}{reply}",

@@ -122,7 +122,10 @@ impl Fate {
             state: state.to_owned(),
             instance: waiting.instance.clone(),
             place: format!("in {}/{}", waiting.instance, waiting.row["id"]),
-            why: recipient["reply"].as_str().map(str::to_owned),
+            why: ["reply", "waits_for"]
+                .into_iter()
+                .find_map(|key| recipient[key].as_str())
+                .map(str::to_owned),
             next: next.filter(|_| state != "held"),
         }
     }

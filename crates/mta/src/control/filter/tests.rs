@@ -16,6 +16,7 @@ fn recipient(index: u32, address: &str, disposition: Disposition, reply: &str) -
         attempts: index,
         next_due: None,
         reply: Some(Reply::new(ReplyCode::new(451), None, reply)),
+        waits_for: None,
         destination: "relay".into(),
     }
 }

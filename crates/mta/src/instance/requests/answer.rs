@@ -144,6 +144,7 @@ fn recipient_value(recipient: &RecipientRow, now: Timestamp) -> Value {
         "next_due": recipient.next_due.map(|due| due.rfc3339().to_string()),
         "next_in_seconds": recipient.next_due.map(|due| due.since(now).as_secs()),
         "reply": recipient.reply.as_ref().map(|r| r.for_operators().to_string()),
+        "waits_for": recipient.waits_for,
         "destination": recipient.destination,
     })
 }

@@ -113,6 +113,7 @@ fn row(id: u64, n_recipients: u32) -> QueueRow {
             None,
             &"\"later\" ".repeat(60),
         )),
+        waits_for: None,
         destination: "relay".into(),
     };
     QueueRow {
