@@ -59,7 +59,7 @@ const RULES: &[Rule] = &[
     rule("xtask", 1, &["mail"], Outside::Any),
 ];
 
-const PURE: &[&str] = &["memchr", "thiserror"];
+const PURE: &[&str] = &["idna", "memchr", "thiserror"];
 const BLOCKING: &[&str] = &["crc-fast", "memchr", "rustix", "thiserror"];
 
 /// From this layer up, tests may use `testkit`; lower crates test themselves with tables and

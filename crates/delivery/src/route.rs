@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mail::reply::table;
-use mail::{Mailbox, Origin, Reply};
+use mail::{DomainKey, Mailbox, Origin, Reply};
 
 use self::index::Index;
 use crate::transport::{Lookup, Maildir, News, Transport};
@@ -28,7 +28,7 @@ pub struct Route {
     pub transport: Arc<Transport>,
 }
 
-/// Which recipients a route is for. Compared without regard to case.
+/// Which recipients a route is for. Compared without regard to case and to the form of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
     /// This one.
@@ -36,9 +36,9 @@ pub enum Match {
     /// Every one.
     Any,
     /// All of a domain.
-    Domain(Box<str>),
+    Domain(DomainKey<'static>),
     /// All of the domains below this one.
-    Subdomains(Box<str>),
+    Subdomains(DomainKey<'static>),
 }
 
 /// Whose mail a route takes.
@@ -90,7 +90,7 @@ pub struct Routes {
     routes: Vec<Route>,
     index: Index,
     delimiter: Option<char>,
-    hostname: Box<str>,
+    hostname: DomainKey<'static>,
 }
 
 impl Routes {
@@ -174,13 +174,13 @@ impl Routes {
 
     fn first(&self, recipient: &Mailbox) -> Option<&Route> {
         let takes = |place: usize| self.routes[place].takes(recipient);
-        let place = self.index.first(recipient.domain(), takes)?;
+        let place = self.index.first(&recipient.domain_key(), takes)?;
         Some(&self.routes[place])
     }
 
     fn postmaster(&self, recipient: &Mailbox) -> Option<&Route> {
         let asked = recipient.local_part().eq_ignore_ascii_case("postmaster")
-            && recipient.domain().eq_ignore_ascii_case(&self.hostname);
+            && recipient.domain_key() == self.hostname;
         let of_any_domain = |route: &&Route| {
             route.matches.iter().any(|m| match m {
                 Match::Address(a) => a.local_part().eq_ignore_ascii_case("postmaster"),
@@ -222,20 +222,16 @@ impl Route {
 
 impl Match {
     fn takes(&self, recipient: &Mailbox) -> bool {
-        let domain = recipient.domain();
         match self {
             Self::Address(address) => {
-                domain.eq_ignore_ascii_case(address.domain())
+                recipient.domain_key() == address.domain_key()
                     && recipient
                         .local_part()
                         .eq_ignore_ascii_case(address.local_part())
             }
             Self::Any => true,
-            Self::Domain(name) => domain.eq_ignore_ascii_case(name),
-            Self::Subdomains(name) => domain.len().checked_sub(name.len() + 1).is_some_and(|at| {
-                domain.as_bytes()[at] == b'.'
-                    && domain.as_bytes()[at + 1..].eq_ignore_ascii_case(name.as_bytes())
-            }),
+            Self::Domain(name) => recipient.domain_key() == *name,
+            Self::Subdomains(name) => recipient.domain_key().is_below(name),
         }
     }
 }
@@ -328,6 +324,38 @@ mod tests {
                     "{address}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_domain_is_the_same_in_unicode_and_as_a_label() {
+        let (u, a) = ("Bücher.example", "XN--bcher-kva.Example");
+        for (routed, asked) in [(u, a), (a, u)] {
+            let at = |local: &str, domain: &str| mailbox(&format!("{local}@{domain}"));
+            for (matches, recipient) in [
+                (Match::Domain(routed.into()), at("x", asked)),
+                (
+                    Match::Subdomains(routed.into()),
+                    at("x", &format!("sub.{asked}")),
+                ),
+                (Match::Address(at("X", routed)), at("x", asked)),
+            ] {
+                let text = format!("{matches:?} {recipient}");
+                let routes = Routes::new(
+                    vec![route(matches, None, OpenTo::Anyone)],
+                    None,
+                    "mail.x.org",
+                );
+                assert_eq!(known(&routes, recipient.as_str()), Standing::Ours, "{text}");
+            }
+            let of_host = vec![route(
+                Match::Address(at("postmaster", "z.org")),
+                None,
+                OpenTo::Anyone,
+            )];
+            let routes = Routes::new(of_host, None, routed);
+            let recipient = at("postmaster", asked);
+            assert_eq!(known(&routes, recipient.as_str()), Standing::Ours);
         }
     }
 

@@ -31,12 +31,14 @@ impl Answer {
 }
 
 /// The words in which a front asks about a recipient; see docs/handoff.md section 8.
+/// Both forms of a domain make one question, whose answer is remembered once.
 pub(crate) fn question(recipient: &Mailbox, origin: &Origin) -> String {
     let origin = match origin {
         Origin::Outside => "outside",
         Origin::Authenticated(_) | Origin::Generated | Origin::Local { .. } => "ours",
     };
-    format!("<{recipient}>;o={origin}")
+    let (local_part, domain) = (recipient.local_part(), recipient.domain_key());
+    format!("<{local_part}@{domain}>;o={origin}")
 }
 
 /// Reads a question; the origin is only as exact as the answer needs.
@@ -66,6 +68,18 @@ pub(crate) async fn ask_next(next: &Arc<Next>, recipient: &Mailbox, origin: &Ori
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recipient_is_asked_about_in_one_form_of_its_domain() {
+        let asked = |text| question(&Mailbox::parse(text).unwrap(), &Origin::Outside);
+        let expected = "<Alice@xn--bcher-kva.example>;o=outside";
+        assert_eq!(asked("Alice@xn--bcher-kva.example"), expected);
+        assert_eq!(asked("Alice@XN--BCHER-KVA.example"), expected);
+        assert_eq!(asked("Alice@BÜCHER.example"), expected);
+        let literal = asked("a@[IPv6:0:0::1]");
+        assert_eq!(literal, "<a@[ipv6:::1]>;o=outside");
+        assert!(parse_question(&literal).is_some());
+    }
 
     #[test]
     fn a_question_reads_back_as_it_was_asked() {

@@ -21,6 +21,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::DomainKey;
+
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -118,6 +120,12 @@ impl Mailbox {
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.text[usize::from(self.at) + 1..]
+    }
+
+    /// What the domain is compared by.
+    #[must_use]
+    pub fn domain_key(&self) -> DomainKey<'_> {
+        DomainKey::of(self.domain())
     }
 
     /// Whether every octet is ASCII; if not, only SMTPUTF8 can carry it.
@@ -267,7 +275,7 @@ fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii()
 }
 
-fn check_domain(domain: &str) -> Result<(), AddressError> {
+pub(crate) fn check_domain(domain: &str) -> Result<(), AddressError> {
     if domain.is_empty() || domain.len() > Mailbox::DOMAIN_LEN_MAX {
         return Err(AddressError::DomainLength);
     }

@@ -7,11 +7,12 @@
 //! No input or output, no clock, no randomness, no asynchrony: time, bytes and entropy are given.
 //!
 //! # Standards
-//! RFC 5321, RFC 5322, RFC 3461, RFC 3463, RFC 3464, RFC 6531.
+//! RFC 5321, RFC 5322, RFC 3461, RFC 3463, RFC 3464, RFC 5890, RFC 6531.
 
 mod address;
 mod client;
 mod disposition;
+mod domain_key;
 pub mod dsn;
 mod enhanced_status;
 mod envelope;
@@ -28,6 +29,7 @@ pub mod xtext;
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use client::{Client, Security};
 pub use disposition::{Disposition, Outcome};
+pub use domain_key::DomainKey;
 pub use enhanced_status::EnhancedStatus;
 pub use envelope::{BodyType, Envelope, Notify, Recipient, Return};
 pub use handoff_key::HandoffKey;

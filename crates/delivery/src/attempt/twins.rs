@@ -6,13 +6,14 @@
 //! the instance that delivers finds the twins.
 //!
 //! # Standards
-//! RFC 5321 §2.4: domains are compared without case, local parts by who delivers into them.
+//! RFC 5321 §2.4: domains are compared without case, local parts by the host that delivers into
+//! them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mail::{Disposition, Envelope, Mailbox, Notify, Outcome, Recipient};
+use mail::{Disposition, DomainKey, Envelope, Mailbox, Notify, Outcome, Recipient};
 use spool::Stored;
 
 use super::ways::Way;
@@ -20,7 +21,7 @@ use crate::record::{CarriedBy, Tried};
 use crate::transport::Transport;
 
 /// What makes two addresses the same mailbox: the local part without quotes, and the domain.
-type Identity = (String, String);
+type Identity<'a> = (String, DomainKey<'a>);
 
 /// The recipients of a transport, with those put together that are one.
 pub(super) struct Twins {
@@ -120,7 +121,7 @@ pub(super) fn already_delivered(stored: &Stored, ways: &mut Vec<Way>) -> Vec<Tri
             let recipient = recipient(envelope, index)?;
             Some(identity(&recipient.address, &way.transport))
         };
-        let reached: HashMap<Identity, u32> = delivered
+        let reached: HashMap<Identity<'_>, u32> = delivered
             .iter()
             .filter_map(|&index| Some((of(index)?, index)))
             .collect();
@@ -154,7 +155,7 @@ fn recipient(envelope: &Envelope, index: u32) -> Option<&Recipient> {
     envelope.recipients.get(usize::try_from(index).ok()?)
 }
 
-fn identity(address: &Mailbox, transport: &Transport) -> Identity {
+fn identity<'a>(address: &'a Mailbox, transport: &Transport) -> Identity<'a> {
     let local = address.local_part_unquoted();
     let local = match transport {
         // Its template names the same directory for both.
@@ -165,7 +166,7 @@ fn identity(address: &Mailbox, transport: &Transport) -> Identity {
         | Transport::Hold { .. }
         | Transport::Relay(_) => local.into_owned(),
     };
-    (local, address.domain().to_lowercase())
+    (local, address.domain_key())
 }
 
 /// What is asked for where both are asked for: something that either wants to know.

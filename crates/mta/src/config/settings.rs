@@ -281,7 +281,8 @@ static ROUTE: &[Setting] = &[
         key: "domain",
         kind: Kind::Texts("domain name, `*.DOMAIN` (all below it) or `*` (all)"),
         default: Preset::Nothing("the route has an `address` instead"),
-        meaning: "Which recipients: those in this domain.",
+        meaning: "Which recipients: those in this domain, in Unicode or in A-labels (`xn--…`): \
+                  both are one domain.",
     },
     Setting {
         key: "address",
@@ -320,7 +321,8 @@ static TARGET: &[Setting] = &[
         kind: Kind::Text("absolute path, or `{state}/…`, with `{domain}` and `{local}` in it"),
         default: Preset::Nothing(""),
         meaning: "Delivers into a Maildir. `{local}` is the local part without its delimiter, \
-                  in lower case. The directory before the first placeholder must exist, as must \
+                  in lower case, and `{domain}` the domain in lower case and A-labels. \
+                  The directory before the first placeholder must exist, as must \
                   the one for a `domain` where Maildirs must; while it does not, or is empty as \
                   a mount point is, mail waits and an alarm tells so.",
     },

@@ -223,6 +223,23 @@ fn relays_and_routes_for_everybody_are_for_mail_of_ours_unless_the_file_says_oth
 }
 
 #[test]
+fn the_names_of_hosts_are_kept_as_a_labels_which_are_sent() {
+    assert_eq!(
+        value::host_name("Mail.BÜCHER.example").as_deref(),
+        Ok("mail.xn--bcher-kva.example")
+    );
+    let host = |text| value::host_port(text).map(|host| host.to_string());
+    assert_eq!(host("bücher.example"), host("XN--bcher-kva.example:25"));
+    assert_eq!(
+        host("bücher.example:26").as_deref(),
+        Ok("xn--bcher-kva.example:26")
+    );
+    assert_eq!(host("192.0.2.1").as_deref(), Ok("192.0.2.1:25"));
+    let wrong = value::host_name("x／y.example").unwrap_err();
+    assert!(wrong.contains("A-labels"), "{wrong}");
+}
+
+#[test]
 fn a_peer_range_contains_what_its_prefix_says() {
     let network = |text: &str| value::network(text).unwrap();
     for (range, address, inside) in [

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use mail::{EnhancedStatus, InstanceName, Mailbox, Origin};
+use mail::{DomainKey, EnhancedStatus, InstanceName, Mailbox, Origin};
 
 use super::model::{
     HostPort, Listen, ListenAddress, ListenSecurity, Network, Next, PathTemplate, RouteMatch,
@@ -68,6 +68,18 @@ pub(super) fn domain(text: &str) -> Result<Box<str>, Wrong> {
     match Mailbox::parse(&format!("postmaster@{lower}")) {
         Ok(_) => Ok(lower.into()),
         Err(error) => Err(format!("`{text}` is not a domain name: {error}")),
+    }
+}
+
+/// The name of a host, in A-labels: so it stands in a greeting (RFC 6531 §3.7.1) and is looked up.
+pub(super) fn host_name(text: &str) -> Result<Box<str>, Wrong> {
+    let domain = domain(text)?;
+    let name = DomainKey::of(&domain);
+    if name.as_str().is_ascii() {
+        Ok(name.as_str().into())
+    } else {
+        let why = "it has no form in A-labels, as which it is sent and looked up";
+        Err(format!("`{text}` is no name of a host: {why}"))
     }
 }
 
@@ -210,7 +222,7 @@ pub(super) fn host_port(text: &str) -> Result<HostPort, Wrong> {
         let address: std::net::Ipv6Addr = host.parse().map_err(|_| wrong())?;
         address.to_string().into()
     } else {
-        domain(host).map_err(|_| wrong())?
+        host_name(host).map_err(|_| wrong())?
     };
     Ok(HostPort { host, port })
 }

@@ -11,7 +11,7 @@
 use std::mem::discriminant;
 use std::time::Duration;
 
-use mail::{Disposition, MessageId, Origin, Timestamp, TraceId};
+use mail::{Disposition, DomainKey, MessageId, Origin, Timestamp, TraceId};
 
 use crate::instance::requests::{Brief, QueueRow, RecipientRow};
 use crate::observe::fields;
@@ -268,7 +268,7 @@ impl Term {
 
     fn fits_recipient(&self, recipient: &RecipientRow) -> bool {
         match self {
-            Self::Domain(pattern) => pattern.matches(recipient.address.domain()),
+            Self::Domain(pattern) => pattern.names_domain(recipient.address.domain()),
             Self::Reason(pattern) => recipient
                 .reply
                 .as_ref()
@@ -452,29 +452,63 @@ fn parse_state(text: &str) -> Option<State> {
 
 /// A text in which `*` stands for any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pattern(Box<str>);
+pub(crate) struct Pattern {
+    text: Box<str>,
+    /// With the labels of a domain, or of what follows the `@`, as A-labels where no `*` is in
+    /// them.
+    in_a_labels: Box<str>,
+    /// With these in lower case also beyond ASCII.
+    in_unicode: Box<str>,
+}
 
 impl Pattern {
     /// Reads it; an empty text is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| Self(text.to_ascii_lowercase().into()))
+        let text = text.to_ascii_lowercase();
+        let at = text.rfind('@').map_or(0, |at| at + 1);
+        let (before, domain) = text.split_at(at);
+        let labels: Vec<_> = domain.split('.').map(DomainKey::of).collect();
+        let labels: Vec<_> = labels.iter().map(DomainKey::as_str).collect();
+        (!text.is_empty()).then(|| Self {
+            in_a_labels: format!("{before}{}", labels.join(".")).into(),
+            in_unicode: format!("{before}{}", domain.to_lowercase()).into(),
+            text: text.as_str().into(),
+        })
     }
 
     /// Whether the whole text is as the pattern says.
     pub(crate) fn matches(&self, text: &str) -> bool {
-        matches_glob(self.0.as_bytes(), text.as_bytes())
+        matches_glob(self.text.as_bytes(), text.as_bytes())
+    }
+
+    /// Whether a domain, in any of its forms, is as the pattern says.
+    fn names_domain(&self, domain: &str) -> bool {
+        self.names_after("", domain)
     }
 
     /// Whether an address is as the pattern says, or its local part where the pattern has no `@`.
     pub(crate) fn names(&self, address: &str) -> bool {
-        let local_part = || address.rsplit_once('@').map(|(local, _)| local);
-        self.matches(address)
-            || !self.0.contains('@') && local_part().is_some_and(|local| self.matches(local))
+        let Some((local_part, domain)) = address.rsplit_once('@') else {
+            return self.matches(address);
+        };
+        let local_part_alone = !self.text.contains('@') && self.matches(local_part);
+        local_part_alone || self.names_after(&format!("{local_part}@"), domain)
+    }
+
+    /// Whether the text with one of the forms of the domain after it is as the pattern says.
+    fn names_after(&self, text: &str, domain: &str) -> bool {
+        let key = DomainKey::of(domain);
+        let matches = |pattern: &str, domain: &str| {
+            matches_glob(pattern.as_bytes(), format!("{text}{domain}").as_bytes())
+        };
+        matches(&self.text, domain)
+            || matches(&self.in_a_labels, key.as_str())
+            || matches(&self.in_unicode, &key.to_unicode())
     }
 
     /// Whether the pattern stands anywhere in the text.
     fn occurs_in(&self, text: &str) -> bool {
-        matches_glob(format!("*{}*", self.0).as_bytes(), text.as_bytes())
+        matches_glob(format!("*{}*", self.text).as_bytes(), text.as_bytes())
     }
 }
 

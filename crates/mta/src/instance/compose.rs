@@ -290,8 +290,8 @@ fn matching(from: &RouteMatch) -> Match {
     match from {
         RouteMatch::Address(address) => Match::Address(address.clone()),
         RouteMatch::Any => Match::Any,
-        RouteMatch::Domain(domain) => Match::Domain(domain.clone()),
-        RouteMatch::Subdomains(domain) => Match::Subdomains(domain.clone()),
+        RouteMatch::Domain(domain) => Match::Domain((&**domain).into()),
+        RouteMatch::Subdomains(domain) => Match::Subdomains((&**domain).into()),
     }
 }
 

@@ -24,6 +24,43 @@ async fn a_host_is_given_each_recipient_once_in_whatever_case_its_domain_is() {
 }
 
 #[tokio::test]
+async fn a_host_is_given_a_recipient_once_in_unicode_and_as_a_label() {
+    let host = Host::that_offers(&["SMTPUTF8"]).await;
+    let instance = Instance::new(vec![relay("bücher.example", host.port)], &PATIENT);
+    let to = [
+        "a@xn--bcher-kva.example",
+        "a@BÜCHER.example",
+        "b@bücher.example",
+    ];
+    let mut utf8 = message(&to);
+    utf8.envelope.smtputf8 = true;
+    instance.accept(utf8, "\r\n").await;
+    instance.noted.until(3, delivered).await;
+    instance.empty().await;
+    let [taken] = &host.taken()[..] else {
+        panic!("one transaction");
+    };
+    // Each as it was written.
+    assert_eq!(
+        taken.recipients,
+        ["a@xn--bcher-kva.example", "b@bücher.example"]
+    );
+}
+
+#[tokio::test]
+async fn a_maildir_gets_one_copy_for_both_forms_of_a_domain() {
+    let scratch = Scratch::new();
+    let to_maildirs = maildirs("bücher.example", scratch.path(), &["bob"]);
+    let instance = Instance::new(vec![to_maildirs], &PATIENT);
+    let to = ["bob@bücher.example", "bob@xn--bcher-kva.example"];
+    instance.accept(message(&to), "\r\n").await;
+    instance.noted.until(2, delivered).await;
+    instance.empty().await;
+    let path = scratch.path().join("xn--bcher-kva.example/bob");
+    assert_eq!(testkit::maildir::messages(&path).len(), 1);
+}
+
+#[tokio::test]
 async fn two_hundred_times_the_same_mailbox_gets_one_copy() {
     let scratch = Scratch::new();
     let to_maildirs = maildirs("y.org", scratch.path(), &["bob", "carol"]);

@@ -125,12 +125,12 @@ impl Template {
         if local.is_empty() || local.starts_with('.') || local.contains(['/', '\0']) {
             return None;
         }
-        let (local, domain) = (local.to_lowercase(), recipient.domain().to_lowercase());
+        let (local, domain) = (local.to_lowercase(), recipient.domain_key());
         // One pass: a local part that reads `{domain}` stays what it is.
         let fill = |component: &str| {
             let parts = component.split("{local}");
             let parts: Vec<_> = parts
-                .map(|part| part.replace("{domain}", &domain))
+                .map(|part| part.replace("{domain}", domain.as_str()))
                 .collect();
             parts.join(&local)
         };
@@ -173,6 +173,17 @@ mod tests {
                 "{domain}@example.org",
                 "/srv/mail/example.org/{domain}/Maildir",
             ),
+            (
+                "a@Bücher.example",
+                "/srv/mail/xn--bcher-kva.example/a/Maildir",
+            ),
+            (
+                "a@XN--bcher-kva.example",
+                "/srv/mail/xn--bcher-kva.example/a/Maildir",
+            ),
+            // What is no domain after its mapping is no path of its own either.
+            ("a@x／y.example", "/srv/mail/x／y.example/a/Maildir"),
+            ("a@．．", "/srv/mail/．．/a/Maildir"),
         ] {
             assert_eq!(
                 path(template, recipient).as_deref(),

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use mail::DomainKey;
+
 use super::Findings;
 use super::listeners::covers as address_covers;
 use crate::config::model::{
@@ -85,7 +87,7 @@ fn is_postmaster(one: &RouteMatch, domain: &str) -> bool {
     match one {
         RouteMatch::Address(address) => {
             address.local_part().eq_ignore_ascii_case(POSTMASTER)
-                && address.domain().eq_ignore_ascii_case(domain)
+                && address.domain_key() == DomainKey::of(domain)
         }
         RouteMatch::Any | RouteMatch::Domain(_) | RouteMatch::Subdomains(_) => false,
     }
@@ -201,26 +203,22 @@ fn nobody(findings: &mut Findings<'_>, on: &InstanceConfig) {
 
 /// Whether everything that `later` matches is matched by `earlier`.
 fn covers(earlier: &RouteMatch, later: &RouteMatch) -> bool {
-    let below = |domain: &str, parent: &str| {
-        domain
-            .strip_suffix(parent)
-            .is_some_and(|rest| rest.ends_with('.'))
-    };
+    let same = |one: &str, other: &str| DomainKey::of(one) == DomainKey::of(other);
+    let below = |domain: &str, parent: &str| DomainKey::of(domain).is_below(&DomainKey::of(parent));
     match (earlier, later) {
         (RouteMatch::Any, _) => true,
         (RouteMatch::Address(one), RouteMatch::Address(other)) => {
-            one.as_str().eq_ignore_ascii_case(other.as_str())
+            one.domain_key() == other.domain_key()
+                && one.local_part().eq_ignore_ascii_case(other.local_part())
         }
-        (RouteMatch::Domain(one), RouteMatch::Address(other)) => {
-            other.domain().eq_ignore_ascii_case(one)
-        }
-        (RouteMatch::Domain(one), RouteMatch::Domain(other)) => one == other,
+        (RouteMatch::Domain(one), RouteMatch::Address(other)) => same(other.domain(), one),
+        (RouteMatch::Domain(one), RouteMatch::Domain(other)) => same(one, other),
         (RouteMatch::Subdomains(parent), RouteMatch::Address(other)) => {
-            below(&other.domain().to_lowercase(), parent)
+            below(other.domain(), parent)
         }
         (RouteMatch::Subdomains(parent), RouteMatch::Domain(other)) => below(other, parent),
         (RouteMatch::Subdomains(parent), RouteMatch::Subdomains(other)) => {
-            parent == other || below(other, parent)
+            same(parent, other) || below(other, parent)
         }
         (RouteMatch::Address(_) | RouteMatch::Domain(_) | RouteMatch::Subdomains(_), _) => false,
     }

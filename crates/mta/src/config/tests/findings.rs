@@ -311,6 +311,36 @@ fn a_route_that_can_never_match_is_found() {
             true,
         ),
         ("domain = \"a.example\"", "domain = \"b.example\"", false),
+        (
+            "domain = \"Ü.example\"",
+            "domain = \"xn--tda.example\"",
+            true,
+        ),
+        (
+            "domain = \"xn--tda.example\"",
+            "address = \"x@Ü.example\"",
+            true,
+        ),
+        (
+            "domain = \"*.xn--tda.example\"",
+            "domain = \"a.ü.example\"",
+            true,
+        ),
+        (
+            "domain = \"*.ü.example\"",
+            "domain = \"*.xn--tda.example\"",
+            true,
+        ),
+        (
+            "domain = \"*.ü.example\"",
+            "address = \"x@a.xn--tda.example\"",
+            true,
+        ),
+        (
+            "address = \"x@ü.example\"",
+            "address = \"X@XN--TDA.example\"",
+            true,
+        ),
     ] {
         let found = findings(&routes(&(route(earlier, hold) + &route(later, hold))));
         assert_eq!(

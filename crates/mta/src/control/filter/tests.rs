@@ -183,6 +183,37 @@ fn an_address_can_be_written_as_people_do() {
 }
 
 #[test]
+fn a_domain_is_found_in_unicode_and_as_a_label() {
+    for written in ["Bücher.example", "XN--bcher-kva.example"] {
+        let address = format!("Bob@mail.{written}");
+        let mut row = row();
+        row.from = ReversePath::parse(&address).expect("a path");
+        row.recipients = vec![recipient(0, &address, Disposition::Pending, "later")];
+        for (chosen, words) in [
+            (true, "domain=mail.bücher.example"),
+            (true, "domain=@mail.BÜCHER.example"),
+            (true, "domain=mail.xn--bcher-kva.example"),
+            (true, "domain=*.bücher.example"),
+            (true, "domain=*.xn--bcher-kva.example"),
+            (true, "domain=*BÜCHER*"),
+            (true, "to=bob@mail.bücher.example"),
+            (true, "to=<*@mail.xn--bcher-kva.example>"),
+            (true, "to=*@*.BÜCHER.example"),
+            (true, "from=bob@mail.BÜCHER.example"),
+            (true, "from=*@mail.xn--bcher-kva.*"),
+            (false, "domain=bücher.example"),
+            (false, "domain=*.bucher.example"),
+            (false, "to=bob@mail.bucher.example"),
+            (false, "from=böb@mail.bücher.example"),
+        ] {
+            let filter = Filter::parse(&[words]).expect("a filter");
+            let selection = filter.select(&row, now());
+            assert_eq!(selection != Selection::None, chosen, "{words} {address}");
+        }
+    }
+}
+
+#[test]
 fn the_null_sender_can_be_asked_for() {
     let bounce = QueueRow {
         from: ReversePath::Null,
