@@ -6,7 +6,7 @@ from . import calls
 from .shapes import FIRST_SHAPES, SHAPES
 
 TITLES = {"none": "no MTA", "postfix": "Postfix", "postfix-tuned": "Postfix, tuned",
-          "postern": "Postern"}
+          "before": "Postern, before", "postern": "Postern"}
 
 # What is shown, its key, the factor to the unit shown, and how. Where more is better, the ratio is
 # turned round: it always says how many times better Postern is. Some have no better.
@@ -175,7 +175,8 @@ def times(rival, own, better):
     """How many times better the second is."""
     if better == NEITHER or not rival or not own:
         return ""
-    return f"{(rival / own if better == LESS else own / rival):.1f} ×"
+    ratio = rival / own if better == LESS else own / rival
+    return f"{ratio:.1f} ×" if ratio >= 2 else f"{ratio:.2f} ×"
 
 
 def row(cells):
