@@ -364,9 +364,9 @@ impl Next {
         }
     }
 
-    fn keep(&self, mut connection: ClientConnection) {
+    fn keep(&self, connection: ClientConnection) {
         let mut state = self.state();
-        if connection.is_reusable() && !state.released {
+        if connection.may_be_kept() && !state.released {
             state.idle.push(connection);
         }
     }

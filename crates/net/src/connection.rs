@@ -60,6 +60,8 @@ pub struct Connection<M> {
     /// The other end takes nothing any more.
     mute: bool,
     ended: bool,
+    /// A moment ago there was nothing to read, so that the next exchange need not look again.
+    looked: bool,
 }
 
 impl<M: Machine> Connection<M> {
@@ -80,6 +82,7 @@ impl<M: Machine> Connection<M> {
             timer,
             mute: false,
             ended: false,
+            looked: false,
         }
     }
 
@@ -205,7 +208,10 @@ impl<M: Machine> Connection<M> {
     /// Before the machine says something that no reply was due before: reads what is there, which
     /// answers nothing. To look costs one call of the system for each such group of commands.
     fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Unasked> {
-        if !self.machine.begins_exchange() || !self.stream.has_input() {
+        if !self.machine.begins_exchange() {
+            return Poll::Ready(Unasked::Nothing);
+        }
+        if std::mem::take(&mut self.looked) || !self.stream.has_input() {
             return Poll::Ready(Unasked::Nothing);
         }
         match self.poll_read(cx) {
@@ -341,14 +347,18 @@ impl ServerConnection {
 impl ClientConnection {
     /// Whether it can carry another transaction: nothing is under way, the server has said nothing
     /// that it was not asked for, and there is nothing to read, not even its end. What would be
-    /// read later would pass for the answer to something else.
+    /// read later would pass for the answer to something else. The transaction is to begin at once.
     #[must_use]
     pub fn is_reusable(&mut self) -> bool {
-        !self.ended
-            && !self.mute
-            && self.out.is_empty()
-            && self.machine.is_reusable()
-            && !self.stream.has_input()
+        self.looked = self.may_be_kept() && !self.stream.has_input();
+        self.looked
+    }
+
+    /// As [`Self::is_reusable`], without a look at what can be read: enough to keep a connection
+    /// that is looked at before it is used.
+    #[must_use]
+    pub fn may_be_kept(&self) -> bool {
+        !self.ended && !self.mute && self.out.is_empty() && self.machine.is_reusable()
     }
 
     /// Answers the machine's wish for TLS: writes what is due, then shakes hands with `host`.

@@ -67,8 +67,8 @@ impl Pool {
     }
 
     /// Keeps a connection for the next message, unless it is over or the host said too much.
-    pub(super) fn keep(self: &Arc<Self>, mut connection: ClientConnection) {
-        if !connection.is_reusable() {
+    pub(super) fn keep(self: &Arc<Self>, connection: ClientConnection) {
+        if !connection.may_be_kept() {
             return;
         }
         let mut waiting = self.waiting();
