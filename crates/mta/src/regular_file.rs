@@ -1,11 +1,14 @@
-//! Opening files that an administrator names: never what could be waited for.
+//! Opening files that an administrator names, never what could be waited for; and replacing small
+//! files of our own.
 //!
 //! # Guarantees
+//! What was replaced survives a power cut, and is whole at any time.
+//!
 //! A pipe or a device in the place of a file is refused at once. To open a pipe is to wait for a
 //! writer, and the supervisor waits for nobody.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -32,4 +35,24 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         "a device"
     };
     Err(io::Error::other(format!("it is {what}, not a file")))
+}
+
+/// Commits `content` as the whole of a file that only its owner may read. A file that has it
+/// already is left alone. Blocks.
+///
+/// # Errors
+/// Those of the operating system; the file is then as before.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|before| before == content) {
+        return Ok(());
+    }
+    let beside = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    File::open(folder)?.sync_all()
 }

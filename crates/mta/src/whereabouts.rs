@@ -77,6 +77,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     // Whatever mask this process runs under: local programs read it.
     rustix::fs::fchmod(&file, 0o644.into())?;
     file.write_all(content)?;
+    file.sync_all()?;
     fs::rename(&beside, path)
 }
 

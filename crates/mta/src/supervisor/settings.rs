@@ -8,9 +8,8 @@
 //! A spool without readable settings is reported and left as it is: what its mail was accepted for
 //! is not known.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use mail::InstanceName;
@@ -79,7 +78,7 @@ pub(super) fn store(config: &Config, state: &Path) -> Result<(), String> {
         .filter_map(|name| {
             let text = format!("{HEADING}{}", config.last_settings(name)?);
             let path = path(state, name);
-            let stored = write_durably(&path, text.as_bytes()).and_then(|()| {
+            let stored = regular_file::replace(&path, text.as_bytes()).and_then(|()| {
                 // It may have left once and come back.
                 match fs::remove_file(path.with_extension(EMPTIED)) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
@@ -150,21 +149,6 @@ fn read_text(path: &Path) -> io::Result<String> {
         .take(SETTINGS_LEN_MAX)
         .read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|before| before == content) {
-        return Ok(());
-    }
-    let beside = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

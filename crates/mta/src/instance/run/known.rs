@@ -8,6 +8,7 @@ use std::path::Path;
 use mail::{InstanceName, SpoolId};
 
 use crate::instance::bootstrap::SPOOL_IDS as DIR;
+use crate::regular_file;
 
 /// Keeps the id of the spool for the next start; returns that of the one before, if it was another.
 ///
@@ -29,10 +30,7 @@ pub(super) fn compare(
     if before.as_ref() == Some(&now) {
         return Ok(None);
     }
-    let new = path.with_extension("new");
-    fs::write(&new, format!("{now}\n"))
-        .and_then(|()| fs::rename(&new, &path))
-        .map_err(at_path)?;
+    regular_file::replace(&path, format!("{now}\n").as_bytes()).map_err(at_path)?;
     Ok(before)
 }
 
