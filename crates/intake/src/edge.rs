@@ -109,7 +109,8 @@ impl EdgeSession {
         let now = self.connection.clock().now();
         match event {
             Event::Body => self.take_body().await,
-            Event::Closed(_) | Event::StartTls => return false,
+            // Neither is offered between instances.
+            Event::Closed(_) | Event::Connect(_) | Event::StartTls => return false,
             Event::Commit(question) => {
                 let answer = self.commit().await;
                 let now = self.connection.clock().now();
@@ -124,7 +125,13 @@ impl EdgeSession {
                 }
                 self.connection.machine().answer_data(now, question, Ok(()));
             }
-            Event::Hello(_) | Event::Reset(_) => self.transaction = None,
+            Event::EarlyTalk => {}
+            Event::Hello(question, _) => {
+                self.connection
+                    .machine()
+                    .answer_hello(now, question, Ok(()));
+            }
+            Event::Reset(_) => self.transaction = None,
             Event::Mail(question, command) => {
                 let answer = self.mail(command);
                 self.connection.machine().answer_mail(now, question, answer);

@@ -188,7 +188,18 @@ impl Session {
                 self.begin_body();
                 self.connection.machine().answer_data(now, question, Ok(()));
             }
-            Event::Hello(_) | Event::Reset(_) => self.transaction = None,
+            Event::Connect(question) => {
+                self.connection
+                    .machine()
+                    .answer_connect(now, question, Ok(()));
+            }
+            Event::EarlyTalk => {}
+            Event::Hello(question, _) => {
+                self.connection
+                    .machine()
+                    .answer_hello(now, question, Ok(()));
+            }
+            Event::Reset(_) => self.transaction = None,
             Event::Mail(question, command) => {
                 let answer = self.mail(command);
                 let answer = match answer {

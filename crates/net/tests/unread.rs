@@ -51,8 +51,13 @@ async fn a_client_that_reads_late_is_not_read_from_before_and_misses_nothing() {
     let serving = tokio::spawn(async move {
         let mut connection = Connection::new(Stream::Unix(ours), session, clock);
         while let Some(event) = connection.next_event().await {
-            if matches!(event, Event::Closed(_)) {
-                break;
+            match event {
+                Event::Hello(question, _) => {
+                    let now = clock.now();
+                    connection.machine().answer_hello(now, question, Ok(()));
+                }
+                Event::Closed(_) => break,
+                _ => {}
             }
         }
         connection.close().await;

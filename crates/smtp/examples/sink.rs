@@ -67,6 +67,8 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
 
 fn answer(session: &mut Session, now: Moment, event: Event) -> io::Result<()> {
     match event {
+        Event::Connect(question) => session.answer_connect(now, question, Ok(())),
+        Event::Hello(question, _) => session.answer_hello(now, question, Ok(())),
         Event::Mail(question, _) => session.answer_mail(now, question, Ok(())),
         Event::Rcpt(question, _) => session.answer_rcpt(now, question, Ok(())),
         Event::Data(question) => session.answer_data(now, question, Ok(())),
@@ -79,7 +81,7 @@ fn answer(session: &mut Session, now: Moment, event: Event) -> io::Result<()> {
         }
         // Told, not asked; STARTTLS is not offered.
         Event::Closed(_)
-        | Event::Hello(_)
+        | Event::EarlyTalk
         | Event::Refused(_)
         | Event::Reset(_)
         | Event::StartTls => {}

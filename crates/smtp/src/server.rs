@@ -20,6 +20,7 @@
 
 mod bdat;
 mod commit;
+mod connect;
 mod content;
 mod data;
 mod dispatch;
@@ -41,9 +42,9 @@ mod xforward;
 pub use crate::codec::xforward::XforwardAttributes;
 pub use crate::limits::Limits;
 pub use event::{
-    CloseReason, CommitQuestion, Committed, DataQuestion, EdgeParameters, Event, Hello,
-    MailCommand, MailQuestion, RcptCommand, RcptQuestion, ResetCause, VerifyCommand,
-    VerifyQuestion,
+    CloseReason, CommitQuestion, Committed, ConnectQuestion, DataQuestion, EdgeParameters, Event,
+    Hello, HelloQuestion, MailCommand, MailQuestion, RcptCommand, RcptQuestion, ResetCause,
+    VerifyCommand, VerifyQuestion,
 };
 pub use session::Session;
 pub use settings::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};

@@ -38,6 +38,10 @@ const FLOODS: [(&str, &str); 12] = [
 ];
 
 fn session() -> Session {
+    Session::new(settings(), Security::Plain, NOW)
+}
+
+fn settings() -> Arc<Settings> {
     let settings = Settings {
         hostname: "mx.example.org".into(),
         dialect: Dialect::Smtp,
@@ -63,7 +67,7 @@ fn session() -> Session {
         },
         newlines: BareNewlines::Refuse,
     };
-    Session::new(Arc::new(settings), Security::Plain, NOW)
+    Arc::new(settings)
 }
 
 /// Takes and answers all events, and what is to be written. Nothing says that it was.
@@ -74,6 +78,7 @@ fn drive(session: &mut Session, output: &mut Vec<u8>) {
                 let committed = Committed::All(table::OK.reply());
                 session.answer_commit(NOW, question, committed);
             }
+            Event::Hello(question, _) => session.answer_hello(NOW, question, Ok(())),
             Event::Data(question) => session.answer_data(NOW, question, Ok(())),
             Event::Mail(question, _) => session.answer_mail(NOW, question, Ok(())),
             Event::Rcpt(question, command) => {
@@ -165,11 +170,32 @@ fn a_client_that_does_not_read_is_closed_after_the_time_for_a_command() {
 #[test]
 fn events_that_are_not_taken_are_bounded() {
     let mut session = session();
-    session.handle_input(NOW, "HELO a\r\n".repeat(100).as_bytes());
+    session.handle_input(NOW, "EXPN a\r\n".repeat(100).as_bytes());
     let mut n_events = 0;
     while session.poll_event().is_some() {
         n_events += 1;
     }
     assert_eq!(n_events, smtp::limits::EVENTS_MAX);
     assert!(session.resume(NOW));
+}
+
+#[test]
+fn what_comes_before_the_greeting_is_bounded_and_reported_once() {
+    let mut session = Session::with_connect_question(settings(), Security::Plain, NOW);
+    let asked = session.poll_event();
+    assert!(matches!(asked, Some(Event::Connect(_))), "{asked:?}");
+    let mut n_early = 0;
+    for _ in 0..1000 {
+        session.handle_input(
+            NOW,
+            &b"NOOP\r\n".repeat(100)[..session.input_room().min(600)],
+        );
+        while let Some(event) = session.poll_event() {
+            assert!(matches!(event, Event::EarlyTalk), "{event:?}");
+            n_early += 1;
+        }
+    }
+    assert_eq!(n_early, 1);
+    assert_eq!(session.input_room(), 0);
+    assert!(session.n_waiting() <= INPUT_LEN_MAX);
 }

@@ -145,13 +145,12 @@ impl Conversation {
                     let committed = self.committed_reply();
                     self.server.answer_commit(NOW, question, committed);
                 }
-                Event::Verify(..) | Event::StartTls => panic!("not asked for"),
+                Event::Hello(question, _) => self.server.answer_hello(NOW, question, Ok(())),
+                Event::Connect(_) | Event::EarlyTalk | Event::StartTls | Event::Verify(..) => {
+                    panic!("not asked for")
+                }
                 // The body stays in the machine until the commit.
-                Event::Body
-                | Event::Closed(_)
-                | Event::Hello(_)
-                | Event::Refused(_)
-                | Event::Reset(_) => {}
+                Event::Body | Event::Closed(_) | Event::Refused(_) | Event::Reset(_) => {}
             }
         }
     }

@@ -22,10 +22,16 @@ pub enum Event {
     Closed(CloseReason),
     /// The content is complete: take the rest of the body, make the message durable, and answer.
     Commit(CommitQuestion),
+    /// May the client have service? Its greeting waits for the answer. Only in a session
+    /// [`with_connect_question`](super::Session::with_connect_question).
+    Connect(ConnectQuestion),
     /// DATA, or the first BDAT: may the content come?
     Data(DataQuestion),
-    /// The client said who it is; no answer is needed. Ends any transaction.
-    Hello(Hello),
+    /// The client sent something while its greeting waits; comes once.
+    EarlyTalk,
+    /// HELO or EHLO: may the client go on under this name? Where it may, an open transaction ends,
+    /// which [`Event::Reset`] reports.
+    Hello(HelloQuestion, Hello),
     /// May a message come from this sender?
     Mail(MailQuestion, MailCommand),
     /// May it go to this recipient?
@@ -157,7 +163,9 @@ macro_rules! questions {
 
 questions! {
     CommitQuestion "answer_commit";
+    ConnectQuestion "answer_connect";
     DataQuestion "answer_data";
+    HelloQuestion "answer_hello";
     MailQuestion "answer_mail";
     RcptQuestion "answer_rcpt";
     VerifyQuestion "answer_verify";

@@ -3,37 +3,62 @@
 //! # Standards
 //! RFC 5321 §4.1.1.1, §4.1.4; RFC 1870 §4 for SIZE.
 
-use mail::Security;
+use mail::{Moment, Reply, Security};
 
-use super::event::{Event, Hello, ResetCause};
+use super::event::{Event, Hello, HelloQuestion, ResetCause};
 use super::session::Session;
 use super::settings::{Offer, Starttls};
+use super::state::Asked;
 use crate::codec::xforward::XforwardAttributes;
 use crate::limits::HELLO_LEN_MAX;
 
 impl Session {
     pub(super) fn helo(&mut self, name: &[u8]) {
-        self.greet(Hello {
+        self.ask_hello(Hello {
             extended: false,
             name: shown(name),
         });
-        let hostname = self.settings.hostname.clone();
-        self.say_line(250, b' ', &hostname);
     }
 
     pub(super) fn ehlo(&mut self, name: &[u8]) {
-        self.greet(Hello {
+        self.ask_hello(Hello {
             extended: true,
             name: shown(name),
         });
-        self.say_extensions();
     }
 
-    /// A hello forgets a transaction as RSET does (RFC 5321 §4.1.4).
-    fn greet(&mut self, hello: Hello) {
-        self.reset(ResetCause::Hello);
-        self.hello = Some(hello.clone());
-        self.events.push_back(Event::Hello(hello));
+    fn ask_hello(&mut self, hello: Hello) {
+        let serial = self.ask(Asked::Hello(hello.clone()));
+        self.events
+            .push_back(Event::Hello(HelloQuestion(serial), hello));
+    }
+
+    /// Answers [`Event::Hello`]. A hello forgets a transaction as RSET does; one that is refused
+    /// changes nothing (RFC 5321 §4.1.4).
+    pub fn answer_hello(
+        &mut self,
+        now: Moment,
+        question: HelloQuestion,
+        answer: Result<(), Reply>,
+    ) {
+        let Some(Asked::Hello(hello)) = self.answered(question.0) else {
+            return;
+        };
+        match answer {
+            Ok(()) => {
+                self.reset(ResetCause::Hello);
+                let is_extended = hello.extended;
+                self.hello = Some(hello);
+                if is_extended {
+                    self.say_extensions();
+                } else {
+                    let hostname = self.settings.hostname.clone();
+                    self.say_line(250, b' ', &hostname);
+                }
+            }
+            Err(reply) => self.decline(&reply),
+        }
+        self.go_on(now);
     }
 
     fn say_extensions(&mut self) {

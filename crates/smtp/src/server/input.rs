@@ -14,6 +14,7 @@ impl Session {
     /// Takes octets from the client. All are kept or used; give at most as many as
     /// [`input_room`](Self::input_room) says.
     pub fn handle_input(&mut self, now: Moment, bytes: &[u8]) {
+        self.notice_early_talk(bytes);
         if self.pending.is_empty() {
             let used = self.advance(now, bytes);
             self.pending.add(&bytes[used..]);

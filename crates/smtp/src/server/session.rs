@@ -77,17 +77,22 @@ impl Session {
         session
     }
 
+    /// As [`new`](Self::new), but the client waits for its greeting until [`Event::Connect`] is
+    /// answered; what it sends before is [`Event::EarlyTalk`].
+    #[must_use]
+    pub fn with_connect_question(settings: Arc<Settings>, security: Security, now: Moment) -> Self {
+        let mut session = Self::silent(settings, security, now);
+        session.ask_to_connect();
+        session
+    }
+
     /// A session with a client that gets no service: `reply` is the greeting. After `421` the
     /// session is closed at once; after any other, the client may only say QUIT
     /// (RFC 5321 §3.1).
     #[must_use]
     pub fn refusing(settings: Arc<Settings>, reply: Reply, now: Moment) -> Self {
         let mut session = Self::silent(settings, Security::Plain, now);
-        session.phase = Phase::Refusing;
-        session.say(&reply);
-        if reply.code == CODE_CLOSING {
-            session.close(CloseReason::Refused);
-        }
+        session.refuse_service(&reply);
         session
     }
 

@@ -7,7 +7,7 @@
 use mail::{BodyType, Reply};
 
 use super::content::Content;
-use super::event::Serial;
+use super::event::{Hello, Serial};
 use crate::codec::bdat::{ChunkHeader, ChunkPlace};
 use crate::codec::data::DataDecoder;
 
@@ -32,7 +32,9 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) enum Asked {
     Commit,
+    Connect,
     Data(Arrival),
+    Hello(Hello),
     Mail(Transaction),
     Rcpt,
     Verify,

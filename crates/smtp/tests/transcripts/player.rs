@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mail::reply::table;
 use mail::{Moment, Reply};
-use smtp::server::{CommitQuestion, Committed, Event, MailCommand, RcptCommand, Session};
+use smtp::server::{
+    CommitQuestion, Committed, ConnectQuestion, Event, MailCommand, RcptCommand, Session,
+};
 
 use crate::script::{Script, Step};
 
@@ -16,6 +18,8 @@ pub(crate) struct Player {
     answers: HashMap<String, VecDeque<Vec<Reply>>>,
     makes_wait: bool,
     waiting: Option<CommitQuestion>,
+    /// The question before the greeting waits for `!answer`.
+    greeting: Option<ConnectQuestion>,
 }
 
 impl Player {
@@ -24,6 +28,9 @@ impl Player {
         let now = Moment::START;
         let session = match &script.refusal {
             Some(reply) => Session::refusing(settings, reply.clone(), now),
+            None if script.checks_connection => {
+                Session::with_connect_question(settings, script.security, now)
+            }
             None => Session::new(settings, script.security, now),
         };
         Self {
@@ -33,6 +40,7 @@ impl Player {
             answers: HashMap::new(),
             makes_wait: false,
             waiting: None,
+            greeting: None,
         }
     }
 
@@ -42,6 +50,10 @@ impl Player {
             Step::Answer => {
                 if let Some(question) = self.waiting.take() {
                     self.commit(question);
+                }
+                if let Some(question) = self.greeting.take() {
+                    let answer = self.answer("connect");
+                    self.session.answer_connect(self.now, question, answer);
                 }
             }
             Step::Answers(what, replies) => {
@@ -114,12 +126,19 @@ impl Player {
                 }
                 format!("commit \"{}\"", content.escape_ascii())
             }
+            Event::Connect(question) => {
+                self.greeting = Some(question);
+                "connect".to_owned()
+            }
             Event::Data(question) => {
                 let answer = self.answer("data");
                 self.session.answer_data(now, question, answer);
                 "data".to_owned()
             }
-            Event::Hello(hello) => {
+            Event::EarlyTalk => "early talk".to_owned(),
+            Event::Hello(question, hello) => {
+                let answer = self.answer("hello");
+                self.session.answer_hello(now, question, answer);
                 let verb = if hello.extended { "EHLO" } else { "HELO" };
                 format!("hello {verb} {}", hello.name)
             }

@@ -10,6 +10,8 @@ use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls}
 pub(crate) struct Script {
     pub(crate) settings: Settings,
     pub(crate) security: Security,
+    /// Whether the greeting waits for an answer.
+    pub(crate) checks_connection: bool,
     /// The greeting of a session that gets no service.
     pub(crate) refusal: Option<Reply>,
     /// Comments and settings before the greeting.
@@ -25,9 +27,9 @@ pub(crate) struct Block {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// `!answer`: the commit that was made to wait succeeds.
+    /// `!answer`: the commit that was made to wait succeeds, or the greeting goes on.
     Answer,
-    /// `!commit …`, `!data …`, `!mail …`, `!rcpt …`, `!verify …`: how the next one is answered;
+    /// `!commit …`, `!connect …`, `!data …`, `!hello …`, `!mail …`, `!rcpt …`, `!verify …`: how the next one is answered;
     /// replies are separated by `|`.
     Answers(String, Vec<Reply>),
     /// `!eof`: the client closes its side.
@@ -51,6 +53,7 @@ impl Script {
         let mut script = Self {
             settings: settings(),
             security: Security::Plain,
+            checks_connection: false,
             refusal: None,
             preamble: String::new(),
             blocks: Vec::new(),
@@ -147,6 +150,7 @@ impl Script {
             ("withhold", "chunking") => settings.extensions.chunking = Offer::No,
             ("withhold", "dsn") => settings.extensions.dsn = Offer::No,
             ("withhold", "smtputf8") => settings.extensions.smtputf8 = Offer::No,
+            ("greeting", "waits") => self.checks_connection = true,
             ("refuse", reply) => self.refusal = Some(parse_reply(reply)?),
             ("commands_max", n) => limits.commands_max = n.parse().ok()?,
             ("content_len_max", n) => limits.content_len_max = n.parse().ok()?,

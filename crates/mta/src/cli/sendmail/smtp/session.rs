@@ -135,9 +135,11 @@ impl Serving<'_> {
                 let reply = table::CANNOT_VERIFY.reply();
                 self.session.answer_verify(now, question, reply);
             }
-            Event::Hello(_) | Event::Reset(_) => self.letter = None,
+            Event::Connect(question) => self.session.answer_connect(now, question, Ok(())),
+            Event::Hello(question, _) => self.session.answer_hello(now, question, Ok(())),
+            Event::Reset(_) => self.letter = None,
             // Logged, not asked; STARTTLS is not offered.
-            Event::Closed(_) | Event::Refused(_) | Event::StartTls => {}
+            Event::Closed(_) | Event::EarlyTalk | Event::Refused(_) | Event::StartTls => {}
         }
     }
 
