@@ -25,6 +25,7 @@ use spool::{AcceptedKey, CommitError, Fresh, Message, Spool};
 use crate::body::RECEIVED_MAX;
 use crate::gate::Gate;
 use crate::gathered::Gathered;
+use crate::handed_limits::HandoffLimits;
 use crate::memory::ContentMemory;
 use crate::pressure::{Capacity, delay};
 use crate::recipients::Recipients;
@@ -69,6 +70,7 @@ pub enum Onward {
 }
 
 /// What the sessions of an instance share; made anew by a reload.
+#[derive(Clone)]
 pub struct Intake {
     /// The instance.
     pub name: InstanceName,
@@ -92,6 +94,8 @@ pub struct Intake {
     pub queued: Arc<dyn Queued>,
     /// How many messages may wait.
     pub capacity: Capacity,
+    /// What it accepts from other instances in one handoff.
+    pub handoff_limits: HandoffLimits,
     /// Memory for contents of middle size; survives a reload.
     pub content_memory: Arc<ContentMemory>,
     /// Whether the spool is still this process's; survives a reload.

@@ -4,7 +4,8 @@
 //! A key that is known is answered from its record and nothing is stored; one whose commit is under
 //! way is waited for. In mode *all* either every recipient is stored or none. A key is claimed at
 //! MAIL, before any recipient is looked at, and nothing is stored for a sender that has hung up:
-//! no answer that was given up can become true later.
+//! no answer that was given up can become true later. Whatever a reload may change (routes, limits,
+//! what a sender may claim) is checked only for new handoffs.
 //!
 //! # Standards
 //! docs/handoff.md; RFC 2033 §4.2 for the replies after the data.
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use crate::accept::{Current, Intake};
 use crate::body::Body;
 use crate::gate::Connected;
+use crate::handed_limits::Measure;
 use crate::recipients::parse_question;
 use crate::transaction::{Handed, Transaction};
 
@@ -119,7 +121,10 @@ impl EdgeSession {
                     .answer_commit(now, question, answer);
             }
             Event::Data(question) => {
-                if let Some(transaction) = &mut self.transaction {
+                // A content that is here already is read and discarded.
+                if let Some(transaction) = &mut self.transaction
+                    && transaction.known_key().is_none()
+                {
                     // The entry instance added the trace field; between instances none is added.
                     transaction.body = Some(Body::new("", Treatment::Read, transaction.size));
                 }
@@ -165,16 +170,6 @@ impl EdgeSession {
             Ok(parameters) => parameters,
             Err(e) => return self.violation(&e.to_string()),
         };
-        if !self.peer.claims.allow(&parameters.provenance.origin) {
-            let origin = &parameters.provenance.origin;
-            self.intake
-                .alarm(&format!("{} claimed the origin {origin:?}", self.peer.name));
-            return Err(table::NOT_ALLOWED.reply());
-        }
-        let visited = &parameters.provenance.visited;
-        if visited.contains(&self.intake.name) || visited.len() >= VISITED_MAX {
-            return Err(table::LOOP.reply());
-        }
         let claim = match &parameters.key {
             None => None,
             Some(key) => {
@@ -193,15 +188,34 @@ impl EdgeSession {
                 }
             }
         };
-        // What is here already needs no room.
+        // What is here already needs no room, and was allowed when it came.
         let is_new = claim.is_some() || parameters.key.is_none();
         if is_new {
-            self.intake.room_for(&parameters.provenance.origin)?;
+            self.check_new(&parameters, command.size)?;
         }
+        let measure = Measure::new(self.intake.handoff_limits, command.body);
         let mut transaction = Transaction::new(parameters.provenance.clone(), command);
-        transaction.handed = Some(Handed::new(parameters, claim));
+        transaction.handed = Some(Handed::new(parameters, claim, measure));
         self.transaction = Some(transaction);
         Ok(())
+    }
+
+    /// Whether a handoff that is not known here may come.
+    fn check_new(&self, parameters: &Parameters, size: Option<u64>) -> Result<(), Reply> {
+        let origin = &parameters.provenance.origin;
+        if !self.peer.claims.allow(origin) {
+            self.intake
+                .alarm(&format!("{} claimed the origin {origin:?}", self.peer.name));
+            return Err(table::NOT_ALLOWED.reply());
+        }
+        let visited = &parameters.provenance.visited;
+        if visited.contains(&self.intake.name) || visited.len() >= VISITED_MAX {
+            return Err(table::LOOP.reply());
+        }
+        if size.is_some_and(|size| size > self.intake.handoff_limits.content_len_max) {
+            return Err(table::TOO_BIG.reply());
+        }
+        self.intake.room_for(origin).map(|_| ())
     }
 
     fn violation(&self, what: &str) -> Result<(), Reply> {
@@ -216,14 +230,18 @@ impl EdgeSession {
         let Some(transaction) = &mut self.transaction else {
             return Err(table::BAD_SEQUENCE.reply());
         };
-        let handed = transaction.handed.as_ref();
-        let known = handed.and_then(Handed::known_key).is_some();
+        let known = transaction.known_key().is_some();
+        let n_taken = transaction.envelope.recipients.len();
         let address = command.recipient.clone().at_domain(&self.intake.hostname);
         let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
         let origin = transaction.provenance.origin.clone();
         // A repeated handoff is answered from its record, whatever the routes say by now.
         let verdict = match known {
             true => Ok(()),
+            // The sender brings the others in another transaction (RFC 5321 §4.5.3.1.10).
+            false if n_taken >= self.intake.handoff_limits.recipients_max => {
+                Err(table::TOO_MANY_RECIPIENTS.reply())
+            }
             false => self.intake.judge(&address, &origin).await.map(|_| ()),
         };
         let handed = transaction
@@ -292,6 +310,9 @@ impl EdgeSession {
         };
         if let Some(key) = handed.known_key() {
             return self.answer_known(&transaction, &key).await;
+        }
+        if let Some(row) = handed.refused {
+            return Committed::All(row.reply());
         }
         let all_taken = handed.indexes.len() == usize::try_from(handed.n_named).unwrap_or(0);
         // From here on a repetition waits for what comes of this copy.

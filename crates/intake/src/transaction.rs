@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use handoff::Parameters;
-use mail::reply::table;
+use mail::reply::table::{self, Row};
 use mail::{Additions, Envelope, HandoffKey, Provenance, Recipient, Reply, ReversePath, Treatment};
 use net::ServerConnection;
 use smtp::server::{MailCommand, RcptCommand};
@@ -11,6 +11,7 @@ use spool::KeyClaim;
 
 use crate::accept::Intake;
 use crate::body::Body;
+use crate::handed_limits::Measure;
 use crate::memory::{ContentMemory, Purpose, Share};
 use crate::trace_field::received;
 
@@ -50,15 +51,25 @@ pub(crate) struct Handed {
     pub(crate) n_named: u32,
     /// The claim of its key; `None` where it has none, or the key was known.
     pub(crate) claim: Option<KeyClaim>,
+    /// Counts the content, where the handoff is new.
+    pub(crate) measure: Measure,
+    /// Why the content is not accepted.
+    pub(crate) refused: Option<&'static Row>,
 }
 
 impl Handed {
-    pub(crate) const fn new(parameters: Parameters, claim: Option<KeyClaim>) -> Self {
+    pub(crate) const fn new(
+        parameters: Parameters,
+        claim: Option<KeyClaim>,
+        measure: Measure,
+    ) -> Self {
         Self {
             parameters,
             indexes: Vec::new(),
             n_named: 0,
             claim,
+            measure,
+            refused: None,
         }
     }
 
@@ -91,6 +102,11 @@ impl Transaction {
         }
     }
 
+    /// The key of a handoff that is repeated.
+    pub(crate) fn known_key(&self) -> Option<HandoffKey> {
+        self.handed.as_ref().and_then(Handed::known_key)
+    }
+
     /// Begins the content of a client's message: our trace field stands above it, and a message of
     /// our own gets what it lacks.
     pub(crate) fn begin_body(&mut self, intake: &Intake) {
@@ -119,10 +135,18 @@ impl Transaction {
         }
     }
 
-    /// Takes what has arrived of the content.
+    /// Takes what has arrived of the content. What is not to be kept is discarded.
     pub(crate) async fn take_body(&mut self, connection: &mut ServerConnection, intake: &Intake) {
+        let octets = connection.machine().take_body();
+        if self.body.is_some()
+            && let Some(handed) = &mut self.handed
+            && let Err(row) = handed.measure.pass(&octets)
+        {
+            handed.refused = Some(row);
+            self.body = None;
+        }
         if let Some(body) = &mut self.body {
-            body.receive(connection.machine().take_body());
+            body.receive(octets);
             body.settle(&intake.spool, &intake.content_memory).await;
         }
     }

@@ -43,7 +43,7 @@ use net::Clock;
 pub(crate) use difference::Change;
 pub(crate) use model::*;
 pub(crate) use problem::{Finding, Location, Problems, Severity};
-pub(crate) use settings::STATE_DEFAULT;
+pub(crate) use settings::{LINE_LENGTH_MAX, MESSAGE_SIZE_MAX, RECIPIENTS_MAX, STATE_DEFAULT};
 
 use problem::Text;
 use tree::Table;

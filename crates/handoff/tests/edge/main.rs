@@ -4,4 +4,5 @@
 
 mod kept;
 mod outages;
+mod sizes;
 mod world;

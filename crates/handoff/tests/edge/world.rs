@@ -23,6 +23,9 @@ use tokio::sync::watch;
 /// How long a handoff or question may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The size that a next instance announces: less than all that it is sent.
+pub(crate) const SIZE_ANNOUNCED: usize = 1;
+
 /// What a next instance does with what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -150,8 +153,11 @@ impl Session {
             self.spoken.lock().unwrap().push(line.trim().to_owned());
             match line.get(..4)? {
                 "EHLO" => {
-                    self.say("250-output\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n250 XPOSTERN 1\r\n")
-                        .await?;
+                    let hello = format!(
+                        "250-output\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-DSN\r\n\
+                         250-SIZE {SIZE_ANNOUNCED}\r\n250 XPOSTERN 1\r\n"
+                    );
+                    self.say(&hello).await?;
                 }
                 "BDAT" => {
                     let len = line.split(' ').nth(1)?.trim().parse().ok()?;

@@ -9,6 +9,7 @@ mod handoffs;
 mod header;
 mod held;
 mod leaving;
+mod limits;
 mod pickup;
 mod pressure;
 mod slow;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Answer, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate, Intake,
-    Leave, LocalPrograms, Onward, Queued, Recipients, Standing, Visitor, serve, serve_edge,
+    Admission, Answer, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate,
+    HandoffLimits, Intake, Leave, LocalPrograms, Onward, Queued, Recipients, Standing, Visitor,
+    serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
@@ -26,6 +27,13 @@ use tokio::sync::watch;
 
 use crate::held::{HeldDisk, Holding};
 
+/// What an instance takes of another one.
+const LIMITS: HandoffLimits = HandoffLimits {
+    content_len_max: 16 * 1024 * 1024,
+    line_len_max: 998,
+    recipients_max: 100,
+};
+
 /// No step of a test takes longer, or it fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
@@ -39,6 +47,8 @@ pub(crate) struct Instance {
     pub(crate) holding: Arc<Holding>,
     noted: Arc<Noted>,
     n_edge_connections: AtomicUsize,
+    /// As the last reload made it, where there was one.
+    reloaded: Arc<Mutex<Option<Arc<Intake>>>>,
     leave: watch::Sender<Leave>,
     stop: Mutex<watch::Sender<bool>>,
 }
@@ -219,6 +229,7 @@ impl Instance {
             capacity: Capacity {
                 messages_max: MESSAGES_MAX,
             },
+            handoff_limits: LIMITS,
             tenure: Arc::default(),
             content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),
@@ -226,6 +237,7 @@ impl Instance {
         };
         Self {
             intake: Arc::new(intake),
+            reloaded: Arc::default(),
             disk,
             holding,
             noted,
@@ -357,9 +369,21 @@ impl Instance {
         ));
     }
 
+    /// A reload changes what it takes of other instances.
+    pub(crate) fn limit(&self, handoff_limits: HandoffLimits) {
+        let reloaded = Intake {
+            handoff_limits,
+            ..Intake::clone(&self.intake)
+        };
+        *self.reloaded.lock().unwrap() = Some(Arc::new(reloaded));
+    }
+
     fn current(&self) -> Current {
-        let intake = Arc::clone(&self.intake);
-        Arc::new(move || Arc::clone(&intake))
+        let (first, reloaded) = (Arc::clone(&self.intake), Arc::clone(&self.reloaded));
+        Arc::new(move || {
+            let reloaded = reloaded.lock().unwrap();
+            Arc::clone(reloaded.as_ref().unwrap_or(&first))
+        })
     }
 
     /// Another instance, played by the test.

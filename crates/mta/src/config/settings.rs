@@ -98,6 +98,13 @@ const DAY: u64 = 86_400;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// The most that `message_size` can be, in octets.
+pub(crate) const MESSAGE_SIZE_MAX: u64 = 16 * GIB;
+/// The most that `line_length` can be, in octets.
+pub(crate) const LINE_LENGTH_MAX: u64 = 16 * MIB;
+/// The most that `recipients` can be.
+pub(crate) const RECIPIENTS_MAX: u32 = 50_000;
+
 const PATH: &str = "absolute path, or one that begins with `{state}/`";
 const DOMAIN: &str = "domain name";
 
@@ -423,7 +430,7 @@ static LIMITS: &[Setting] = &[
         key: "recipients",
         kind: Kind::Count {
             min: 100,
-            max: 50_000,
+            max: RECIPIENTS_MAX,
         },
         default: Preset::Always("1000"),
         meaning: "Recipients of one transaction; more are answered 452 and the client sends the \
@@ -433,7 +440,7 @@ static LIMITS: &[Setting] = &[
         key: "message_size",
         kind: Kind::Size {
             min: 64 << 10,
-            max: 16 * GIB,
+            max: MESSAGE_SIZE_MAX,
         },
         default: Preset::ByRole {
             input: "50 MiB",
@@ -458,7 +465,7 @@ static LIMITS: &[Setting] = &[
         key: "line_length",
         kind: Kind::Size {
             min: 998,
-            max: 16 * MIB,
+            max: LINE_LENGTH_MAX,
         },
         default: Preset::Always("64 KiB"),
         meaning: "Octets of a line of content. RFC 5322 §2.1.1 allows 998, but programs send \

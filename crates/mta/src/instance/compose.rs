@@ -9,7 +9,7 @@ use delivery::transport::{
 };
 use delivery::{Asked, Match, OpenTo, Routes};
 use handoff::{Lifetimes, Next};
-use intake::{Answer, Bounds, Entry, LocalPrograms, Recipients, Standing};
+use intake::{Answer, Bounds, Entry, HandoffLimits, LocalPrograms, Recipients, Standing};
 use mail::event::{Event, Sink};
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
@@ -17,7 +17,10 @@ use net::tls::TlsAcceptor;
 use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
-use crate::config::{self, Config, InstanceConfig, Next as NextConfig, RouteMatch, Target};
+use crate::config::{
+    self, Config, InstanceConfig, LINE_LENGTH_MAX, MESSAGE_SIZE_MAX, Next as NextConfig,
+    RECIPIENTS_MAX, RouteMatch, Target,
+};
 use crate::instance::doors::EDGE_PLACES_MIN;
 use crate::role::Composition;
 
@@ -61,9 +64,13 @@ pub(crate) fn world(config: &Config, own: &InstanceConfig, xforward: Offer) -> S
     }
 }
 
-/// How the machine speaks to other instances, whose limits are those of their own clients.
+/// How the machine speaks to other instances. Its limits are the highest that can be set: a limit
+/// that a reload lowered must refuse no repetition. [`handoff_limits`] hold for new handoffs.
 pub(crate) fn edge(own: &InstanceConfig) -> Settings {
     let mut limits = limits(&own.limits);
+    limits.content_len_max = MESSAGE_SIZE_MAX;
+    limits.content_line_len_max = octets(LINE_LENGTH_MAX);
+    limits.recipients_max = octets(RECIPIENTS_MAX);
     limits.command_len_max = EDGE_COMMAND_LEN_MAX;
     limits.commands_max = u32::MAX;
     limits.errors_max = u32::MAX;
@@ -85,8 +92,20 @@ pub(crate) fn edge(own: &InstanceConfig) -> Settings {
     }
 }
 
+/// What an instance accepts in one handoff.
+pub(crate) fn handoff_limits(from: &config::Limits) -> HandoffLimits {
+    HandoffLimits {
+        content_len_max: from.message_size,
+        line_len_max: octets(from.line_length),
+        recipients_max: octets(from.recipients),
+    }
+}
+
+fn octets(n: impl TryInto<usize>) -> usize {
+    n.try_into().unwrap_or(usize::MAX)
+}
+
 fn limits(from: &config::Limits) -> smtp::server::Limits {
-    let octets = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     smtp::server::Limits {
         command_len_max: octets(from.command_length),
         command_timeout: from.command_timeout,
@@ -392,3 +411,6 @@ pub(crate) fn queue(own: &InstanceConfig, composition: &Composition) -> queue::S
 
 /// Attempts at a time at a site of which nothing is known.
 const SITE_ATTEMPTS_INITIAL: u32 = 20;
+
+#[cfg(test)]
+mod tests;

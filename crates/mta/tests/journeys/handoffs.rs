@@ -11,8 +11,8 @@ use delivery::transport::{Handoff, Transport};
 use delivery::{Match, OpenTo, Route};
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
 use intake::{
-    Answer, Capacity, Claims, EdgePeer, Gate, Intake, Onward, Queued, Recipients, Standing,
-    serve_edge,
+    Answer, Capacity, Claims, EdgePeer, Gate, HandoffLimits, Intake, Onward, Queued, Recipients,
+    Standing, serve_edge,
 };
 use mail::event::{Sink, What};
 use mail::reply::table;
@@ -108,6 +108,11 @@ impl Output {
             events: Arc::new(Noted::default()) as Arc<dyn Sink>,
             queued: Arc::clone(&stored) as Arc<dyn Queued>,
             capacity: Capacity { messages_max: 1000 },
+            handoff_limits: HandoffLimits {
+                content_len_max: 1024 * 1024,
+                line_len_max: 998,
+                recipients_max: 100,
+            },
             tenure: Arc::default(),
             content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),

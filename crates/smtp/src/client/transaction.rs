@@ -73,7 +73,9 @@ impl Transaction {
         if self.needs_smtputf8() && !can.has(Capability::Smtputf8) {
             return Some(table::PEER_WITHOUT_SMTPUTF8.reply());
         }
-        if can.size_max().is_some_and(|size_max| self.size > size_max) {
+        // Another instance may have the message already, so only it can refuse.
+        let is_handoff = self.edge.is_some();
+        if !is_handoff && can.size_max().is_some_and(|size_max| self.size > size_max) {
             return Some(table::PEER_SIZE_EXCEEDED.reply());
         }
         None

@@ -161,6 +161,7 @@ impl Instance {
             capacity: Capacity {
                 messages_max: u64::from(own.queue.messages),
             },
+            handoff_limits: compose::handoff_limits(&own.limits),
             tenure: Arc::clone(&self.tenure),
             content_memory: Arc::clone(&self.content_memory),
             gate: Arc::clone(&self.gate),
