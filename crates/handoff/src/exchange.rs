@@ -74,7 +74,8 @@ async fn transact(
                 if finished.recipients.len() != handoff.recipients.len() {
                     return Err(io::Error::other("as many replies as recipients are due"));
                 }
-                return Ok(finished.recipients);
+                let replies = finished.recipients.into_iter();
+                return Ok(replies.map(|of| of.reply).collect());
             }
             Some(client::Event::Closed(_)) | None => return Err(lost()),
             Some(_) => {}

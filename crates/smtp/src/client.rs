@@ -39,6 +39,7 @@ mod content;
 mod event;
 mod exchange;
 mod opening;
+mod phase;
 mod settings;
 mod transaction;
 
@@ -53,7 +54,8 @@ use crate::codec::reply::ReplyReader;
 
 pub use capabilities::{Capabilities, Capability, XforwardAttribute};
 pub use content::CHUNK_LEN_MAX;
-pub use event::{CloseReason, Closed, DataSent, Event, Finished};
+pub use event::{CloseReason, Closed, DataSent, Event, Finished, RecipientReply};
+pub use phase::Phase;
 pub use settings::{Dialect, Settings, Timeouts, TlsWish};
 pub use transaction::{ClientRecipient, Transaction};
 
@@ -76,6 +78,8 @@ pub struct Client {
     /// How many of them, from the front, answer something that was given out to be written. A reply
     /// that comes when there are none answers nothing.
     n_sent: usize,
+    /// What the reply answers that is being handled.
+    answered: Option<Phase>,
     running: Option<Running>,
     out: Vec<u8>,
     events: VecDeque<Event>,
@@ -138,6 +142,7 @@ impl Client {
             reader: ReplyReader::new(),
             awaited: VecDeque::from([Awaited::Greeting]),
             n_sent: 1,
+            answered: None,
             running: None,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -157,6 +162,7 @@ impl Client {
             // After each reply: what is sent because of one cannot be answered by the next that
             // came together with it.
             self.advance();
+            self.answered = None;
             self.rearm(now);
         }
     }
@@ -282,7 +288,8 @@ impl Client {
     pub fn begin(&mut self, now: Moment, transaction: Transaction) {
         if !self.is_idle() {
             self.close(CloseReason::Abandoned);
-            let unfinished = Running::new(transaction).finish(&CloseReason::Abandoned.reply());
+            let reply = CloseReason::Abandoned.reply();
+            let unfinished = Running::new(transaction).finish(&reply, Phase::Idle);
             self.events.push_back(Event::Finished(unfinished));
             return;
         }
@@ -290,7 +297,7 @@ impl Client {
         let running = Running::new(transaction);
         if let Some(obstacle) = obstacle {
             self.events
-                .push_back(Event::Finished(running.finish(&obstacle)));
+                .push_back(Event::Finished(running.finish(&obstacle, Phase::Hello)));
             return;
         }
         self.running = Some(running);
@@ -360,6 +367,7 @@ impl Client {
         if self.stage == Stage::Closed {
             return;
         }
+        let phase = self.phase();
         self.stage = Stage::Closed;
         // What is not written yet must not be: a half content could look like a whole one.
         self.out.clear();
@@ -373,10 +381,13 @@ impl Client {
             ) {
                 running.distrust();
             }
-            running.finish(&reason.reply())
+            running.finish(&reason.reply(), phase)
         });
-        self.events
-            .push_back(Event::Closed(Closed { reason, unfinished }));
+        self.events.push_back(Event::Closed(Closed {
+            reason,
+            phase,
+            unfinished,
+        }));
     }
 
     /// Whether content travels by DATA: then a server may refuse it though no reply is due.

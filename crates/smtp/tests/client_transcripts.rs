@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use mail::{BodyType, Mailbox, Moment, Notify, Return, ReversePath, Security};
 use smtp::client::{
-    Client, ClientRecipient, CloseReason, Dialect, Event, Finished, Settings, Timeouts, TlsWish,
-    Transaction,
+    Client, ClientRecipient, CloseReason, Dialect, Event, Finished, RecipientReply, Settings,
+    Timeouts, TlsWish, Transaction,
 };
 use smtp::codec::xforward::XforwardAttributes;
 
@@ -212,7 +212,8 @@ fn event_text(event: Event) -> String {
             let unfinished = closed
                 .unfinished
                 .map(|f| format!("; {}", finished_text(&f)));
-            format!("closed {reason}{}", unfinished.unwrap_or_default())
+            let unfinished = unfinished.unwrap_or_default();
+            format!("closed at {}: {reason}{unfinished}", closed.phase)
         }
         Event::Finished(finished) => finished_text(&finished),
         Event::Ready => "ready".into(),
@@ -227,13 +228,20 @@ fn finished_text(finished: &Finished) -> String {
         .recipients
         .chunk_by(|a, b| a == b)
         .map(|group| match group {
-            [reply] => reply.to_string(),
-            [reply, ..] => format!("{} x {reply}", group.len()),
+            [only] => reply_text(only),
+            [first, ..] => format!("{} x {}", group.len(), reply_text(first)),
             [] => String::new(),
         })
         .collect();
     let sent = format!("{:?}", finished.data_sent).to_lowercase();
     format!("finished, data sent {sent}: {}", groups.join(" | "))
+}
+
+fn reply_text(RecipientReply { reply, phase }: &RecipientReply) -> String {
+    match reply.is_positive() {
+        true => reply.to_string(),
+        false => format!("{reply} (at {phase})"),
+    }
 }
 
 fn settings(words: &str) -> (Settings, Security) {

@@ -78,7 +78,11 @@ impl Conversation {
         while let Some(event) = self.client.poll_event() {
             match event {
                 client::Event::Finished(finished) => {
-                    let codes = finished.recipients.iter().map(|r| r.code.value()).collect();
+                    let codes = finished
+                        .recipients
+                        .iter()
+                        .map(|r| r.reply.code.value())
+                        .collect();
                     let committed = self.committed.take();
                     self.fates.push(Fate { committed, codes });
                     self.waiting.pop_front();

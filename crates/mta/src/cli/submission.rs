@@ -219,12 +219,11 @@ pub(crate) fn submit(
     }
     .hold(letter)
     .map_err(lost)?;
-    let accepted = finished.recipients.iter().find(|reply| reply.is_positive());
+    let of = finished.recipients.into_iter();
+    let replies: Vec<_> = of.map(|of| of.reply).collect();
+    let accepted = replies.iter().find(|reply| reply.is_positive());
     let trace = accepted.and_then(trace_in);
-    Ok(Submitted {
-        replies: finished.recipients,
-        trace,
-    })
+    Ok(Submitted { replies, trace })
 }
 
 /// Whether something can be read, or the end was reached, within this time.

@@ -3,6 +3,7 @@
 use mail::Reply;
 use mail::reply::table;
 
+use super::phase::Phase;
 use crate::codec::reply::ReplyError;
 
 /// What happened, or what is due.
@@ -31,7 +32,16 @@ pub struct Finished {
     pub data_sent: DataSent,
     /// One reply for each recipient, in their order: the refusal at RCPT (or before), the reply
     /// after the data, or a refusal of our own where the server cannot take the message as it is.
-    pub recipients: Vec<Reply>,
+    pub recipients: Vec<RecipientReply>,
+}
+
+/// The reply for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientReply {
+    /// The reply.
+    pub reply: Reply,
+    /// What it answered, or where the connection ended without it.
+    pub phase: Phase,
 }
 
 /// Whether the server got the content.
@@ -51,6 +61,8 @@ pub enum DataSent {
 pub struct Closed {
     /// Why.
     pub reason: CloseReason,
+    /// How far the conversation had come.
+    pub phase: Phase,
     /// The transaction that it ended in the middle of. A recipient for whom the server did not
     /// reply has [`CloseReason::reply`].
     pub unfinished: Option<Finished>,

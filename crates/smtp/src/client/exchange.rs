@@ -14,6 +14,7 @@ use super::capabilities::Capability;
 use super::command::{write_mail, write_rcpt, write_xforward};
 use super::content::{CHUNK_LEN_MAX, Chunk, Chunks, Lines};
 use super::event::{CloseReason, Event};
+use super::phase::Phase;
 use super::settings::Dialect;
 use super::transaction::{Answer, Framing, Step};
 use super::{Awaited, Client, PIPELINE_MAX, Part, Stage};
@@ -28,6 +29,7 @@ impl Client {
             return self.on_unasked(is_over);
         };
         self.n_sent -= 1;
+        self.answered = Some(awaited.phase());
         match awaited {
             Awaited::Greeting => self.on_greeting(code),
             Awaited::Ehlo => self.on_ehlo(code),
@@ -49,9 +51,9 @@ impl Client {
 
     /// A reply came that no command is waiting for, or 421, which needs none.
     fn on_unasked(&mut self, is_over: bool) {
-        let reply = self.reader.reply();
+        let (reply, phase) = (self.reader.reply(), self.phase());
         if let Some(running) = self.running.as_mut().filter(|_| is_over) {
-            running.refuse_content(&reply);
+            running.refuse_content(&reply, phase);
         }
         let is_refusal = matches!(reply.class(), ReplyClass::Transient | ReplyClass::Permanent);
         let has_place = is_over || self.running.is_none() || self.sends_lines();
@@ -94,17 +96,17 @@ impl Client {
             Part::Mail => {
                 running.mail = Answer::No;
                 // What the server will say to each RCPT is that it has no MAIL: this is why.
-                running.decide_all(&self.reader.reply());
+                running.decide_all(&self.reader.reply(), part.phase());
             }
             Part::Rcpt(index) if positive => running.accept(index),
             Part::Rcpt(index) => running.refuse(index, rcpt_refusal(self.reader.reply())),
             Part::Data if intermediate => self.on_go_ahead(),
             Part::Data => {
-                running.decide_all(&self.reader.reply());
+                running.decide_all(&self.reader.reply(), part.phase());
                 running.step = Step::Nothing;
             }
             Part::Chunk if positive => {}
-            Part::Chunk => running.decide_all(&self.reader.reply()),
+            Part::Chunk => running.decide_all(&self.reader.reply(), part.phase()),
             Part::Content => self.on_content_reply(),
         }
     }
@@ -118,7 +120,7 @@ impl Client {
         let more = match self.settings.dialect {
             Dialect::Edge | Dialect::Lmtp => running.decide_next(reply),
             Dialect::Smtp => {
-                running.decide_all(&reply);
+                running.decide_all(&reply, Phase::EndOfData);
                 false
             }
         };
@@ -165,9 +167,10 @@ impl Client {
     }
 
     fn finish(&mut self) {
+        let phase = self.phase();
         if let Some(running) = self.running.take() {
             // Nobody is without a reply here, but for a message without recipients.
-            let finished = running.finish(&table::TRY_AGAIN.reply());
+            let finished = running.finish(&table::TRY_AGAIN.reply(), phase);
             self.events.push_back(Event::Finished(finished));
         }
     }

@@ -6,7 +6,8 @@ use mail::{BodyType, Mailbox, Notify, Reply, Return, ReversePath};
 use super::Part;
 use super::capabilities::{Capabilities, Capability};
 use super::content::{Chunks, Lines};
-use super::event::{DataSent, Finished};
+use super::event::{DataSent, Finished, RecipientReply};
+use super::phase::Phase;
 use crate::codec::xforward::XforwardAttributes;
 
 /// Everything about a message that the server is told before its content.
@@ -138,7 +139,7 @@ enum Standing {
     /// RCPT was accepted.
     Accepted,
     /// The final reply, whoever gave it.
-    Decided(Reply),
+    Decided(RecipientReply),
 }
 
 impl Running {
@@ -175,23 +176,27 @@ impl Running {
 
     pub(super) fn refuse(&mut self, index: usize, reply: Reply) {
         if let Some(standing @ Standing::Asked) = self.standings.get_mut(index) {
-            *standing = Standing::Decided(reply);
+            let phase = Phase::Rcpt;
+            *standing = Standing::Decided(RecipientReply { reply, phase });
         }
     }
 
-    /// `reply` is final for everyone who has no final reply.
-    pub(super) fn decide_all(&mut self, reply: &Reply) {
+    /// `reply`, which ended `phase`, is final for everyone who has no final reply.
+    pub(super) fn decide_all(&mut self, reply: &Reply, phase: Phase) {
         for standing in &mut self.standings {
             if !matches!(standing, Standing::Decided(_)) {
-                *standing = Standing::Decided(reply.clone());
+                *standing = Standing::Decided(RecipientReply {
+                    reply: reply.clone(),
+                    phase,
+                });
             }
         }
     }
 
     /// `reply` answers the content, as far as it was given, for everyone who has no final reply.
-    pub(super) fn refuse_content(&mut self, reply: &Reply) {
+    pub(super) fn refuse_content(&mut self, reply: &Reply, phase: Phase) {
         self.content_answered = self.content_given;
-        self.decide_all(reply);
+        self.decide_all(reply, phase);
     }
 
     /// `reply` is final for the next accepted recipient that has none; whether another remains.
@@ -201,7 +206,8 @@ impl Running {
             .iter_mut()
             .filter(|standing| matches!(standing, Standing::Accepted));
         if let Some(standing) = accepted.next() {
-            *standing = Standing::Decided(reply);
+            let phase = Phase::EndOfData;
+            *standing = Standing::Decided(RecipientReply { reply, phase });
         }
         accepted.next().is_some()
     }
@@ -243,8 +249,9 @@ impl Running {
         }
     }
 
-    /// What became of it, where `reply` is for everyone who has no final reply.
-    pub(super) fn finish(mut self, reply: &Reply) -> Finished {
+    /// What became of it, where `reply` is for everyone who has no final reply, and it ended in
+    /// `phase`.
+    pub(super) fn finish(mut self, reply: &Reply, phase: Phase) -> Finished {
         let data_sent = if !self.content_given {
             DataSent::No
         } else if self.is_hopeful() {
@@ -254,7 +261,7 @@ impl Running {
         } else {
             DataSent::No
         };
-        self.decide_all(reply);
+        self.decide_all(reply, phase);
         let recipients = self
             .standings
             .into_iter()
