@@ -116,7 +116,7 @@ pub(crate) enum QueueVerb {
     Drop(StepArguments),
     /// Keep messages or recipients until they are released
     Hold(StepArguments),
-    /// List messages: next try, tries so far, last reply, why held
+    /// List messages: next attempt, tries so far, last reply, why held
     List(ListArguments),
     /// Let held messages or recipients go on
     Release(StepArguments),

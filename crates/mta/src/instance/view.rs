@@ -186,3 +186,27 @@ fn row(from: delivery::QueueRow) -> QueueRow {
         recipients: recipients.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mail::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_is_noted_with_its_cause_and_how_much_waits() {
+        let outage = |n_waiting| delivery::Outage {
+            destination: "relay mx.example:25".into(),
+            since: Timestamp::from_unix_ms(1_795_477_800_000),
+            cause: "mx.example:25 (192.0.2.1) timed out at RCPT".into(),
+            n_waiting,
+        };
+        let note = outage_note(&outage(1));
+        let since = "2026-11-23T23:50:00.000Z";
+        let begin = format!("relay mx.example:25 takes no mail since {since}, ");
+        let end = ": mx.example:25 (192.0.2.1) timed out at RCPT";
+        assert_eq!(*note, format!("{begin}1 message waits{end}"));
+        let note = outage_note(&outage(20));
+        assert_eq!(*note, format!("{begin}20 messages wait{end}"));
+    }
+}

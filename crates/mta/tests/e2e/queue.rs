@@ -155,7 +155,8 @@ fn a_deferred_message_can_be_held_released_and_tried_now() {
     wait::until_true("it is deferred", || count(&system, "deferred", &[]) == 1);
     let page = system.postern.ask(&["queue"]);
     assert!(
-        page.contains("<x@far.example>  deferred, tried once, next try in"),
+        page.contains("<x@far.example>  deferred: cannot connect to ")
+            && page.contains("; tried once, next attempt in"),
         "{page}"
     );
     system

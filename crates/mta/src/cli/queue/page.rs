@@ -304,7 +304,7 @@ fn recipient_lines(page: &mut Page, recipient: &Value, detail: Detail) {
         return;
     }
     let n_attempts = recipient["attempts"].as_u64().unwrap_or_default();
-    let mut states = vec![text("state").to_owned()];
+    let mut states = Vec::new();
     if n_attempts > 0 {
         states.push(match n_attempts {
             1 => "tried once".to_owned(),
@@ -313,7 +313,7 @@ fn recipient_lines(page: &mut Page, recipient: &Value, detail: Detail) {
     }
     match recipient["next_in_seconds"].as_u64() {
         Some(0) => states.push("due now".to_owned()),
-        Some(seconds) => states.push(format!("next try in {}", words::duration(seconds))),
+        Some(seconds) => states.push(format!("next attempt in {}", words::duration(seconds))),
         None => {}
     }
     if detail == Detail::Show && !text("next_due").is_empty() {
@@ -322,16 +322,17 @@ fn recipient_lines(page: &mut Page, recipient: &Value, detail: Detail) {
     if !text("destination").is_empty() {
         states.push(format!("to {}", text("destination")));
     }
-    let reply = match (text("reply"), text("waits_for")) {
+    let reason = match (without_codes(text("reply")), text("waits_for")) {
         ("", "") => String::new(),
-        ("", reason) => format!(": {reason}"),
-        (reply, _) => format!(": {reply}"),
+        ("", reason) | (reason, _) => format!(": {reason}"),
     };
-    page.line(format!(
-        "      <{}>  {}{reply}",
-        text("to"),
-        states.join(", ")
-    ));
+    let states = match (states.is_empty(), reason.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => format!(", {}", states.join(", ")),
+        (false, false) => format!("; {}", states.join(", ")),
+    };
+    let (to, state) = (text("to"), text("state"));
+    page.line(format!("      <{to}>  {state}{reason}{states}"));
 }
 
 /// The text of a reply.

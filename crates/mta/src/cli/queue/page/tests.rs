@@ -21,7 +21,8 @@ fn three_instances() -> Answer {
              "next_in_seconds": null, "reply": "450 4.2.1 sends nothing\u{1b}[2J", "destination": "hold"},
             {"index": 1, "to": "z@y.example", "state": "deferred", "attempts": 3,
              "next_due": "2026-11-24T00:00:00.000Z", "next_in_seconds": 240,
-             "reply": "451 4.7.1 greylisted", "destination": "relay 192.0.2.1:25"},
+             "reply": "451 4.7.1 192.0.2.1:25 replied at RCPT: 451 4.7.1 greylisted",
+             "destination": "relay 192.0.2.1:25"},
         ]
     });
     answer(
@@ -47,7 +48,7 @@ input        empty
 output       1 message, 2 recipients (1 held, 1 deferred), 4.8 KiB; more are there, raise --limit
   output/12  01KATQ2CD0000000000000000A  from <>  4.8 KiB  3 min old
       <x@y.example>  held: sends nothing\\u{1b}[2J
-      <z@y.example>  deferred, tried 3 times, next try in 4 min, to relay 192.0.2.1:25: 451 4.7.1 greylisted
+      <z@y.example>  deferred: 192.0.2.1:25 replied at RCPT: 451 4.7.1 greylisted; tried 3 times, next attempt in 4 min, to relay 192.0.2.1:25
 submission   not answering
 total        1 message, 2 recipients (1 held, 1 deferred), 4.8 KiB in the 2 of 3 instances that answer
 "
@@ -82,7 +83,7 @@ fn show_says_where_a_message_came_from() {
     );
     assert!(
         page.text()
-            .contains("next try in 4 min, at 2026-11-24T00:00:00.000Z,")
+            .contains("next attempt in 4 min, at 2026-11-24T00:00:00.000Z,")
     );
 }
 
