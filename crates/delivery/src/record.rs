@@ -10,6 +10,7 @@ mod events;
 mod reports;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use mail::dsn::Action;
@@ -378,8 +379,11 @@ fn attempts(stored: &Stored, index: u32) -> u32 {
 
 /// Says that time ran out, and what the last attempt had come to.
 fn expiry_reply(last: &Reply) -> Reply {
-    table::EXPIRED.with_text(&format!(
-        "{}; the last attempt: {last}",
-        table::EXPIRED.text
-    ))
+    let text =
+        |last: &dyn fmt::Display| format!("{}; the last attempt: {last}", table::EXPIRED.text);
+    let reply = table::EXPIRED.with_text(&text(last));
+    match last.cause() {
+        Some(_) => reply.with_cause(&text(&last.for_operators())),
+        None => reply,
+    }
 }

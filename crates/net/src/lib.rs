@@ -26,4 +26,4 @@ pub use large_reads::{EXCESS_MAX, Excess};
 pub use listener::{Listener, Peer};
 pub use machine::Machine;
 pub use owner::{OwnerError, peer_uid};
-pub use stream::{ConnectError, Stream};
+pub use stream::{ConnectError, Stream, host_and_address};

@@ -1,7 +1,7 @@
 //! One type for every kind of byte stream that mail travels over.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -36,19 +36,28 @@ impl Stream {
     /// Connects to a host by TCP: an IP address, or a name, of whose addresses the first that
     /// answers is taken. `within` is for all of it; of what is left, each address has an equal
     /// share, so that one that swallows everything, as IPv6 does where it is set up in half, keeps
-    /// none from its turn. Cancel-safe: a dropped future leaves nothing behind.
+    /// none from its turn. Returns the address beside the
+    /// stream. Cancel-safe: a dropped future leaves nothing behind.
     ///
     /// # Errors
     /// What came of each address, or of the look for them.
-    pub async fn connect(host: &str, port: u16, within: Duration) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        host: &str,
+        port: u16,
+        within: Duration,
+    ) -> Result<(Self, IpAddr), ConnectError> {
         let until = Instant::now() + within;
         let addresses = match timeout_at(until, lookup_host((host, port))).await {
             Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect::<Vec<_>>(),
-            Ok(Err(e)) => return Err(ConnectError(format!("no address found for {host}: {e}"))),
+            Ok(Err(e)) => {
+                return Err(ConnectError(format!(
+                    "cannot find an address of {host}: {e}"
+                )));
+            }
             Err(_) => {
                 let seconds = within.as_secs();
                 return Err(ConnectError(format!(
-                    "no address found for {host}: no answer within {seconds} seconds"
+                    "cannot find an address of {host}: no answer within {seconds} seconds"
                 )));
             }
         };
@@ -135,18 +144,27 @@ pub struct ConnectError(String);
 /// What came of one address of a host.
 fn failure(host: &str, port: u16, address: SocketAddr, error: &io::Error) -> String {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
-    let ip = address.ip();
-    let at = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+    let what = match error.kind() {
+        ConnectionRefused => "connection refused",
+        HostUnreachable => "host unreachable",
+        NetworkUnreachable => "network unreachable",
+        TimedOut => "timed out",
+        _ => "",
     };
-    let at = format!("{at} ({ip})");
-    match error.kind() {
-        ConnectionRefused => format!("connection refused by {at}"),
-        HostUnreachable | NetworkUnreachable => format!("{at} is unreachable: {error}"),
-        TimedOut => format!("no answer in time from {at}"),
-        _ => format!("cannot connect to {at}: {error}"),
+    let at = host_and_address(host, port, address.ip());
+    if what.is_empty() {
+        format!("cannot connect to {at}: {error}")
+    } else {
+        format!("cannot connect to {at}: {what}")
+    }
+}
+
+/// A host and which of its addresses, for operators: `mx.example:25 (192.0.2.1)`.
+#[must_use]
+pub fn host_and_address(host: &str, port: u16, address: IpAddr) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(_) => SocketAddr::new(address, port).to_string(),
+        Err(_) => format!("{host}:{port} ({address})"),
     }
 }
 
@@ -154,7 +172,7 @@ fn failure(host: &str, port: u16, address: SocketAddr, error: &io::Error) -> Str
 async fn first_that_answers(
     addresses: &[SocketAddr],
     until: Instant,
-) -> Result<Stream, Vec<(SocketAddr, io::Error)>> {
+) -> Result<(Stream, IpAddr), Vec<(SocketAddr, io::Error)>> {
     let mut failed = Vec::new();
     for (address, n_left) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = until.saturating_duration_since(Instant::now());
@@ -166,7 +184,7 @@ async fn first_that_answers(
             Err(e) => Err(e.into()),
         };
         match connected {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, address.ip())),
             Err(e) => failed.push((*address, e)),
         }
     }
@@ -265,5 +283,36 @@ mod tests {
         assert_eq!(kinds, [io::ErrorKind::TimedOut; 4]);
         let nobody = first_that_answers(&[], until).await;
         assert!(nobody.is_err());
+    }
+
+    #[test]
+    fn a_failure_names_host_address_and_what_came_of_it() {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+        let address = "[2001:db8::1]:25".parse().unwrap();
+        for (kind, what) in [
+            (ConnectionRefused, "connection refused"),
+            (HostUnreachable, "host unreachable"),
+            (NetworkUnreachable, "network unreachable"),
+            (TimedOut, "timed out"),
+        ] {
+            let of = |host| failure(host, 25, address, &kind.into());
+            let named = format!("cannot connect to mx.example:25 (2001:db8::1): {what}");
+            assert_eq!(of("mx.example"), named);
+            let literal = format!("cannot connect to [2001:db8::1]:25: {what}");
+            assert_eq!(of("2001:db8::1"), literal);
+        }
+        let other = failure("mx.example", 25, address, &io::Error::other("no buffers"));
+        let expected = "cannot connect to mx.example:25 (2001:db8::1): no buffers";
+        assert_eq!(other, expected);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_is_named() {
+        // Too long a label for a question to the DNS.
+        let host = format!("{}.invalid", "x".repeat(64));
+        let failed = Stream::connect(&host, 25, Duration::from_secs(10)).await;
+        let text = failed.map(drop).unwrap_err().to_string();
+        let begin = format!("cannot find an address of {host}: ");
+        assert!(text.starts_with(&begin), "{text}");
     }
 }

@@ -106,7 +106,14 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         Answer::Replies(replies) => {
             Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
         }
-        Answer::NotTried | Answer::Unknown => Carried::down(n, table::NEXT_AWAY.reply()),
+        Answer::NotTried => {
+            let cause = format!("not tried: instance {} takes no mail now", next.name());
+            Carried::down(n, table::NEXT_AWAY.reply().with_cause(&cause))
+        }
+        Answer::Unknown => {
+            let cause = format!("no answer from instance {}", next.name());
+            Carried::down(n, table::NEXT_AWAY.reply().with_cause(&cause))
+        }
         Answer::Unreadable => Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
     }
 }

@@ -17,6 +17,7 @@
 //! message, and an operator can put it right.
 
 mod body;
+mod cause;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -30,12 +31,13 @@ use mail::dsn::Action;
 use mail::reply::table;
 use mail::{BodyType, Envelope, Outcome, Provenance, Reply};
 use net::{ClientConnection, Clock};
-use smtp::client::{self, Capability, CloseReason, Closed, DataSent, Event, Finished};
-use smtp::client::{ClientRecipient, Transaction};
+use smtp::client::{self, Capability, CloseReason, Closed, DataSent, Event, Finished, Phase};
+use smtp::client::{ClientRecipient, RecipientReply, Transaction};
 use smtp::codec::xforward::XforwardAttributes;
 
 use self::body::Body;
-use self::pool::Pool;
+use self::cause::Host;
+use self::pool::{Connected, Pool};
 use super::{Carried, Octets, SiteSeen, Work};
 
 /// Where a relay sends, and how.
@@ -89,8 +91,9 @@ impl Relay {
     async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Carried {
         let n_recipients = letter.indexes.len();
         let deferred = |reply: Reply| Carried::all(n_recipients, &Outcome::Deferred(reply));
-        let Ok(mut body) = Body::open(content) else {
-            return deferred(table::TRY_AGAIN.reply());
+        let mut body = match Body::open(content) {
+            Ok(body) => body,
+            Err(e) => return deferred(cause::unreadable(&e)),
         };
         let Some(_slot) = self.pool.slot().await else {
             return deferred(table::SHUTTING_DOWN_LATE.reply());
@@ -99,14 +102,16 @@ impl Relay {
         // goes without the 354 that shows a reply too many, so on a connection that has none.
         let may_use_kept = letter.envelope.body != BodyType::BinaryMime;
         while may_use_kept && let Some(mut kept) = self.pool.take() {
-            match try_on(&mut kept, letter, &mut body).await {
+            let host = self.pool.host(kept.address);
+            match try_on(&mut kept.line, &host, letter, &mut body).await {
                 Err(closed) if is_stale(&closed) => {}
                 tried => return self.settle(kept, tried, n_recipients),
             }
         }
         match self.pool.connect().await {
             Ok(mut fresh) => {
-                let tried = try_on(&mut fresh, letter, &mut body).await;
+                let host = self.pool.host(fresh.address);
+                let tried = try_on(&mut fresh.line, &host, letter, &mut body).await;
                 self.settle(fresh, tried, n_recipients)
             }
             Err(reply) => Carried::down(n_recipients, reply),
@@ -115,11 +120,12 @@ impl Relay {
 
     fn settle(
         &self,
-        connection: ClientConnection,
+        connection: Connected,
         tried: Result<Vec<Outcome>, Closed>,
         n_recipients: usize,
     ) -> Carried {
-        let can = connection.machine_ref().capabilities();
+        let host = self.pool.host(connection.address);
+        let can = connection.line.machine_ref().capabilities();
         // A host that takes NOTIFY reports by itself, or passes it on (RFC 3461 §5.2.2).
         let reports = can.is_some_and(|can| can.has(Capability::Dsn));
         self.pool.keep(connection);
@@ -130,7 +136,7 @@ impl Relay {
             },
             Err(closed) => Carried {
                 site: seen(&closed),
-                outcomes: outcomes(closed, n_recipients),
+                outcomes: outcomes(closed, n_recipients, &host),
                 success: None,
                 news: Vec::new(),
             },
@@ -219,29 +225,34 @@ impl Letter<'_> {
 /// Sends the message over this connection; an error when that came to its end before.
 async fn try_on<C: Octets>(
     connection: &mut ClientConnection,
+    host: &Host<'_>,
     letter: &Letter<'_>,
     body: &mut Body<C>,
 ) -> Result<Vec<Outcome>, Closed> {
     let lost = Closed {
         reason: CloseReason::Lost,
+        phase: Phase::Idle,
         unfinished: None,
+    };
+    let unreadable = |e: &spool::ReadError| {
+        let deferred = Outcome::Deferred(cause::unreadable(e));
+        Ok(vec![deferred; letter.indexes.len()])
     };
     let Some(can) = connection.machine_ref().capabilities().copied() else {
         return Err(lost);
     };
-    let Ok(body_type) = body.body_type(letter.envelope.body, &can).await else {
-        let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
-        return Ok(vec![deferred; letter.indexes.len()]);
+    let body_type = match body.body_type(letter.envelope.body, &can).await {
+        Ok(body_type) => body_type,
+        Err(e) => return unreadable(&e),
     };
     let mut transaction = letter.transaction(body.content_len(), body_type);
     // RFC 6531 §3.4: where nothing but ASCII stands in addresses and header, no host needs to know
     // that the sender could have used more.
     if transaction.smtputf8 && !can.has(Capability::Smtputf8) {
-        let Ok(is_ascii) = body.header_is_ascii().await else {
-            let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
-            return Ok(vec![deferred; letter.indexes.len()]);
-        };
-        transaction.smtputf8 = !is_ascii;
+        match body.header_is_ascii().await {
+            Ok(is_ascii) => transaction.smtputf8 = !is_ascii,
+            Err(e) => return unreadable(&e),
+        }
     }
     let now = connection.clock().now();
     connection.machine().begin(now, transaction);
@@ -253,7 +264,7 @@ async fn try_on<C: Octets>(
             }
             Some(Event::Finished(finished)) => {
                 let replies = finished.recipients.into_iter();
-                return Ok(replies.map(Outcome::from_reply).collect());
+                return Ok(replies.map(|of| cause::outcome(of, host)).collect());
             }
             Some(Event::Closed(closed)) => return Err(closed),
             Some(Event::Ready | Event::StartTls | Event::Verified(_)) => {}
@@ -278,7 +289,7 @@ fn said_nothing(closed: &Closed) -> bool {
     let unknown = closed.reason.reply();
     closed.unfinished.as_ref().is_none_or(|unfinished| {
         let replies = &unfinished.recipients;
-        unfinished.data_sent == DataSent::No && replies.iter().all(|reply| *reply == unknown)
+        unfinished.data_sent == DataSent::No && replies.iter().all(|of| of.reply == unknown)
     })
 }
 
@@ -305,8 +316,8 @@ fn seen(closed: &Closed) -> SiteSeen {
 }
 
 /// What a connection that ended means for each recipient.
-fn outcomes(closed: Closed, n_recipients: usize) -> Vec<Outcome> {
-    let unknown = closed.reason.reply();
+fn outcomes(closed: Closed, n_recipients: usize, host: &Host<'_>) -> Vec<Outcome> {
+    let unknown = cause::end(&closed, host);
     let Some(Finished {
         recipients,
         data_sent,
@@ -314,11 +325,14 @@ fn outcomes(closed: Closed, n_recipients: usize) -> Vec<Outcome> {
     else {
         return vec![Outcome::Deferred(unknown); n_recipients];
     };
-    let outcome = |reply: Reply| {
-        if data_sent == DataSent::Unconfirmed && reply == unknown {
-            return Outcome::Deferred(table::DELIVERY_UNCONFIRMED.reply());
+    let outcome = |of: RecipientReply| {
+        if of.reply != unknown {
+            return cause::outcome(of, host);
         }
-        Outcome::from_reply(reply)
+        Outcome::from_reply(match data_sent {
+            DataSent::Unconfirmed => cause::unconfirmed(&unknown),
+            DataSent::No | DataSent::Yes => unknown.clone(),
+        })
     };
     recipients.into_iter().map(outcome).collect()
 }

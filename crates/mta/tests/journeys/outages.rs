@@ -4,7 +4,9 @@ use mail::event::What;
 use tokio::net::TcpSocket;
 
 use crate::host::Host;
-use crate::world::{Instance, LATER, PATIENT, Plan, alarm, deferred, delivered, message, relay};
+use crate::world::{
+    Instance, LATER, PATIENT, Plan, alarm, deferred, delivered, hold, message, relay,
+};
 
 /// A port of this machine that refuses connections until the test lets it listen.
 fn refusing() -> (TcpSocket, u16) {
@@ -27,8 +29,8 @@ async fn a_relay_that_cannot_be_reached_is_one_alarm_and_its_return_a_line() {
     output.accept(message(&["b@y.org"]), "\r\n").await;
     output.noted.until(4, deferred).await;
     let why = format!(
-        "mail waits: relay 127.0.0.1:{port} takes none: connection refused by 127.0.0.1:{port} \
-         (127.0.0.1)"
+        "mail waits: relay 127.0.0.1:{port} takes none: cannot connect to 127.0.0.1:{port}: \
+         connection refused"
     );
     let told = |what: &What| matches!(what, What::Alarm { text } if text.starts_with(&*why));
     assert_eq!(output.noted.count(told), 1);
@@ -57,7 +59,7 @@ async fn what_waits_untried_for_a_relay_that_is_down_is_listed_with_the_cause() 
     let reason = row.recipients[0].waits_for.as_deref().unwrap();
     let begin = format!("not tried yet: relay 127.0.0.1:{port} takes no mail since 2");
     assert!(reason.starts_with(&begin), "{reason}");
-    let end = format!(": connection refused by 127.0.0.1:{port} (127.0.0.1)");
+    let end = format!(": cannot connect to 127.0.0.1:{port}: connection refused");
     assert!(reason.ends_with(&end), "{reason}");
     let outages = output.delivery.outages(10);
     assert_eq!(outages.len(), 1);
@@ -98,4 +100,47 @@ async fn what_waits_for_a_place_is_listed_as_such() {
     assert_eq!(reason, Some(expected));
     (0..3).for_each(|_| host.acknowledge());
     output.noted.until(3, delivered).await;
+}
+
+#[tokio::test]
+async fn a_hosts_deferral_is_logged_and_listed_with_host_and_phase() {
+    let host = Host::new(&[("a@y.org", &["450 4.2.0 later"])]).await;
+    let plan = Plan {
+        backoff: LATER,
+        ..PATIENT
+    };
+    let output = Instance::new(vec![relay("y.org", host.port)], &plan);
+    let id = output.accept(message(&["a@y.org"]), "\r\n").await;
+    let expected = format!("127.0.0.1:{} replied at RCPT: 450 4.2.0 later", host.port);
+    let with_cause = |what: &What| match what {
+        What::Deferred { reply, .. } => reply.cause() == Some(&*expected),
+        _ => false,
+    };
+    output.noted.until(1, with_cause).await;
+    output.idle().await;
+    let row = output.delivery.row(id).unwrap();
+    let reply = row.recipients[0].reply.clone().unwrap();
+    assert_eq!(reply.cause(), Some(&*expected), "also from the spool");
+    assert_eq!(reply.to_string(), "450 4.2.0 later");
+}
+
+#[tokio::test]
+async fn what_expires_shows_operators_the_cause_of_its_last_attempt() {
+    let (_socket, port) = refusing();
+    let plan = Plan {
+        expire_after: std::time::Duration::ZERO,
+        ..PATIENT
+    };
+    let routes = vec![relay("y.org", port), hold("x.org")];
+    let output = Instance::new(routes, &plan);
+    output.accept(message(&["a@y.org"]), "\r\n").await;
+    let cause = format!("451 4.4.1 cannot connect to 127.0.0.1:{port}: connection refused");
+    let expired = |what: &What| match what {
+        What::Failed { reply, .. } => {
+            let public = "the last attempt: 451 4.4.1 no connection to the next host";
+            reply.text().ends_with(public) && reply.cause().is_some_and(|of| of.ends_with(&*cause))
+        }
+        _ => false,
+    };
+    output.noted.until(1, expired).await;
 }

@@ -1,5 +1,6 @@
 //! The connections to one host that wait for work.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use smtp::client::{Client, Event};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::RelaySettings;
+use super::cause::{self, Host};
 
 /// Connections to one host: a bounded number, kept between messages.
 #[derive(Debug)]
@@ -30,8 +32,15 @@ struct Waiting {
 
 #[derive(Debug)]
 struct Idle {
-    connection: ClientConnection,
+    connection: Connected,
     since: Moment,
+}
+
+/// A connection to one of the host's addresses.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) line: ClientConnection,
+    pub(super) address: IpAddr,
 }
 
 impl Pool {
@@ -49,6 +58,15 @@ impl Pool {
         &self.settings
     }
 
+    /// The host, at one of its addresses.
+    pub(super) fn host(&self, address: IpAddr) -> Host<'_> {
+        Host {
+            name: &self.settings.host,
+            port: self.settings.port,
+            address,
+        }
+    }
+
     /// Waits until a connection may be used. Cancel-safe.
     pub(super) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()
@@ -57,18 +75,18 @@ impl Pool {
     /// The connection that was used last: the others may then grow old. One that has ended, or on
     /// which the host has said something meanwhile, is closed and not given out. It may end at any
     /// time after that.
-    pub(super) fn take(&self) -> Option<ClientConnection> {
+    pub(super) fn take(&self) -> Option<Connected> {
         loop {
             let mut connection = self.waiting().idle.pop()?.connection;
-            if connection.is_reusable() {
+            if connection.line.is_reusable() {
                 return Some(connection);
             }
         }
     }
 
     /// Keeps a connection for the next message, unless it is over or the host said too much.
-    pub(super) fn keep(self: &Arc<Self>, connection: ClientConnection) {
-        if !connection.may_be_kept() {
+    pub(super) fn keep(self: &Arc<Self>, connection: Connected) {
+        if !connection.line.may_be_kept() {
             return;
         }
         let mut waiting = self.waiting();
@@ -85,7 +103,7 @@ impl Pool {
     ///
     /// # Errors
     /// What its failure means for the recipients; always that they are to be tried again.
-    pub(super) async fn connect(&self) -> Result<ClientConnection, Reply> {
+    pub(super) async fn connect(&self) -> Result<Connected, Reply> {
         let RelaySettings {
             host,
             port,
@@ -93,17 +111,17 @@ impl Pool {
             connect_timeout,
             ..
         } = &self.settings;
-        let stream = Stream::connect(host, *port, *connect_timeout)
+        let (stream, address) = Stream::connect(host, *port, *connect_timeout)
             .await
             .map_err(|e| table::NO_CONNECTION.reply().with_cause(&e.to_string()))?;
         let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
-        let mut connection = Connection::new(stream, machine, self.clock);
+        let mut line = Connection::new(stream, machine, self.clock);
         loop {
-            match connection.next_event().await {
-                Some(Event::Ready) => {
-                    return Ok(connection);
+            match line.next_event().await {
+                Some(Event::Ready) => return Ok(Connected { line, address }),
+                Some(Event::Closed(closed)) => {
+                    return Err(cause::end(&closed, &self.host(address)));
                 }
-                Some(Event::Closed(closed)) => return Err(closed.reason.reply()),
                 Some(Event::StartTls) => return Err(table::PEER_WITHOUT_TLS.reply()),
                 Some(Event::Finished(_) | Event::SendContent | Event::Verified(_)) => {}
                 None => return Err(table::CONNECTION_LOST.reply()),
@@ -112,7 +130,7 @@ impl Pool {
     }
 
     /// Takes out what has waited for too long; when to look again, if anything is left.
-    fn expired(&self) -> (Vec<ClientConnection>, Option<Moment>) {
+    fn expired(&self) -> (Vec<Connected>, Option<Moment>) {
         let mut waiting = self.waiting();
         let (now, idle_max) = (self.clock.now(), self.settings.idle_max);
         let is_old = |idle: &Idle| now.since(idle.since) >= idle_max;
@@ -139,9 +157,9 @@ async fn close_the_old(pool: Weak<Pool>, idle_max: Duration) {
             return;
         };
         let (old, next) = pool.expired();
-        for mut connection in old {
-            connection.machine().quit(pool.clock.now());
-            connection.close().await;
+        for Connected { mut line, .. } in old {
+            line.machine().quit(pool.clock.now());
+            line.close().await;
         }
         let Some(next) = next else {
             return;

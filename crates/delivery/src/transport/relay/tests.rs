@@ -118,13 +118,17 @@ fn serve(mut stream: &TcpStream, steps: &[Step], contents: &mut Vec<String>) {
 }
 
 fn relay(port: u16, idle_max: Duration) -> Relay {
+    relay_with(port, idle_max, Timeouts::LEAST)
+}
+
+fn relay_with(port: u16, idle_max: Duration, timeouts: Timeouts) -> Relay {
     let settings = RelaySettings {
         host: "127.0.0.1".into(),
         port,
         client: Arc::new(Settings {
             dialect: Dialect::Smtp,
             hello_name: "client.example".into(),
-            timeouts: Timeouts::LEAST,
+            timeouts,
             tls: TlsWish::Never,
         }),
         connect_timeout: Duration::from_secs(10),
@@ -136,7 +140,29 @@ fn relay(port: u16, idle_max: Duration) -> Relay {
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// What becomes of the recipients, in the words that their senders may read.
 async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String> {
+    let outcomes = attempt(relay, recipients, content).await;
+    let shown = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Deferred(reply) => format!("deferred {reply}"),
+        Outcome::Delivered(reply) => format!("delivered {reply}"),
+        Outcome::Failed(reply) => format!("failed {reply}"),
+        Outcome::Held(reply) => format!("held {reply}"),
+    });
+    shown.collect()
+}
+
+/// The cause of what becomes of the only recipient; `AT` stands for host and port.
+async fn cause_at(relay: &Relay) -> String {
+    let outcomes = attempt(relay, &["a@y.org"], b"x").await;
+    let [Outcome::Deferred(reply)] = outcomes.as_slice() else {
+        panic!("not deferred: {outcomes:?}");
+    };
+    let cause = reply.cause().unwrap_or("none");
+    cause.replace(&relay.to_string(), "AT")
+}
+
+async fn attempt(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<Outcome> {
     let arrived = Timestamp::from_unix_ms(1_000_000_000_000);
     let provenance = Provenance {
         trace: TraceId::new(arrived, 1),
@@ -164,14 +190,7 @@ async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String>
         indexes: &indexes,
         content_begun: Arc::default(),
     };
-    let carried = relay.send(&letter, content.to_vec()).await;
-    let shown = carried.outcomes.into_iter().map(|outcome| match outcome {
-        Outcome::Deferred(reply) => format!("deferred {reply}"),
-        Outcome::Delivered(reply) => format!("delivered {reply}"),
-        Outcome::Failed(reply) => format!("failed {reply}"),
-        Outcome::Held(reply) => format!("held {reply}"),
-    });
-    shown.collect()
+    relay.send(&letter, content.to_vec()).await.outcomes
 }
 
 /// Waits for the host while the runtime goes on.
@@ -446,7 +465,7 @@ async fn operators_are_told_which_host_did_not_take_a_connection_and_why() {
     drop(unused);
     let refused = relay(port, LONG).pool.connect().await.map(drop);
     let refused = refused.unwrap_err();
-    let expected = format!("connection refused by 127.0.0.1:{port} (127.0.0.1)");
+    let expected = format!("cannot connect to 127.0.0.1:{port}: connection refused");
     assert_eq!(refused.cause(), Some(&*expected));
     // The sender of the message is told no host of ours.
     assert_eq!(refused.text(), "no connection to the next host");
@@ -470,4 +489,97 @@ async fn a_kept_connection_lost_after_the_data_is_not_tried_again_at_once() {
     assert_eq!(third, ["delivered 250 2.0.0 queued"]);
     drop(relay);
     assert_eq!(contents(serving).await, ["1\r\n", "2\r\n", "3\r\n"]);
+}
+
+const ENVELOPE: [Step; 3] = [Hear("MAIL"), Hear("RCPT"), Hear("DATA")];
+
+#[tokio::test]
+async fn a_hosts_own_deferral_names_host_and_phase_for_operators() {
+    const REPLY: Step = Say("451 4.7.1 later");
+    let greeted = &HELLO[..2];
+    let no_mail = [Say("503 5.5.1 MAIL?"), Say("503 5.5.1 MAIL?")];
+    let no_rcpt = [Say("503 5.5.1 RCPT?")];
+    let cases: [(&str, &[&[Step]]); 6] = [
+        ("greeting", &[&[REPLY]]),
+        ("EHLO", &[greeted, &[REPLY]]),
+        ("MAIL", &[&HELLO, &ENVELOPE, &[REPLY], &no_mail]),
+        (
+            "RCPT",
+            &[&HELLO, &ENVELOPE, &[Say("250 ok"), REPLY], &no_rcpt],
+        ),
+        ("DATA", &[&HELLO, &ACCEPT[..5], &[REPLY]]),
+        ("end of data", &[&HELLO, &ACCEPT[..7], &[REPLY]]),
+    ];
+    for (phase, parts) in cases {
+        let (port, _serving) = host(vec![steps(parts)]);
+        let cause = cause_at(&relay(port, LONG)).await;
+        assert_eq!(cause, format!("AT replied at {phase}: 451 4.7.1 later"));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_names_host_and_phase_for_operators() {
+    let cases: [(&str, &[&[Step]]); 6] = [
+        ("greeting", &[]),
+        ("EHLO", &[&HELLO[..2]]),
+        ("MAIL", &[&HELLO, &ENVELOPE]),
+        ("RCPT", &[&HELLO, &ENVELOPE, &[Say("250 ok")]]),
+        ("DATA", &[&HELLO, &ACCEPT[..5]]),
+        ("end of data", &[&HELLO, &ACCEPT[..7]]),
+    ];
+    for (phase, parts) in cases {
+        let (port, _serving) = host(vec![steps(parts)]);
+        let cause = cause_at(&relay(port, LONG)).await;
+        let twice = match phase {
+            "end of data" => "; the next attempt may deliver it twice",
+            _ => "",
+        };
+        assert_eq!(cause, format!("connection to AT lost at {phase}{twice}"));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_keeps_silent_is_named_with_the_phase_for_operators() {
+    const NONE: Duration = Duration::ZERO;
+    let all = Timeouts::LEAST;
+    let with_end = Timeouts {
+        data_end: NONE,
+        ..all
+    };
+    let with_greeting = Timeouts {
+        greeting: NONE,
+        ..all
+    };
+    let with_mail = Timeouts { mail: NONE, ..all };
+    let cases: [(&str, Timeouts, &[&[Step]]); 3] = [
+        ("greeting", with_greeting, &[]),
+        ("MAIL", with_mail, &[&HELLO, &ENVELOPE]),
+        ("end of data", with_end, &[&HELLO, &ACCEPT[..7]]),
+    ];
+    for (phase, timeouts, parts) in cases {
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let (port, _serving) = host_until(vec![steps(parts)], is_done);
+        let cause = cause_at(&relay_with(port, LONG, timeouts)).await;
+        drop(done);
+        let begin = format!("AT timed out at {phase}");
+        assert!(cause.starts_with(&begin), "{cause}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_smtp_is_shown_to_operators_with_host_and_phase() {
+    for (said, expected) in [
+        (
+            "HTTP/1.1 400 Bad Request",
+            "AT sent what is no reply at greeting: ",
+        ),
+        (
+            "220 mx\r\n250 again",
+            "AT sent an unexpected reply at EHLO: 250 again",
+        ),
+    ] {
+        let (port, _serving) = host(vec![steps(&[&[Say(said), Hear("")]])]);
+        let cause = cause_at(&relay(port, LONG)).await;
+        assert!(cause.starts_with(expected), "{cause}");
+    }
 }

@@ -1,0 +1,75 @@
+//! The causes of deferrals by a host, for operators: which host and address, in which phase, why.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use mail::reply::table;
+use mail::{Outcome, Reply, ReplyClass};
+use net::host_and_address;
+use smtp::client::{CloseReason, Closed, RecipientReply};
+use spool::ReadError;
+
+/// The host at the other end of a connection.
+pub(super) struct Host<'a> {
+    pub(super) name: &'a str,
+    pub(super) port: u16,
+    pub(super) address: IpAddr,
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&host_and_address(self.name, self.port, self.address))
+    }
+}
+
+/// What the reply for a recipient comes to.
+pub(super) fn outcome(of: RecipientReply, host: &Host<'_>) -> Outcome {
+    let RecipientReply { reply, phase } = of;
+    Outcome::from_reply(match reply.class() {
+        ReplyClass::Transient => {
+            let cause = replied(&reply, host, phase);
+            reply.with_cause(&cause)
+        }
+        ReplyClass::Intermediate | ReplyClass::Permanent | ReplyClass::Positive => reply,
+    })
+}
+
+/// What the end of a connection means for a recipient without a reply of its own.
+pub(super) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
+    let Closed { reason, phase, .. } = closed;
+    let reply = reason.reply();
+    let cause = match reason {
+        CloseReason::Lost | CloseReason::Quit => format!("connection to {host} lost at {phase}"),
+        CloseReason::TimedOut => format!("{host} timed out at {phase}"),
+        CloseReason::Refused(reply) => replied(reply, host, phase),
+        CloseReason::Protocol(e) => format!("{host} sent what is no reply at {phase}: {e}"),
+        CloseReason::Unexpected(unexpected) => {
+            format!("{host} sent an unexpected reply at {phase}: {unexpected}")
+        }
+        CloseReason::Abandoned
+        | CloseReason::Dialect
+        | CloseReason::Injection
+        | CloseReason::TlsUnavailable
+        | CloseReason::Unsendable(_) => format!("{host} at {phase}: {}", reply.text()),
+    };
+    reply.with_cause(&cause)
+}
+
+/// The whole content was sent, and `end` came in place of its reply.
+pub(super) fn unconfirmed(end: &Reply) -> Reply {
+    let reply = table::DELIVERY_UNCONFIRMED.reply();
+    let cause = end.cause().unwrap_or_else(|| end.text());
+    let cause = format!("{cause}; the next attempt may deliver it twice");
+    reply.with_cause(&cause)
+}
+
+/// The content cannot be read from the spool.
+pub(super) fn unreadable(error: &ReadError) -> Reply {
+    let cause = format!("cannot read the content from the spool: {error}");
+    table::TRY_AGAIN.reply().with_cause(&cause)
+}
+
+/// The host first: its own words may be long, and a cause is cut off at its end.
+fn replied(reply: &Reply, host: &Host<'_>, phase: impl fmt::Display) -> String {
+    format!("{host} replied at {phase}: {reply}")
+}
