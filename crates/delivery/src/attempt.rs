@@ -3,6 +3,7 @@
 mod twins;
 mod ways;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -138,7 +139,7 @@ impl Delivery {
                 break;
             };
             let content_begun = Arc::clone(&goes_on.content_begun);
-            let carrying = self.carry(stored, way, content_begun);
+            let carrying = pin!(self.carry(stored, way, content_begun));
             let Some((site, of_way)) = goes_on.unless_cut(carrying).await else {
                 break;
             };

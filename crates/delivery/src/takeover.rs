@@ -12,6 +12,7 @@
 //! crash.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,8 +85,12 @@ pub(crate) struct GoesOn {
 }
 
 impl GoesOn {
-    /// What came of `work`, unless it was cut off.
-    pub(crate) async fn unless_cut<T>(mut self, work: impl Future<Output = T>) -> Option<T> {
+    /// What came of `work`, unless it was cut off. Pinned by the caller, since an `async fn` keeps
+    /// its arguments twice, and all that an attempt does is in this one.
+    pub(crate) async fn unless_cut<T>(
+        mut self,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         let cut = async {
             // The sender lives as long as the deliveries.
             let left = self.leaving.wait_for(Option::is_some).await.is_ok();

@@ -71,7 +71,12 @@ impl Delivery {
         }
         while let Some(attempt) = state.queue.next(now) {
             let name = state.site_name(attempt.site);
-            tokio::spawn(Arc::clone(self).attempt(attempt, name, Errand::Deliver));
+            // Boxed, because the runtime moves what it is given several times, and this is large.
+            tokio::spawn(Box::pin(Arc::clone(self).attempt(
+                attempt,
+                name,
+                Errand::Deliver,
+            )));
         }
         let earlier = match (state.next_due(), state.armed_for) {
             (Some(due), Some(armed)) => due < armed,
