@@ -34,6 +34,9 @@ use crate::{Clock, Machine, Stream};
 const READ_LEN: usize = 64 * 1024;
 /// A write buffer that grew beyond this for one large message is given back when it is empty.
 const WRITE_KEEP_LEN: usize = 16 * 1024;
+/// How long a look that found nothing to read is good for: until the next thing that is done with a
+/// connection, and no longer.
+const SILENCE_TIME: Duration = Duration::from_millis(1);
 /// How long the last words of a closing connection may take.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 
@@ -60,8 +63,8 @@ pub struct Connection<M> {
     /// The other end takes nothing any more.
     mute: bool,
     ended: bool,
-    /// A moment ago there was nothing to read, so that the next exchange need not look again.
-    looked: bool,
+    /// When there was nothing to read, so that an exchange that begins at once need not look again.
+    silent_at: Option<Moment>,
 }
 
 impl<M: Machine> Connection<M> {
@@ -82,7 +85,7 @@ impl<M: Machine> Connection<M> {
             timer,
             mute: false,
             ended: false,
-            looked: false,
+            silent_at: None,
         }
     }
 
@@ -206,12 +209,16 @@ impl<M: Machine> Connection<M> {
     }
 
     /// Before the machine says something that no reply was due before: reads what is there, which
-    /// answers nothing. To look costs one call of the system for each such group of commands.
+    /// answers nothing. To look costs one call of the system, but where the read of the last reply
+    /// showed just now that nothing came after it.
     fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Unasked> {
         if !self.machine.begins_exchange() {
             return Poll::Ready(Unasked::Nothing);
         }
-        if std::mem::take(&mut self.looked) || !self.stream.has_input() {
+        let silent_at = self.silent_at.take();
+        if silent_at.is_some_and(|at| self.clock.now().since(at) < SILENCE_TIME)
+            || !self.stream.has_input()
+        {
             return Poll::Ready(Unasked::Nothing);
         }
         match self.poll_read(cx) {
@@ -231,10 +238,14 @@ impl<M: Machine> Connection<M> {
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(&mut buffer[..room]);
+            self.silent_at = None;
             let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
             match outcome {
                 Ok(()) if !read.filled().is_empty() => {
-                    self.machine.handle_input(self.clock.now(), read.filled());
+                    let now = self.clock.now();
+                    let took_all = read.remaining() > 0 && self.stream.reads_all();
+                    self.silent_at = took_all.then_some(now);
+                    self.machine.handle_input(now, read.filled());
                     self.excess.set(self.machine.n_waiting());
                 }
                 Ok(()) | Err(_) => self.end(),
@@ -350,8 +361,9 @@ impl ClientConnection {
     /// read later would pass for the answer to something else. The transaction is to begin at once.
     #[must_use]
     pub fn is_reusable(&mut self) -> bool {
-        self.looked = self.may_be_kept() && !self.stream.has_input();
-        self.looked
+        let is_reusable = self.may_be_kept() && !self.stream.has_input();
+        self.silent_at = is_reusable.then(|| self.clock.now());
+        is_reusable
     }
 
     /// As [`Self::is_reusable`], without a look at what can be read: enough to keep a connection

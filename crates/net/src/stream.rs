@@ -108,6 +108,15 @@ impl Stream {
         }
     }
 
+    /// Whether a read that fills less than its buffer has read all that there was.
+    pub(crate) const fn reads_all(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            // A read gives one record.
+            Self::Closed | Self::TlsClient(_) | Self::TlsServer(_) => false,
+        }
+    }
+
     /// Whether the other end has closed, whatever of it is still unread. Of a stream under TLS
     /// nothing is known.
     #[must_use]
