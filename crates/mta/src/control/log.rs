@@ -153,6 +153,15 @@ impl Log {
         }
     }
 
+    /// The turn, where nobody has it.
+    pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
+        let place = self.turn.try_lock().ok()?;
+        Some(Turn {
+            log: self,
+            _place: place,
+        })
+    }
+
     fn send(&self, job: Job) {
         if self.jobs.send(job).is_err() {
             self.is_gone.set(true);

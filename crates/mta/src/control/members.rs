@@ -131,7 +131,8 @@ impl Shared {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
         for member in self.members() {
             // Not through the runtime, which may not have noticed yet that there is something.
-            while self.take_batch(&member, &mut buffer).await? == Taken::Batch {}
+            let by_kernel = |buffer: &mut [u8]| peek(&member.events, buffer);
+            while self.take_batch(&member, by_kernel, &mut buffer).await? == Taken::Batch {}
         }
         Ok(())
     }
@@ -169,16 +170,16 @@ impl Shared {
 
     async fn read_events(self: Rc<Self>, member: Rc<Member>) {
         let mut buffer = vec![0; DATAGRAM_LEN_MAX];
+        // Through the runtime: where there is nothing, it waits for the next one.
+        let by_runtime = |buffer: &mut [u8]| {
+            let looked = || peek(&member.events, buffer);
+            member.events.try_io(Interest::READABLE, looked)
+        };
         'open: while member.events.readable().await.is_ok() {
             for _ in 0..N_BATCHES_IN_A_ROW {
-                match self.take_batch(&member, &mut buffer).await {
+                match self.take_batch(&member, by_runtime, &mut buffer).await {
                     Ok(Taken::Batch) => {}
-                    Ok(Taken::Nothing) => {
-                        // So that the runtime waits for the next one.
-                        let looked = || peek(&member.events, &mut [0]);
-                        let _ = member.events.try_io(Interest::READABLE, looked);
-                        break;
-                    }
+                    Ok(Taken::Nothing) => break,
                     Ok(Taken::End) | Err(Gone) => break 'open,
                 }
             }
@@ -188,18 +189,26 @@ impl Shared {
     }
 
     /// Writes the next batch of events to the log, and takes it out of its channel then: a control
-    /// that is killed in between leaves it there for the next one.
-    async fn take_batch(&self, member: &Member, buffer: &mut [u8]) -> Result<Taken, Gone> {
-        match peek(&member.events, &mut [0]) {
-            Ok(0) => return Ok(Taken::End),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Taken::Nothing),
-            Err(_) => return Ok(Taken::End),
-        }
-        let turn = self.log.turn().await;
-        // Another one may have taken it meanwhile.
-        let Ok(len @ 1..) = peek(&member.events, buffer) else {
-            return Ok(Taken::Nothing);
+    /// that is killed in between leaves it there for the next one. `peek` looks for the batch.
+    async fn take_batch(
+        &self,
+        member: &Member,
+        peek: impl Fn(&mut [u8]) -> io::Result<usize>,
+        buffer: &mut [u8],
+    ) -> Result<Taken, Gone> {
+        let turn = match self.log.try_turn() {
+            Some(turn) => turn,
+            None => {
+                // The turn is not waited for without a batch: the log may hang.
+                match peek(&mut [0]) {
+                    Ok(1..) => self.log.turn().await,
+                    nothing => return Ok(Taken::none(&nothing)),
+                }
+            }
+        };
+        let len = match peek(buffer) {
+            Ok(len @ 1..) => len,
+            nothing => return Ok(Taken::none(&nothing)),
         };
         match decode_batch(&buffer[..len]) {
             Ok(batch) => {
@@ -228,6 +237,16 @@ enum Taken {
     End,
     /// There is nothing now.
     Nothing,
+}
+
+impl Taken {
+    /// What it means that a look at a channel found no batch.
+    fn none(looked: &io::Result<usize>) -> Self {
+        match looked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Nothing,
+            Ok(_) | Err(_) => Self::End,
+        }
+    }
 }
 
 impl Member {
