@@ -17,6 +17,7 @@ pub mod table;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::EnhancedStatus;
 
@@ -87,11 +88,12 @@ pub struct Reply {
     text: Text,
 }
 
-/// Most replies are those of the table, and every session has room for some.
+/// Most replies are those of the table, and every session has room for some. One that was made is
+/// shared by its copies: the reply of a host goes into the record, the log and the report.
 #[derive(Clone, Debug)]
 enum Text {
     Fixed(&'static str),
-    Made(Box<Made>),
+    Made(Arc<Made>),
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ impl Reply {
         Self {
             code,
             enhanced,
-            text: Text::Made(Box::new(Made {
+            text: Text::Made(Arc::new(Made {
                 text: Cow::Owned(clean(text)),
                 cause: None,
             })),
@@ -156,11 +158,11 @@ impl Reply {
     pub fn with_cause(self, cause: &str) -> Self {
         let text = match self.text {
             Text::Fixed(text) => Cow::Borrowed(text),
-            Text::Made(made) => made.text,
+            Text::Made(made) => Arc::unwrap_or_clone(made).text,
         };
         let cause = Some(clean(cause).into());
         Self {
-            text: Text::Made(Box::new(Made { text, cause })),
+            text: Text::Made(Arc::new(Made { text, cause })),
             ..self
         }
     }
