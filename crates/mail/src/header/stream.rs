@@ -245,31 +245,36 @@ impl HeaderStream {
     /// A field begins with what is held.
     fn begin_field(&mut self, colon: usize, out: &mut Vec<u8>) {
         self.is_at_beginning = false;
-        let name = self.held[..colon].trim_ascii_end().to_ascii_lowercase();
-        let fate = self.fate_of(&name);
-        let field = std::mem::take(&mut self.held);
+        // Given back below: one allocation is for the names of all fields.
+        let mut field = std::mem::take(&mut self.held);
+        let fate = self.fate_of(field[..colon].trim_ascii_end());
         match fate {
             Fate::Drop => {}
             Fate::Gather => self.gathered.extend_from_slice(&field),
             Fate::Pass | Fate::PassMessageId => out.extend_from_slice(&field),
         }
+        field.clear();
+        self.held = field;
         self.place = Place::Field(fate);
     }
 
     fn fate_of(&mut self, name: &[u8]) -> Fate {
         let is_ours = matches!(self.treatment, Treatment::Submit(_));
-        match name {
-            b"received" => self.found.n_received = self.found.n_received.saturating_add(1),
-            b"date" => self.found.has_date = true,
-            b"from" => self.found.has_from = true,
-            b"message-id" if self.found.message_id.is_none() => {
-                self.found.message_id = Some(Vec::new());
-                return Fate::PassMessageId;
-            }
-            name if is_ours && DROPPED.contains(&name) => return Fate::Drop,
-            _ => {}
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        let found = &mut self.found;
+        if is(b"received") {
+            found.n_received = found.n_received.saturating_add(1);
+        } else if is(b"date") {
+            found.has_date = true;
+        } else if is(b"from") {
+            found.has_from = true;
+        } else if is(b"message-id") && found.message_id.is_none() {
+            found.message_id = Some(Vec::new());
+            return Fate::PassMessageId;
         }
-        if is_ours && ADDRESSES.contains(&name) {
+        if is_ours && DROPPED.iter().any(|known| is(known)) {
+            Fate::Drop
+        } else if is_ours && ADDRESSES.iter().any(|known| is(known)) {
             Fate::Gather
         } else {
             Fate::Pass
