@@ -42,6 +42,19 @@ pub fn split_path(argument: &str) -> Option<(&str, &str)> {
     (rest.is_empty() || rest.starts_with(BLANKS)).then(|| (path.trim_matches(BLANKS), rest))
 }
 
+/// What stands between blanks. By octets: between instances a text of some hundred octets comes
+/// with each message.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(BLANKS);
+        let end = memchr::memchr2(b' ', b'\t', rest.as_bytes()).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    })
+}
+
 /// A path without brackets ends at a blank that is not in quotes.
 fn split_bare_path(argument: &str) -> Option<(&str, &str)> {
     let end = unquoted(argument, |octet| matches!(octet, b' ' | b'\t'));
@@ -82,7 +95,7 @@ pub struct Parameter<'a> {
 impl<'a> Parameter<'a> {
     /// The parameters of a command, in their order.
     pub fn all(text: &'a str) -> impl Iterator<Item = Result<Self, ParameterError>> {
-        let words = text.split(BLANKS).filter(|word| !word.is_empty());
+        let words = words(text);
         words.enumerate().map(|(i, word)| {
             if i == PARAMETERS_MAX {
                 return Err(ParameterError::Syntax);
