@@ -315,7 +315,10 @@ impl Delivery {
         self.tell_news(news);
         let seen = outcomes.first().map(|outcome| Seen {
             site,
-            destination: way.transport.to_string().into(),
+            destination: match site {
+                SiteSeen::Answering => Box::default(),
+                SiteSeen::Down => way.transport.to_string().into(),
+            },
             is_relay: matches!(*way.transport, Transport::Relay(_)),
             reply: outcome.reply().clone(),
         });
@@ -423,7 +426,7 @@ pub(crate) enum Errand {
 /// What an attempt showed of its site, and by what.
 pub(crate) struct Seen {
     pub(crate) site: SiteSeen,
-    /// What led there: `relay smtp.example:25`.
+    /// What led there, `relay smtp.example:25`, where it is down; else nothing is reported of it.
     pub(crate) destination: Box<str>,
     pub(crate) is_relay: bool,
     /// What came of the first recipient.

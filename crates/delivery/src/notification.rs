@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, Settings};
 // A notification that did not fit a record would never be sent.
 const _: () = assert!(dsn::limits::NOTIFICATION_LEN_MAX <= spool::limits::INLINE_CONTENT_LEN_MAX);
 
-/// A recipient of whom the sender may want to be told.
+/// A recipient of whom the sender wants to be told.
 pub(crate) struct Reported {
     pub(crate) index: u32,
     /// What is to be told.
@@ -29,6 +29,14 @@ pub(crate) struct Written {
     pub(crate) content: Vec<u8>,
 }
 
+/// Whether the sender wants to be told this of a recipient.
+pub(crate) fn is_wanted(stored: &Stored, index: u32, action: Action) -> bool {
+    let envelope = &stored.message.envelope;
+    let place = usize::try_from(index).unwrap_or(usize::MAX);
+    let recipient = envelope.recipients.get(place);
+    recipient.is_some_and(|recipient| dsn::wanted(action, envelope, recipient))
+}
+
 impl Delivery {
     /// The reports to the sender, where it is to have any; each says one thing about as many
     /// recipients as fit.
@@ -38,23 +46,13 @@ impl Delivery {
         reported: &[Reported],
         settings: &Settings,
     ) -> Vec<Written> {
-        let envelope = &stored.message.envelope;
-        let wanted: Vec<_> = reported
-            .iter()
-            .filter(|of| {
-                let place = usize::try_from(of.index).unwrap_or(usize::MAX);
-                let recipient = envelope.recipients.get(place);
-                recipient.is_some_and(|r| dsn::wanted(of.action, envelope, r))
-            })
-            .collect();
-        if wanted.is_empty() {
+        if reported.is_empty() {
             return Vec::new();
         }
         let content = self.beginning(stored).await;
         let mut written = Vec::new();
         for action in [Action::Delivered, Action::Relayed, Action::Failed] {
-            let of_action = wanted.iter().filter(|of| of.action == action);
-            let of_action: Vec<_> = of_action.copied().collect();
+            let of_action: Vec<_> = reported.iter().filter(|of| of.action == action).collect();
             if !of_action.is_empty() {
                 written.extend(self.written(stored, &of_action, &content, settings));
             }

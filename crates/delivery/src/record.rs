@@ -19,7 +19,7 @@ use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp
 use spool::{CommitError, Content, Ending, Fresh, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
-use crate::notification::{Reported, Written};
+use crate::notification::{Reported, Written, is_wanted};
 use crate::transport::{Handoff, Transport};
 
 pub(crate) use doubt::is_in_doubt;
@@ -344,7 +344,8 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
             Disposition::Failed => Some(Action::Failed),
             Disposition::Dropped | Disposition::Held | Disposition::Pending => None,
         };
-        changes.reported.extend(action.map(|action| Reported {
+        let wanted = action.filter(|action| is_wanted(stored, t.index, *action));
+        changes.reported.extend(wanted.map(|action| Reported {
             index: t.index,
             action,
             verdict: last.clone(),
