@@ -28,7 +28,7 @@ use super::encoding::{Batch, EVENT_LEN_MAX, HEAD_LEN_MAX, Lost};
 /// As many octets of events as are sent without waiting for more.
 pub(crate) const BATCH_LEN: usize = 32 * 1024;
 /// How long an event waits for others.
-pub(crate) const BATCH_TIME: Duration = Duration::from_millis(5);
+pub(crate) const BATCH_TIME: Duration = Duration::from_millis(10);
 /// How many octets wait for a control that does not read: about 5,000 events.
 pub(crate) const BACKLOG_LEN_MAX: usize = 1024 * 1024;
 /// How many octets wait before final outcomes are lost as well: about 40,000 of these.
