@@ -91,10 +91,12 @@ impl fmt::Display for DomainKey<'_> {
     }
 }
 
-/// Most domains are their own key. What begins with `xn--` could be in no normal form.
+/// Most domains are their own key. What begins with `xn--` could be in no normal form; the search
+/// for it is spared where there is no hyphen.
 fn is_key(domain: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii() && !b.is_ascii_uppercase() && b != b'[';
-    domain.bytes().all(is_plain) && !domain.contains("xn--")
+    let may_be_encoded = || domain.contains('-') && domain.contains("xn--");
+    domain.bytes().all(is_plain) && !may_be_encoded()
 }
 
 fn of_name(domain: &str) -> Option<String> {
