@@ -21,7 +21,6 @@ use mail::{Envelope, HandoffKey, InstanceName, Moment, Reply, Security};
 use net::{ClientConnection, Clock, Connection};
 use smtp::client::{self, Client};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use crate::content::Content;
 use crate::exchange::{Work, is_lost, is_unreadable, lost, verify};
@@ -241,13 +240,17 @@ impl Next {
         if !self.state().breaker.admits(begun, patience) {
             return Answer::NotTried;
         }
-        let Ok(permit) = timeout(patience, self.connections.acquire()).await else {
+        let Ok(permit) = self
+            .clock
+            .timeout(patience, self.connections.acquire())
+            .await
+        else {
             self.state().breaker.came_to_nothing();
             return Answer::NotTried;
         };
         let work = Work::Handoff(handoff);
         let handing = self.over_a_connection(&work);
-        let outcome = timeout(patience, handing).await;
+        let outcome = self.clock.timeout(patience, handing).await;
         drop(permit);
         match outcome {
             Ok(Ok(replies)) => {
@@ -305,11 +308,15 @@ impl Next {
         if !self.state().breaker.admits_questions() {
             return None;
         }
-        let permit = timeout(patience, self.connections.acquire()).await.ok()?;
+        let permit = self
+            .clock
+            .timeout(patience, self.connections.acquire())
+            .await
+            .ok()?;
         let begun = self.clock.now();
         let work = Work::Question(question);
         let asking = self.over_a_connection(&work);
-        let outcome = timeout(patience, asking).await;
+        let outcome = self.clock.timeout(patience, asking).await;
         drop(permit);
         match outcome {
             Ok(Ok(mut replies)) => {
@@ -417,7 +424,8 @@ impl Next {
     async fn probe(self: Arc<Self>) {
         while let Some(at) = self.next_probe() {
             self.clock.sleep_until(at).await;
-            if let Ok(Ok(connection)) = timeout(self.settings.patience, self.connect()).await {
+            let connecting = self.clock.timeout(self.settings.patience, self.connect());
+            if let Ok(Ok(connection)) = connecting.await {
                 self.keep(connection);
                 self.answered("a probe was answered");
             } else {

@@ -117,7 +117,11 @@ impl Intake {
     ) -> Reply {
         let intake = Arc::clone(self);
         let mut accepting = Box::pin(async move { intake.accept(*transaction, source).await });
-        match tokio::time::timeout(self.answer_timeout, &mut accepting).await {
+        match self
+            .clock
+            .timeout(self.answer_timeout, &mut accepting)
+            .await
+        {
             Ok(reply) => reply,
             Err(_) => {
                 self.alarm("a message could not be made durable in time; its client keeps it");

@@ -110,13 +110,13 @@ impl Intake {
             loop {
                 match offer(heir, &parameters, &transaction, &content).await {
                     Answer::NotTried | Answer::Unknown | Answer::Unreadable => {
-                        tokio::time::sleep(BEQUEST_PAUSE).await;
+                        self.clock.sleep(BEQUEST_PAUSE).await;
                     }
                     Answer::Replies(replies) => return Answer::Replies(replies),
                 }
             }
         };
-        let answer = tokio::time::timeout(BEQUEST_LIMIT, asking).await;
+        let answer = self.clock.timeout(BEQUEST_LIMIT, asking).await;
         heir.settle(&key);
         match answer.unwrap_or(Answer::Unknown) {
             Answer::Replies(replies) => match then(Mode::All, &replies) {

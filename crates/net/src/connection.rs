@@ -164,13 +164,14 @@ impl<M: Machine> Connection<M> {
     )]
     pub fn close(mut self) -> impl Future<Output = ()> + use<M> {
         async move {
+            let clock = self.clock;
             let farewell = async {
                 if self.flush().await.is_ok() {
                     let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
                 }
             };
             // A peer that does not read has no right to our time: what it loses is the farewell.
-            let _ = tokio::time::timeout(CLOSING_TIME, farewell).await;
+            let _ = clock.timeout(CLOSING_TIME, farewell).await;
         }
     }
 

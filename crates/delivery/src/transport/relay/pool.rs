@@ -91,7 +91,8 @@ impl Pool {
         }
         let mut waiting = self.waiting();
         if !std::mem::replace(&mut waiting.watched, true) {
-            tokio::spawn(close_the_old(Arc::downgrade(self), self.settings.idle_max));
+            let (pool, clock) = (Arc::downgrade(self), self.clock);
+            tokio::spawn(close_the_old(pool, clock, self.settings.idle_max));
         }
         waiting.idle.push(Idle {
             connection,
@@ -149,21 +150,21 @@ impl Pool {
 }
 
 /// Closes connections as they grow old, until none is left or the pool is gone.
-async fn close_the_old(pool: Weak<Pool>, idle_max: Duration) {
+async fn close_the_old(pool: Weak<Pool>, clock: Clock, idle_max: Duration) {
     let mut pause = idle_max;
     loop {
-        tokio::time::sleep(pause).await;
+        clock.sleep(pause).await;
         let Some(pool) = pool.upgrade() else {
             return;
         };
         let (old, next) = pool.expired();
         for Connected { mut line, .. } in old {
-            line.machine().quit(pool.clock.now());
+            line.machine().quit(clock.now());
             line.close().await;
         }
         let Some(next) = next else {
             return;
         };
-        pause = next.since(pool.clock.now());
+        pause = next.since(clock.now());
     }
 }
