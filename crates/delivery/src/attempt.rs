@@ -1,4 +1,4 @@
-//! One attempt: a message's recipients at one site, handed to their transports.
+//! One attempt: a message's recipients with one destination, handed to their transports.
 
 mod twins;
 mod ways;
@@ -20,31 +20,32 @@ use ways::{Elsewhere, Way, ways};
 
 impl Delivery {
     /// Carries out an attempt that the queue gave out, and gives it back, also when it panics.
-    pub(crate) async fn attempt(
-        self: Arc<Self>,
-        attempt: queue::Attempt,
-        site: Box<str>,
-        errand: Errand,
-    ) {
+    pub(crate) async fn attempt(self: Arc<Self>, begun: Begun, errand: Errand) {
+        let Begun {
+            attempt,
+            destination,
+            resolved,
+        } = begun;
         let mut under_way = UnderWay {
             delivery: self,
             attempt: Some(attempt),
         };
         let delivery = &under_way.delivery;
         if let Some(attempt) = &under_way.attempt {
-            let ended = delivery.try_site(attempt, &site, errand).await;
-            if let Some(seen) = &ended.site {
-                delivery.note_site(&site, seen);
+            let to = (&*destination, resolved.as_ref());
+            let ended = delivery.try_job(attempt, to, errand).await;
+            if let (Some(site), Some(seen)) = (attempt.site, &ended.site) {
+                delivery.note_attempt(site, seen);
             }
             under_way.end(ended);
         }
         under_way.delivery.start_due();
     }
 
-    async fn try_site(
+    async fn try_job(
         self: &Arc<Self>,
         attempt: &queue::Attempt,
-        site: &str,
+        (destination, resolved): (&str, Option<&Arc<Transport>>),
         errand: Errand,
     ) -> Ended {
         let after = |pause| Ended::put_off(self.clock.now() + pause);
@@ -65,7 +66,7 @@ impl Delivery {
             let away = state.away.get(&attempt.id).cloned();
             (Arc::clone(&state.settings), away.unwrap_or_default())
         };
-        let (mut ways, elsewhere) = ways(&stored, site, &settings, &away);
+        let (mut ways, elsewhere) = ways(&stored, destination, resolved, &settings, &away);
         let delivered = twins::already_delivered(&stored, &mut ways);
         if !delivered.is_empty() {
             self.record(&stored, delivered, &settings).await;
@@ -100,24 +101,39 @@ impl Delivery {
             ));
             return after(UNREADABLE_PAUSE);
         }
-        let (mut tried, seen) = self.carry_all(attempt, &stored, ways).await;
-        let leaving = self.state().carrying.end((attempt.id, attempt.site));
-        if tried.is_empty() {
-            // The process is about to end: the next one tries them.
+        let (tried, seen) = self.carry_all(attempt, &stored, ways).await;
+        let Some(due) = self.conclude(attempt, &stored, tried, &settings).await else {
             return after(std::time::Duration::ZERO);
+        };
+        Ended {
+            due,
+            site: seen,
+            elsewhere,
+        }
+    }
+
+    /// Records what came of an attempt, and returns when its recipients are due again. `None` where
+    /// the process is about to end, and the next one sees to them.
+    async fn conclude(
+        self: &Arc<Self>,
+        attempt: &queue::Attempt,
+        stored: &Stored,
+        mut tried: Vec<Tried>,
+        settings: &Arc<Settings>,
+    ) -> Option<Option<Moment>> {
+        let of = (attempt.id, attempt.destination);
+        let leaving = self.state().carrying.end(of);
+        if tried.is_empty() {
+            return None;
         }
         if let Some(outcomes) = leaving {
             // Nobody listens only where this process is about to end.
             let _ = outcomes.send(LateOutcome::of(stored.id, tried));
-            return after(std::time::Duration::ZERO);
+            return None;
         }
         let goes_on = leave_to_next_transaction(&mut tried);
-        let due = self.record(&stored, tried, &settings).await;
-        Ended {
-            due: if goes_on { Some(self.at_once()) } else { due },
-            site: seen,
-            elsewhere,
-        }
+        let due = self.record(stored, tried, settings).await;
+        Some(if goes_on { Some(self.at_once()) } else { due })
     }
 
     /// Carries recipients, those of one transport after those of the other; what came of them, and
@@ -130,7 +146,7 @@ impl Delivery {
     ) -> (Vec<Tried>, Option<Seen>) {
         let (mut tried, mut seen) = (Vec::new(), None::<Seen>);
         for way in ways {
-            let of = (attempt.id, attempt.site);
+            let of = (attempt.id, attempt.destination);
             let begun = self
                 .state()
                 .carrying
@@ -261,11 +277,14 @@ impl Delivery {
         if ways.iter().any(|way| way.transport.handoff().is_some()) {
             return Ended::put_off(self.clock.now());
         }
-        let nobody_reached = table::NO_CONNECTION.reply();
         let tried = |way: Way| {
+            let unreached = match &*way.transport {
+                Transport::Unresolved { reply, .. } => reply.clone(),
+                _ => table::NO_CONNECTION.reply(),
+            };
             let states = way.states(stored);
             let outcome = |(_, state): (u32, &RecipientState)| {
-                let last = state.reply.as_ref().unwrap_or(&nobody_reached);
+                let last = state.reply.as_ref().unwrap_or(&unreached);
                 Outcome::Deferred(last.clone())
             };
             way.tried(&states.map(outcome).collect::<Vec<_>>())
@@ -328,16 +347,24 @@ impl Delivery {
 }
 
 impl State {
-    /// Gives an attempt back to the queue, and sees to it that what it found to be another site's
-    /// has a job there.
+    /// What an attempt needs to know, as it is when the queue gives it out.
+    pub(crate) fn begun(&self, attempt: queue::Attempt) -> Begun {
+        Begun {
+            destination: self.name_of(attempt.destination),
+            resolved: self.resolved_transport(attempt.destination),
+            attempt,
+        }
+    }
+
+    /// Gives an attempt back to the queue, and queues what it found to have another destination.
     fn finish(&mut self, now: Moment, attempt: queue::Attempt, ended: Ended) {
-        let (id, site) = (attempt.id, attempt.site);
+        let (id, destination) = (attempt.id, attempt.destination);
         let finish = match (ended.due, ended.site.map(|seen| seen.site)) {
             (due, None) => Finish::Untried { due },
             (None, Some(SiteSeen::Answering)) => Finish::Done,
             (None, Some(SiteSeen::Down)) => {
                 // What was given up leaves, and the site is down all the same.
-                self.queue.remove(now, Which::Job(id, site));
+                self.queue.remove(now, Which::Job(id, destination));
                 Finish::SiteDown { due: now }
             }
             (Some(due), Some(SiteSeen::Answering)) => Finish::Retry { due },
@@ -347,21 +374,21 @@ impl State {
         if !self.messages.contains_key(&id) {
             return;
         }
-        let Elsewhere { sites, sender } = ended.elsewhere;
-        for name in sites {
-            let site = self.queue.site(now, &name);
+        let Elsewhere {
+            destinations,
+            sender,
+        } = ended.elsewhere;
+        for of in destinations.values() {
+            let destination = self.destination(now, of);
             // A job that waits keeps its time.
-            if self.queue.job(id, site).is_none() {
-                let due = now;
-                self.queue.insert(
-                    now,
-                    Job {
-                        id,
-                        site,
-                        sender,
-                        due,
-                    },
-                );
+            if self.queue.job(id, destination).is_none() {
+                let job = Job {
+                    id,
+                    destination,
+                    sender,
+                    due: now,
+                };
+                self.queue.insert(now, job);
             }
         }
     }
@@ -398,7 +425,7 @@ impl Drop for UnderWay {
         if let Some(attempt) = &self.attempt {
             let mut state = delivery.state();
             // Nobody knows what it came to.
-            let _ = state.carrying.end((id, attempt.site));
+            let _ = state.carrying.end((id, attempt.destination));
             if let Some(entry) = state.messages.get_mut(&id) {
                 entry.in_doubt = true;
             }
@@ -412,6 +439,15 @@ impl Drop for UnderWay {
             ));
         }
     }
+}
+
+/// An attempt that is begun.
+pub(crate) struct Begun {
+    attempt: queue::Attempt,
+    /// The name of its destination.
+    destination: Box<str>,
+    /// What carries it, where that was found out.
+    resolved: Option<Arc<Transport>>,
 }
 
 /// What an attempt is begun for.
@@ -435,7 +471,7 @@ pub(crate) struct Seen {
 
 /// How an attempt ended.
 struct Ended {
-    /// When the recipients of this site are due again, if any are.
+    /// When the recipients of this destination are due again, if any are.
     due: Option<Moment>,
     /// What it showed of the site; `None` where nobody went there.
     site: Option<Seen>,

@@ -15,7 +15,7 @@ use mail::{Disposition, HandoffKey, MessageId};
 use queue::Which;
 use spool::{IndexSet, Progress, RecipientState, Stored};
 
-use crate::delivery::{Delivery, site_name};
+use crate::delivery::Delivery;
 use change::{Command, changes, key_of, n_open, pending, splits_a_key};
 
 /// What an operator's command did.
@@ -53,7 +53,7 @@ impl Delivery {
     }
 
     /// Makes waiting recipients due now. With those that are named, others of the same message that
-    /// go to the same sites are tried; the answer counts them.
+    /// have the same destinations are tried; the answer counts them.
     ///
     /// # Errors
     /// In words for the operator.
@@ -140,7 +140,7 @@ impl Delivery {
         let n_recipients = {
             let mut state = self.state();
             let settings = Arc::clone(&state.settings);
-            let site_of = |index| site_name(settings.transport(&stored, index));
+            let destination_of = |index| settings.destination(&stored, index);
             let pending: Vec<u32> = pending(&stored).collect();
             match recipients {
                 None => {
@@ -150,12 +150,13 @@ impl Delivery {
                 Some(wanted) => {
                     let wanted: IndexSet = wanted.iter().copied().collect();
                     let named = pending.iter().filter(|index| wanted.contains(**index));
-                    let sites: BTreeSet<_> = named.map(|index| site_of(*index)).collect();
-                    for name in &sites {
-                        let site = state.queue.site(now, name);
-                        state.queue.retry_now(now, Which::Job(id, site));
+                    let of = |index: &u32| destination_of(*index).name;
+                    let names: BTreeSet<_> = named.map(of).collect();
+                    for name in &names {
+                        let destination = state.queue.destination(now, name);
+                        state.queue.retry_now(now, Which::Job(id, destination));
                     }
-                    let is_there = |index: &&u32| sites.contains(&site_of(**index));
+                    let is_there = |index: &&u32| names.contains(&of(index));
                     pending.iter().filter(is_there).count()
                 }
             }
@@ -221,13 +222,12 @@ impl Delivery {
         }
     }
 
-    /// Gives released recipients a job at their site.
+    /// Gives released recipients a job for their destination.
     fn requeue(&self, stored: &Stored) {
         let settings = Arc::clone(&self.state().settings);
         for (index, state) in (0..).zip(&stored.recipients) {
             if state.disposition == Disposition::Held {
-                let site = site_name(settings.transport(stored, index));
-                self.insert_at(stored, &site, self.at_once());
+                self.insert_at(stored, &settings.destination(stored, index), self.at_once());
             }
         }
     }

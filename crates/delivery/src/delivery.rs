@@ -7,7 +7,7 @@
 mod driver;
 mod entry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,14 +16,15 @@ use mail::event::{About, Event, Sink, What};
 use mail::reply::table;
 use mail::{Disposition, InstanceName, MessageId, Moment, Reply, Timestamp};
 use net::{Clock, Entropy};
-use queue::{ClockWatch, Job, Lifetime, Queue, SiteId};
+use queue::{ClockWatch, DestinationId, Job, Lifetime, Queue};
 use spool::{Fresh, IndexSet, RecipientState, Spool, Stored};
 use tokio::sync::Notify;
 
 use crate::outage::Outages;
+use crate::resolver::{Destination, Lookup, Via};
 use crate::route::Routes;
 use crate::takeover::Carrying;
-use crate::transport::{News, Transport};
+use crate::transport::News;
 
 pub(crate) use entry::Entry;
 pub use entry::{FRESH_LEN_MAX, FRESH_MAX};
@@ -31,7 +32,7 @@ pub use entry::{FRESH_LEN_MAX, FRESH_MAX};
 use entry::Kept;
 
 /// The site of everything that happens within this process: held, refused, thrown away.
-const HERE: &str = "here";
+pub(crate) const HERE: &str = "here";
 
 /// What the configuration says about an instance's deliveries; a reload replaces it.
 #[derive(Debug)]
@@ -49,19 +50,26 @@ pub struct Settings {
 impl Settings {
     /// What carries this recipient's copy now. Where the next instance may have taken it already,
     /// only the next instance can say, whatever the routes have become.
-    pub(crate) fn transport(&self, stored: &Stored, index: u32) -> Result<&Arc<Transport>, Reply> {
+    pub(crate) fn via(&self, stored: &Stored, index: u32) -> Result<Via, Reply> {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let bound = stored.recipients.get(place).and_then(|r| r.handoff);
         if bound.is_some()
             && let Some(handoff) = self.routes.handoff()
         {
-            return Ok(handoff);
+            return Ok(Via::Transport(Arc::clone(handoff)));
         }
         let message = &stored.message;
         let recipient = message.envelope.recipients.get(place);
         let recipient = recipient.ok_or_else(|| table::NO_SUCH_USER.reply())?;
-        self.routes
-            .transport(&recipient.address, &message.provenance.origin)
+        let origin = &message.provenance.origin;
+        self.routes.via(&recipient.address, origin).cloned()
+    }
+
+    /// What this recipient's copy is queued under now.
+    pub(crate) fn destination(&self, stored: &Stored, index: u32) -> Destination {
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let recipient = stored.message.envelope.recipients.get(place);
+        Destination::of(&self.via(stored, index), recipient.map(|r| &r.address))
     }
 }
 
@@ -97,6 +105,8 @@ pub(crate) struct State {
     pub(crate) unreadable: BTreeSet<MessageId>,
     /// Sites that could not be reached when they were tried last.
     pub(crate) outages: Outages,
+    /// Destinations that are resolved.
+    pub(crate) lookups: HashMap<DestinationId, Lookup>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock_watch: ClockWatch,
     n_fresh: usize,
@@ -140,6 +150,7 @@ impl Delivery {
             away: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             outages: Outages::default(),
+            lookups: HashMap::new(),
             settings,
             clock_watch: ClockWatch::new(clock.now(), clock.timestamp(), None),
             n_fresh: 0,
@@ -186,7 +197,7 @@ impl Delivery {
         self.start_due();
     }
 
-    /// Puts a message's open recipients into the queue, one job a site.
+    /// Puts a message's open recipients into the queue, one job a destination.
     fn insert(
         self: &Arc<Self>,
         stored: &Stored,
@@ -208,13 +219,13 @@ impl Delivery {
     }
 
     /// Queues a job for recipients that are to be tried again.
-    pub(crate) fn insert_at(&self, stored: &Stored, site: &str, due: Moment) {
+    pub(crate) fn insert_at(&self, stored: &Stored, destination: &Destination, due: Moment) {
         let now = self.clock.now();
         let mut state = self.state();
-        let site = state.queue.site(now, site);
+        let destination = state.destination(now, destination);
         let job = Job {
             id: stored.id,
-            site,
+            destination,
             sender: fairness_key(stored),
             due,
         };
@@ -301,8 +312,8 @@ impl Delivery {
 }
 
 impl State {
-    /// The jobs of a message, one a site or more. A held recipient has none: it gets one when it
-    /// is released.
+    /// The jobs of a message, one a destination or more. A held recipient has none: it gets one
+    /// when it is released.
     pub(crate) fn jobs(&mut self, now: Moment, stored: &Stored, due: Moment) -> Vec<Job> {
         let settings = Arc::clone(&self.settings);
         let sender = fairness_key(stored);
@@ -311,12 +322,11 @@ impl State {
             if recipient.disposition != Disposition::Pending || self.is_away(stored.id, index) {
                 continue;
             }
-            let name = site_name(settings.transport(stored, index));
-            let site = self.queue.site(now, &name);
-            if jobs.last().is_none_or(|job| job.site != site) {
+            let destination = self.destination(now, &settings.destination(stored, index));
+            if jobs.last().is_none_or(|job| job.destination != destination) {
                 jobs.push(Job {
                     id: stored.id,
-                    site,
+                    destination,
                     sender,
                     due,
                 });
@@ -325,19 +335,11 @@ impl State {
         jobs
     }
 
-    /// Under which name the queue knows a site that is in use.
-    pub(crate) fn site_name(&self, site: SiteId) -> Box<str> {
-        let view = self.queue.site_view(site);
+    /// Under which name the queue has a destination that is in use.
+    pub(crate) fn name_of(&self, destination: DestinationId) -> Box<str> {
+        let view = self.queue.destination_view(destination);
         view.map_or("", |view| view.name).into()
     }
-}
-
-/// Under which name a recipient's site is known to the queue.
-pub(crate) fn site_name(transport: Result<&Arc<Transport>, Reply>) -> Box<str> {
-    transport
-        .ok()
-        .and_then(|t| t.site())
-        .unwrap_or_else(|| HERE.into())
 }
 
 /// Whose turn an attempt for this message counts as.

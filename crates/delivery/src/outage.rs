@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mail::{Moment, Reply, Timestamp};
+use queue::SiteId;
 
 use crate::attempt::Seen;
 use crate::delivery::{Delivery, State};
@@ -88,7 +89,21 @@ fn cause(reply: &Reply) -> Box<str> {
 }
 
 impl Delivery {
-    /// Takes note of what an attempt showed of its site, and reports it where it is new.
+    /// Takes note of what an attempt showed of its site.
+    pub(crate) fn note_attempt(&self, site: SiteId, seen: &Seen) {
+        let name: Box<str> = {
+            let state = self.state();
+            if seen.site == SiteSeen::Answering && state.outages.known.is_empty() {
+                return;
+            }
+            let view = state.queue.site_view(site);
+            view.map_or("", |view| view.name).into()
+        };
+        self.note_site(&name, seen);
+    }
+
+    /// Takes note of whether a site, or what resolves a destination, answers, and reports it where
+    /// it is new.
     pub(crate) fn note_site(&self, site: &str, seen: &Seen) {
         let (now, moment) = (self.now(), self.clock.now());
         let news = {
@@ -99,7 +114,7 @@ impl Delivery {
                     .end(site)
                     .map(|known| News::Cleared(ended(&known, "takes mail again").into())),
                 SiteSeen::Down => state.outages.begin(site, seen, now, moment).then(|| {
-                    let n_waiting = state.n_waiting(moment, site);
+                    let n_waiting = state.n_waiting(site);
                     News::Alarm(begun(seen, n_waiting).into())
                 }),
             }
@@ -109,12 +124,11 @@ impl Delivery {
 
     /// Forgets the outages of sites for which no mail waits any more.
     pub(crate) fn sweep_outages(&self) {
-        let moment = self.clock.now();
         let news: Vec<_> = {
             let mut state = self.state();
             let sites: Vec<_> = state.outages.known.keys().cloned().collect();
             let over = sites.iter().filter_map(|site| {
-                let is_over = state.n_waiting(moment, site) == 0;
+                let is_over = state.n_waiting(site) == 0;
                 is_over.then(|| state.outages.end(site)).flatten()
             });
             over.map(|known| {
@@ -129,10 +143,9 @@ impl Delivery {
     /// to `limit` of them.
     #[must_use]
     pub fn outages(&self, limit: usize) -> Vec<Outage> {
-        let moment = self.clock.now();
-        let mut state = self.state();
+        let state = self.state();
         let sites: Vec<_> = state.outages.known.keys().cloned().collect();
-        let outages = sites.iter().filter_map(|site| state.outage(moment, site));
+        let outages = sites.iter().filter_map(|site| state.outage(site));
         outages
             .filter(|outage| outage.n_waiting > 0)
             .take(limit)
@@ -142,8 +155,8 @@ impl Delivery {
 
 impl State {
     /// The outage of this site, if it has one.
-    pub(crate) fn outage(&mut self, now: Moment, site: &str) -> Option<Outage> {
-        let n_waiting = self.n_waiting(now, site);
+    pub(crate) fn outage(&self, site: &str) -> Option<Outage> {
+        let n_waiting = self.n_waiting(site);
         let known = self.outages.known.get(site)?;
         Some(Outage {
             destination: known.destination.clone(),
@@ -154,10 +167,8 @@ impl State {
     }
 
     /// How many messages have recipients that wait for this site, or are on their way there.
-    fn n_waiting(&mut self, now: Moment, site: &str) -> u32 {
-        let site = self.queue.site(now, site);
-        let counts = self.queue.site_view(site).map(|view| view.counts);
-        counts.map_or(0, |counts| counts.n_waiting + counts.n_under_way)
+    fn n_waiting(&self, site: &str) -> u32 {
+        self.queue.counts_of(site).n_all()
     }
 }
 

@@ -13,6 +13,7 @@ use mail::reply::table;
 use mail::{DomainKey, Mailbox, Origin, Reply};
 
 use self::index::Index;
+use crate::resolver::{Resolver, Via};
 use crate::transport::{Lookup, Maildir, News, Transport};
 
 /// One route.
@@ -24,8 +25,8 @@ pub struct Route {
     pub users: Option<HashSet<Box<str>>>,
     /// Whose mail it takes.
     pub open_to: OpenTo,
-    /// What carries the message on.
-    pub transport: Arc<Transport>,
+    /// What carries the message on, or finds that out.
+    pub via: Via,
 }
 
 /// Which recipients a route is for. Compared without regard to case and to the form of a domain.
@@ -124,35 +125,41 @@ impl Routes {
             OpenTo::Anyone => Standing::Ours,
             OpenTo::Ours => Standing::Elsewhere,
         };
-        match &*route.transport {
-            Transport::Error(reply) => Asked::Known(Standing::Refused(reply.clone())),
-            Transport::Maildir(maildir) if maildir.must_look() => {
+        match route.via.transport().map(|t| &**t) {
+            Some(Transport::Error(reply)) => Asked::Known(Standing::Refused(reply.clone())),
+            Some(Transport::Maildir(maildir)) if maildir.must_look() => {
                 Asked::InStorage(maildir.clone(), standing)
             }
             _ => Asked::Known(standing),
         }
     }
 
-    /// What carries this recipient's copy now.
+    /// What carries this recipient's copy now, or finds that out.
     ///
     /// # Errors
     /// The reply that refuses it: no route, no such user, or no way for mail of this origin.
-    pub fn transport(
-        &self,
-        recipient: &Mailbox,
-        origin: &Origin,
-    ) -> Result<&Arc<Transport>, Reply> {
+    pub fn via(&self, recipient: &Mailbox, origin: &Origin) -> Result<&Via, Reply> {
         let route = self.find(recipient)?;
         if route.open_to == OpenTo::Ours && !origin.is_ours() {
             return Err(table::RELAY_DENIED.reply());
         }
-        Ok(&route.transport)
+        Ok(&route.via)
     }
 
     /// The way to the next instance, where a route leads there; there is one at most.
     pub(crate) fn handoff(&self) -> Option<&Arc<Transport>> {
-        let mut transports = self.routes.iter().map(|route| &route.transport);
+        let mut transports = self.routes.iter().filter_map(|route| route.via.transport());
         transports.find(|transport| transport.handoff().is_some())
+    }
+
+    /// The resolver of that name.
+    pub(crate) fn resolver(&self, name: &str) -> Option<Arc<dyn Resolver>> {
+        let resolvers = self.routes.iter().filter_map(|route| match &route.via {
+            Via::Resolver(resolver) => Some(resolver),
+            Via::Transport(_) => None,
+        });
+        let mut resolvers = resolvers.filter(|resolver| resolver.to_string() == name);
+        resolvers.next().cloned()
     }
 
     fn find(&self, recipient: &Mailbox) -> Result<&Route, Reply> {
@@ -242,12 +249,12 @@ mod tests {
 
     fn route(matches: Match, users: Option<&[&str]>, open_to: OpenTo) -> Route {
         let users = users.map(|users| users.iter().map(|&u| u.into()).collect());
-        let transport = Arc::new(Transport::Hold { why: "test".into() });
+        let via = Transport::Hold { why: "test".into() }.into();
         Route {
             matches: vec![matches],
             users,
             open_to,
-            transport,
+            via,
         }
     }
 
@@ -383,8 +390,8 @@ mod tests {
     fn a_route_out_of_the_system_is_not_for_the_world() {
         let routes = routes();
         let far = mailbox("a@far.example");
-        assert!(routes.transport(&far, &Origin::Local { uid: 1 }).is_ok());
-        let refused = routes.transport(&far, &Origin::Outside).map(|_| ());
+        assert!(routes.via(&far, &Origin::Local { uid: 1 }).is_ok());
+        let refused = routes.via(&far, &Origin::Outside).map(|_| ());
         assert_eq!(refused, Err(table::RELAY_DENIED.reply()));
     }
 }

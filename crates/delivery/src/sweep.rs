@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{MessageId, Moment};
-use queue::{SiteId, Which};
+use queue::{DestinationId, Which};
 
 use crate::attempt::Errand;
 use crate::delivery::{Delivery, State};
@@ -62,12 +62,12 @@ impl Delivery {
         let is_end = n_looked_at < LOOKED_AT_MAX && expired.len() < RETRIED_MAX;
         let mut given_up = Vec::new();
         for (id, expired_at) in expired {
-            let jobs: Vec<_> = state.queue.jobs_of(id).map(|job| job.site).collect();
-            for site in jobs {
-                if state.was_down_since(site, expired_at) {
-                    given_up.push((id, site));
+            let jobs: Vec<_> = state.queue.jobs_of(id).map(|job| job.destination).collect();
+            for of in jobs {
+                if state.was_down_since(of, expired_at) {
+                    given_up.push((id, of));
                 } else {
-                    state.queue.retry_now(moment, Which::Job(id, site));
+                    state.queue.retry_now(moment, Which::Job(id, of));
                 }
             }
         }
@@ -80,24 +80,22 @@ impl Delivery {
     }
 
     /// Gives up jobs one after the other, as long as their sites stay down.
-    async fn give_up_all(self: Arc<Self>, jobs: Vec<(MessageId, SiteId)>) {
-        for (id, site) in jobs {
-            let (attempt, name) = {
+    async fn give_up_all(self: Arc<Self>, jobs: Vec<(MessageId, DestinationId)>) {
+        for (id, of) in jobs {
+            let begun = {
                 let mut state = self.state();
                 if state.stopping {
                     return;
                 }
-                if !state.was_down_since(site, Moment::START) {
+                if !state.was_down_since(of, Moment::START) {
                     continue;
                 }
-                let Some(attempt) = state.queue.take(self.clock.now(), id, site) else {
+                let Some(attempt) = state.queue.take(self.clock.now(), id, of) else {
                     continue;
                 };
-                (attempt, state.site_name(site))
+                state.begun(attempt)
             };
-            Arc::clone(&self)
-                .attempt(attempt, name, Errand::GiveUp)
-                .await;
+            Arc::clone(&self).attempt(begun, Errand::GiveUp).await;
         }
     }
 
@@ -115,12 +113,12 @@ impl Delivery {
             state.doubts_told = false;
             return;
         }
-        let site = state.queue.site(now, next.name());
+        let of = state.queue.destination(now, next.name());
         let ids = state.messages.keys().take(LOOKED_AT_MAX);
-        let waiting = ids.filter(|id| state.queue.job(**id, site).is_some());
+        let waiting = ids.filter(|id| state.queue.job(**id, of).is_some());
         let oldest: Vec<_> = waiting.take(RETRIED_MAX).copied().collect();
         for id in oldest {
-            state.queue.retry_now(now, Which::Job(id, site));
+            state.queue.retry_now(now, Which::Job(id, of));
         }
         let tell = lag >= 2 * LAG_MAX && !state.doubts_told;
         state.doubts_told |= tell;
@@ -140,9 +138,14 @@ impl Delivery {
 }
 
 impl State {
-    /// Whether the site was tried since then and found down, and did not answer since.
-    fn was_down_since(&self, site: SiteId, then: Moment) -> bool {
-        let failed_at = self.queue.site_view(site).and_then(|view| view.failed_at);
+    /// Whether the destination's site was tried since then and found down, and did not answer
+    /// since; or the destination could not be resolved.
+    fn was_down_since(&self, of: DestinationId, then: Moment) -> bool {
+        let Some(destination) = self.queue.destination_view(of) else {
+            return false;
+        };
+        let site = destination.site.and_then(|site| self.queue.site_view(site));
+        let failed_at = site.map_or(destination.failed_at, |site| site.failed_at);
         failed_at.is_some_and(|failed_at| failed_at >= then)
     }
 }

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::dsn::Action;
 use mail::{Disposition, HandoffKey, MessageId, Outcome};
-use queue::SiteId;
+use queue::DestinationId;
 use spool::{ReadError, Stored};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
-use crate::delivery::{Delivery, State, site_name};
+use crate::delivery::{Delivery, State};
 use crate::record::{CarriedBy, Tried};
 use crate::transport::{Handoff, Transport};
 
@@ -63,7 +63,7 @@ pub struct LateRecipient {
 /// What a process that is about to give up its spool knows of its attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Carrying {
-    under_way: BTreeMap<(MessageId, SiteId), Begun>,
+    under_way: BTreeMap<(MessageId, DestinationId), Begun>,
     /// Where outcomes go that cannot be recorded here any more.
     leaving: watch::Sender<Option<UnboundedSender<LateOutcome>>>,
 }
@@ -111,7 +111,7 @@ impl Carrying {
     /// process's, which would try them too.
     pub(crate) fn begin(
         &mut self,
-        attempt: (MessageId, SiteId),
+        attempt: (MessageId, DestinationId),
         recipients: &[u32],
         handoff: Option<HandoffKey>,
     ) -> Option<GoesOn> {
@@ -131,7 +131,7 @@ impl Carrying {
     /// An attempt is over; where its outcome goes, if it is not to be recorded here.
     pub(crate) fn end(
         &mut self,
-        attempt: (MessageId, SiteId),
+        attempt: (MessageId, DestinationId),
     ) -> Option<UnboundedSender<LateOutcome>> {
         self.under_way.remove(&attempt)?;
         self.leaving.borrow().clone()
@@ -199,8 +199,7 @@ impl Delivery {
             && let Some(due) = self.record(&stored, tried, &settings).await
         {
             for &index in &indexes {
-                let site = site_name(settings.transport(&stored, index));
-                self.insert_at(&stored, &site, due);
+                self.insert_at(&stored, &settings.destination(&stored, index), due);
             }
         }
         self.state().is_back(stored.id, &indexes);
@@ -236,8 +235,7 @@ impl Delivery {
             let place = usize::try_from(index).unwrap_or(usize::MAX);
             let state = stored.recipients.get(place);
             if state.is_some_and(|state| state.disposition == Disposition::Pending) {
-                let site = site_name(settings.transport(stored, index));
-                self.insert_at(stored, &site, self.at_once());
+                self.insert_at(stored, &settings.destination(stored, index), self.at_once());
             }
         }
     }

@@ -68,6 +68,13 @@ pub enum Transport {
     Maildir(Maildir),
     /// Sends to a fixed host.
     Relay(Relay),
+    /// Defers, as nobody can tell now where the destination leads.
+    Unresolved {
+        /// The destination, as logs name it.
+        destination: Box<str>,
+        /// Why.
+        reply: Reply,
+    },
 }
 
 /// What an attempt came to.
@@ -116,6 +123,7 @@ impl Transport {
             }
             Self::Maildir(maildir) => maildir.deliver(work).await,
             Self::Relay(relay) => relay.deliver(work).await,
+            Self::Unresolved { reply, .. } => Carried::down(work.recipients.len(), reply.clone()),
         }
     }
 
@@ -127,7 +135,8 @@ impl Transport {
             | Self::Error(_)
             | Self::Hold { .. }
             | Self::Maildir(_)
-            | Self::Relay(_) => None,
+            | Self::Relay(_)
+            | Self::Unresolved { .. } => None,
         }
     }
 
@@ -136,7 +145,9 @@ impl Transport {
     #[must_use]
     pub fn site(&self) -> Option<Box<str>> {
         match self {
-            Self::Discard { .. } | Self::Error(_) | Self::Hold { .. } => None,
+            Self::Discard { .. } | Self::Error(_) | Self::Hold { .. } | Self::Unresolved { .. } => {
+                None
+            }
             Self::Handoff(handoff) => Some(handoff.name().into()),
             // Its storage may be slow, or away, and no other's.
             Self::Maildir(maildir) => Some(maildir.site().into()),
@@ -155,6 +166,7 @@ impl fmt::Display for Transport {
             Self::Hold { .. } => f.write_str("hold"),
             Self::Maildir(_) => f.write_str("maildir"),
             Self::Relay(relay) => write!(f, "relay {relay}"),
+            Self::Unresolved { destination, .. } => f.write_str(destination),
         }
     }
 }

@@ -10,8 +10,9 @@ use queue::JobState;
 use spool::{Browser, ReadError, RecipientState, Stored};
 
 use crate::census::Brief;
-use crate::delivery::{Delivery, site_name};
+use crate::delivery::Delivery;
 use crate::outage::Outage;
+use crate::resolver::{Destination, Via};
 
 /// One queued message, as a page has it.
 #[derive(Clone, Debug)]
@@ -119,11 +120,13 @@ impl Delivery {
             if state.disposition.is_final() {
                 continue;
             }
-            let found = settings.transport(stored, index);
-            let destination = found
-                .clone()
-                .map_or_else(|r| r.to_string(), |t| t.to_string());
-            let job = self.job(id, state, &site_name(found));
+            let of = settings.destination(stored, index);
+            let destination = match settings.via(stored, index) {
+                Ok(Via::Transport(transport)) => transport.to_string(),
+                Ok(Via::Resolver(_)) => of.name.to_string(),
+                Err(reply) => reply.to_string(),
+            };
+            let job = self.job(id, state, &of);
             recipients.push(RecipientRow {
                 index,
                 address: recipient.address.clone(),
@@ -146,23 +149,21 @@ impl Delivery {
         })
     }
 
-    fn job(&self, id: MessageId, state: &RecipientState, site: &str) -> Option<Waiting> {
+    fn job(&self, id: MessageId, state: &RecipientState, of: &Destination) -> Option<Waiting> {
         if state.disposition != Disposition::Pending {
             return None;
         }
         let now = self.clock.now();
-        let mut queue = self.state();
-        let id_of_site = queue.queue.site(now, site);
-        let job = queue.queue.job(id, id_of_site)?;
-        let n_under_way = queue
-            .queue
-            .site_view(id_of_site)
-            .map_or(0, |view| view.counts.n_under_way);
+        let mut state = self.state();
+        let destination = state.destination(now, of);
+        let job = state.queue.job(id, destination)?;
+        let view = state.queue.destination_view(destination)?;
+        let site = view.site.and_then(|site| state.queue.site_view(site));
         Some(Waiting {
             due: job.due,
             state: job.state,
-            n_under_way,
-            outage: queue.outage(now, site),
+            n_under_way: site.map_or(0, |site| site.counts.n_under_way),
+            outage: state.outage(site.map_or(view.name, |site| site.name)),
         })
     }
 

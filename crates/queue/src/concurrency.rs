@@ -7,7 +7,7 @@
 //! next of its other attempts opens it.
 
 use crate::due::Due;
-use crate::job::Standing;
+use crate::job::SiteState;
 
 #[derive(Debug)]
 pub(crate) struct Concurrency {
@@ -78,11 +78,11 @@ impl Concurrency {
         self.has_answered = true;
     }
 
-    pub(crate) const fn standing(&self) -> Standing {
+    pub(crate) const fn state(&self) -> SiteState {
         match (self.failures, self.has_answered) {
-            (0, true) => Standing::Up,
-            (0, false) => Standing::New,
-            (1.., _) => Standing::Down,
+            (0, true) => SiteState::Up,
+            (0, false) => SiteState::New,
+            (1.., _) => SiteState::Down,
         }
     }
 

@@ -23,6 +23,11 @@ impl Due {
         Self(u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The time after this one.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     pub(crate) const fn moment(self) -> Moment {
         Moment::from_start(Duration::from_millis(self.0))
     }

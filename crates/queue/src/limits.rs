@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-/// How many sites without jobs are remembered. Each costs about 250 octets with its name, and
-/// forgetting one loses no more than its learned concurrency.
-pub const SITES_IDLE_MAX: usize = 10_000;
+/// How many sites without jobs are remembered, and how many destinations. Each costs about 250
+/// octets with its name, and forgetting one loses no more than its learned concurrency, or costs
+/// that it is resolved again.
+pub const IDLE_MAX: usize = 10_000;
 
-/// How long a site without jobs is remembered: longer than the gap between two messages to a busy
-/// host, shorter than the time in which what was learned of it goes stale.
+/// How many destinations may be resolved at the same time. Those that failed, and those of which
+/// nothing is known, get a part of them, as with attempts: see [`PROBES_PART`], [`ANSWERING_PART`].
+pub const RESOLUTIONS_MAX: u32 = 100;
+
+/// How long a site or destination without jobs is remembered: longer than the gap between two
+/// messages to a busy host, shorter than the time in which what was learned of it goes stale.
 pub const SITE_MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// Of so many jobs that a site begins, one is the oldest that is due, whoever sent it. The others
@@ -23,4 +28,4 @@ pub const PROBES_PART: u32 = 2;
 /// however many say nothing of which nothing was known, none of these waits behind them.
 pub const ANSWERING_PART: u32 = 5;
 
-const _: () = assert!(OLDEST_EVERY > 1 && SITES_IDLE_MAX > 0);
+const _: () = assert!(OLDEST_EVERY > 1 && IDLE_MAX > 0);

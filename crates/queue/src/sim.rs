@@ -8,10 +8,14 @@
 //! `POSTERN_SIM_SEED=n` replays one seed.
 
 mod crowd;
+mod hanging;
 mod model;
 mod silence;
 mod world;
 
+use mail::Moment;
+
+use crate::{Attempt, Next, Queue, Resolved};
 use world::World;
 
 const ROUNDS: u64 = 12;
@@ -23,6 +27,20 @@ fn every_job_ends_once_and_none_is_starved_whatever_the_sites_do() {
     for seed in seeds {
         println!("to replay: POSTERN_SIM_SEED={seed}");
         World::new(seed).run();
+    }
+}
+
+/// The next attempt, where each destination leads to the site of its name.
+pub(crate) fn begin(queue: &mut Queue, now: Moment) -> Option<Attempt> {
+    loop {
+        let resolution = match queue.next(now)? {
+            Next::Attempt(attempt) => return Some(attempt),
+            Next::Resolve(resolution) => resolution,
+        };
+        let name = queue.destination_view(resolution.destination).unwrap().name;
+        let name = name.to_owned();
+        let site = queue.site(now, &name);
+        queue.resolved(now, resolution, Resolved::To { site, until: None });
     }
 }
 

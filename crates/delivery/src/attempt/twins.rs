@@ -164,7 +164,8 @@ fn identity<'a>(address: &'a Mailbox, transport: &Transport) -> Identity<'a> {
         | Transport::Error(_)
         | Transport::Handoff(_)
         | Transport::Hold { .. }
-        | Transport::Relay(_) => local.into_owned(),
+        | Transport::Relay(_)
+        | Transport::Unresolved { .. } => local.into_owned(),
     };
     (local, address.domain_key())
 }

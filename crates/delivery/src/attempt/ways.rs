@@ -1,6 +1,6 @@
 //! Which recipients of a message an attempt carries, and by what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mail::dsn::Action;
@@ -9,43 +9,53 @@ use mail::{Disposition, HandoffKey, Outcome};
 use spool::{IndexSet, RecipientState, Stored};
 
 use super::twins::Twins;
-use crate::delivery::{Settings, fairness_key, site_name};
+use crate::delivery::{Settings, fairness_key};
 use crate::record::{CarriedBy, Tried};
+use crate::resolver::{Destination, Via};
 use crate::transport::Transport;
 
-/// Sites to which other recipients of a message go by now.
+/// Destinations of other recipients of a message by now.
 #[derive(Default)]
 pub(super) struct Elsewhere {
-    pub(super) sites: BTreeSet<Box<str>>,
+    pub(super) destinations: BTreeMap<Box<str>, Destination>,
     pub(super) sender: u64,
 }
 
-/// The recipients to be tried at this site, by what carries them, and the sites of all others.
+/// The recipients that have this destination, by what carries them, and the destinations of all
+/// others. What carries those whose destination is resolved is in `resolved`.
 ///
 /// Those in `away` are being tried by an earlier process.
 pub(super) fn ways(
     stored: &Stored,
-    site: &str,
+    destination: &str,
+    resolved: Option<&Arc<Transport>>,
     settings: &Settings,
     away: &IndexSet,
 ) -> (Vec<Way>, Elsewhere) {
     let mut ways: BTreeMap<_, Way> = BTreeMap::new();
     let mut elsewhere = Elsewhere {
-        sites: BTreeSet::new(),
+        destinations: BTreeMap::new(),
         sender: fairness_key(stored),
     };
     for (index, state) in (0..).zip(&stored.recipients) {
         if state.disposition != Disposition::Pending || away.contains(index) {
             continue;
         }
-        let found = settings.transport(stored, index);
-        let name = site_name(found.clone());
-        if *name != *site {
-            elsewhere.sites.insert(name);
+        let of = settings.destination(stored, index);
+        if *of.name != *destination {
+            elsewhere.destinations.insert(of.name.clone(), of);
             continue;
         }
-        let (place, transport) = match found {
-            Ok(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
+        let (place, transport) = match settings.via(stored, index) {
+            Ok(Via::Transport(transport)) => (Arc::as_ptr(&transport) as usize, transport),
+            Ok(Via::Resolver(_)) => match resolved {
+                Some(transport) => (Arc::as_ptr(transport) as usize, Arc::clone(transport)),
+                // It was forgotten: its job is queued anew, and then it is resolved.
+                None => {
+                    elsewhere.destinations.insert(of.name.clone(), of);
+                    continue;
+                }
+            },
             Err(reply) => (usize::MAX, Arc::new(Transport::Error(reply))),
         };
         // Under a key exactly those go that are bound to it.

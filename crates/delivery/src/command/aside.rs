@@ -29,10 +29,10 @@ impl Drop for Aside {
             return;
         }
         for (name, due) in self.jobs.drain(..) {
-            let site = state.queue.site(now, &name);
+            let destination = state.queue.destination(now, &name);
             let job = Job {
                 id: self.id,
-                site,
+                destination,
                 sender: self.sender,
                 due,
             };
@@ -66,8 +66,8 @@ impl Delivery {
                 return Err(format!("another command about message {id} is under way"));
             }
             let named = jobs.iter().filter_map(|job| {
-                let site = state.queue.site_view(job.site)?;
-                Some((site.name.into(), job.due))
+                let destination = state.queue.destination_view(job.destination)?;
+                Some((destination.name.into(), job.due))
             });
             let named = named.collect();
             state.queue.remove(self.clock.now(), Which::Message(id));

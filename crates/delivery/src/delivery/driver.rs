@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Moment;
+use queue::Next;
 
 use super::{Delivery, Settings, State};
 use crate::attempt::Errand;
@@ -12,7 +13,11 @@ use crate::attempt::Errand;
 impl Delivery {
     /// Replaces routes, host name and times; attempts under way end as they began.
     pub fn reconfigure(self: &Arc<Self>, settings: Arc<Settings>) {
-        self.state().settings = settings;
+        {
+            let mut state = self.state();
+            state.settings = settings;
+            state.resolve_again(self.clock.now());
+        }
         self.start_due();
     }
 
@@ -25,6 +30,7 @@ impl Delivery {
                 swept_to = self.sweep(swept_to);
                 self.hurry_doubts();
                 self.sweep_outages();
+                self.state().sweep_lookups();
                 sweep_at = self.clock.now() + self.sweep_interval;
             }
             let (due, stopping) = {
@@ -69,14 +75,17 @@ impl Delivery {
         if state.stopping {
             return;
         }
-        while let Some(attempt) = state.queue.next(now) {
-            let name = state.site_name(attempt.site);
-            // Boxed, because the runtime moves what it is given several times, and this is large.
-            tokio::spawn(Box::pin(Arc::clone(self).attempt(
-                attempt,
-                name,
-                Errand::Deliver,
-            )));
+        while let Some(next) = state.queue.next(now) {
+            match next {
+                Next::Attempt(attempt) => {
+                    let begun = state.begun(attempt);
+                    // Boxed, because the runtime moves what it is given several times, and this is
+                    // large.
+                    let attempt = Arc::clone(self).attempt(begun, Errand::Deliver);
+                    tokio::spawn(Box::pin(attempt));
+                }
+                Next::Resolve(resolution) => self.resolve(&mut state, resolution),
+            }
         }
         let earlier = match (state.next_due(), state.armed_for) {
             (Some(due), Some(armed)) => due < armed,

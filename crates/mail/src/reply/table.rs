@@ -132,6 +132,7 @@ table! {
     HELD 250 (2, 0, 0) "held: {why}" "Not sent on the wire: a recipient that a route or an operator holds.";
     EXPIRED 554 (5, 4, 7) "could not be delivered in time" "Not sent on the wire: stands in the notification of an expired message.";
     NO_CONNECTION 451 (4, 4, 1) "no connection to the next host" "Not sent on the wire: an attempt that reached nobody.";
+    UNRESOLVED 451 (4, 4, 3) "where the domain's mail goes cannot be found out now" "Not sent on the wire: a destination that could not be resolved.";
     CONNECTION_LOST 451 (4, 4, 2) "connection lost" "Not sent on the wire: the connection broke during an attempt.";
     ATTEMPT_TIMED_OUT 451 (4, 4, 2) "the next host took too long" "Not sent on the wire: an attempt that took too long.";
     PEER_PROTOCOL 451 (4, 5, 0) "the next host does not speak SMTP" "Not sent on the wire: a reply that is none.";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use delivery::transport::{
     Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Relay, RelaySettings, Transport,
 };
-use delivery::{Asked, Match, OpenTo, Routes};
+use delivery::{Asked, Match, OpenTo, Routes, Via};
 use handoff::{Lifetimes, Next};
 use intake::{Answer, Bounds, Entry, HandoffLimits, LocalPrograms, Recipients, Standing};
 use mail::event::{Event, Sink};
@@ -233,7 +233,7 @@ pub(crate) fn routes(
             matches: vec![Match::Any],
             users: None,
             open_to,
-            transport: Arc::new(transport),
+            via: transport.into(),
         });
     }
     Routes::new(routes, Some(DELIMITER), &config.hostname)
@@ -265,7 +265,7 @@ fn route(
             config::OpenTo::Anyone => OpenTo::Anyone,
             config::OpenTo::Ours => OpenTo::Ours,
         },
-        transport: Arc::new(match &from.to {
+        via: Via::from(match &from.to {
             Target::Discard { why } => Transport::Discard { why: why.clone() },
             Target::Error { status, text } => {
                 let code = if status.class() == 4 { 450 } else { 550 };

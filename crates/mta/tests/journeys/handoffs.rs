@@ -292,7 +292,7 @@ fn routes(own: Vec<Route>, next: &Arc<Next>) -> Vec<Route> {
         matches: vec![Match::Any],
         users: None,
         open_to: OpenTo::Anyone,
-        transport: Arc::new(Transport::Handoff(handoff)),
+        via: Transport::Handoff(handoff).into(),
     });
     routes
 }

@@ -6,6 +6,7 @@
 mod clocks;
 mod damage;
 mod deliveries;
+mod destinations;
 mod durable;
 mod handoffs;
 mod host;

@@ -353,7 +353,7 @@ pub(crate) fn route(domain: &str, transport: Transport) -> Route {
         matches: vec![Match::Domain(domain.into())],
         users: None,
         open_to: OpenTo::Anyone,
-        transport: Arc::new(transport),
+        via: transport.into(),
     }
 }
 

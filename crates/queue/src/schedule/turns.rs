@@ -1,4 +1,5 @@
-//! Which site's turn it is.
+//! Whose turn it is: of the sites that may begin an attempt, or of the destinations that are to be
+//! resolved. In what follows both are called sites.
 //!
 //! # Guarantees
 //! Of the sites that may begin an attempt, each has one turn before another has two. Those that are
@@ -8,16 +9,15 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use crate::job::Standing;
+use crate::job::SiteState;
 use crate::limits::{ANSWERING_PART, PROBES_PART};
-use crate::site::SiteId;
 
 /// The sites that have a job which may begin, by what is known of them.
 #[derive(Debug)]
-pub(super) struct Turns {
-    down: BTreeSet<SiteId>,
-    new: BTreeSet<SiteId>,
-    up: BTreeSet<SiteId>,
+pub(super) struct Turns<I> {
+    down: BTreeSet<I>,
+    new: BTreeSet<I>,
+    up: BTreeSet<I>,
     /// Attempts under way that began while their site was down.
     n_down: u32,
     /// Attempts under way that began while nothing was known of their site.
@@ -27,29 +27,29 @@ pub(super) struct Turns {
     /// How many of both together.
     unsure_max: u32,
     /// The site that had the last turn.
-    last: SiteId,
+    last: Option<I>,
     /// The site that had the last of the turns that are only for who answers.
-    last_spare: SiteId,
+    last_spare: Option<I>,
 }
 
 /// A site's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Turn<I> {
     /// In the round of all sites.
-    Regular(SiteId),
+    Regular(I),
     /// In the round of those that answer, while others are not let in.
-    Spare(SiteId),
+    Spare(I),
 }
 
-impl Turn {
-    pub(super) const fn site(self) -> SiteId {
+impl<I: Copy> Turn<I> {
+    pub(super) const fn of(self) -> I {
         match self {
             Self::Regular(site) | Self::Spare(site) => site,
         }
     }
 }
 
-impl Turns {
+impl<I: Copy + Ord> Turns<I> {
     /// No site, where so many attempts may be under way in all.
     pub(super) fn new(attempts_max: u32) -> Self {
         let attempts_max = attempts_max.max(1);
@@ -61,21 +61,21 @@ impl Turns {
             n_new: 0,
             down_max: (attempts_max / PROBES_PART).max(1),
             unsure_max: attempts_max - attempts_max / ANSWERING_PART,
-            last: SiteId(u32::MAX),
-            last_spare: SiteId(u32::MAX),
+            last: None,
+            last_spare: None,
         }
     }
 
-    pub(super) fn insert(&mut self, standing: Standing, site: SiteId) {
-        self.of(standing).insert(site);
+    pub(super) fn insert(&mut self, state: SiteState, site: I) {
+        self.of(state).insert(site);
     }
 
-    pub(super) fn remove(&mut self, standing: Standing, site: SiteId) {
-        self.of(standing).remove(&site);
+    pub(super) fn remove(&mut self, state: SiteState, site: I) {
+        self.of(state).remove(&site);
     }
 
     /// Whose turn it is, of those who leave room.
-    pub(super) fn next(&self, leaves_room: impl Fn(SiteId) -> bool) -> Option<Turn> {
+    pub(super) fn next(&self, leaves_room: impl Fn(I) -> bool) -> Option<Turn<I>> {
         let probes = (self.n_down < self.down_max).then_some(&self.down);
         let all = [Some(&self.up), Some(&self.new), probes];
         let site = after(self.last, all.into_iter().flatten(), &leaves_room)?;
@@ -92,58 +92,64 @@ impl Turns {
     }
 
     /// A site had its turn.
-    pub(super) const fn took(&mut self, turn: Turn) {
+    pub(super) const fn took(&mut self, turn: Turn<I>) {
         match turn {
-            Turn::Regular(site) => self.last = site,
-            Turn::Spare(site) => self.last_spare = site,
+            Turn::Regular(site) => self.last = Some(site),
+            Turn::Spare(site) => self.last_spare = Some(site),
         }
     }
 
     /// An attempt began at a site that stood so.
-    pub(super) fn began(&mut self, standing: Standing) {
-        if let Some(n) = self.n_under_way(standing) {
+    pub(super) fn began(&mut self, state: SiteState) {
+        if let Some(n) = self.n_under_way(state) {
             *n += 1;
         }
     }
 
     /// An attempt ended that had begun so.
-    pub(super) fn ended(&mut self, standing: Standing) {
-        if let Some(n) = self.n_under_way(standing) {
+    pub(super) fn ended(&mut self, state: SiteState) {
+        if let Some(n) = self.n_under_way(state) {
             *n -= 1;
         }
     }
 
-    const fn n_under_way(&mut self, standing: Standing) -> Option<&mut u32> {
-        match standing {
-            Standing::Down => Some(&mut self.n_down),
-            Standing::New => Some(&mut self.n_new),
-            Standing::Up => None,
+    const fn n_under_way(&mut self, state: SiteState) -> Option<&mut u32> {
+        match state {
+            SiteState::Down => Some(&mut self.n_down),
+            SiteState::New => Some(&mut self.n_new),
+            SiteState::Up => None,
         }
     }
 
-    const fn of(&mut self, standing: Standing) -> &mut BTreeSet<SiteId> {
-        match standing {
-            Standing::Down => &mut self.down,
-            Standing::New => &mut self.new,
-            Standing::Up => &mut self.up,
+    const fn of(&mut self, state: SiteState) -> &mut BTreeSet<I> {
+        match state {
+            SiteState::Down => &mut self.down,
+            SiteState::New => &mut self.new,
+            SiteState::Up => &mut self.up,
         }
     }
 }
 
 /// The first site after `last`, in a circle, of those who leave room.
-fn after<'a>(
-    last: SiteId,
-    ready: impl IntoIterator<Item = &'a BTreeSet<SiteId>> + Clone,
-    leaves_room: impl Fn(SiteId) -> bool,
-) -> Option<SiteId> {
-    let above = (Bound::Excluded(last), Bound::Unbounded);
-    let up_to = (Bound::Unbounded, Bound::Included(last));
-    [above, up_to].into_iter().find_map(|range| {
-        // Who is passed over here has an attempt under way: they are few.
-        let first = |sites: &BTreeSet<SiteId>| {
-            let mut sites = sites.range(range).copied();
-            sites.find(|site| leaves_room(*site))
-        };
-        ready.clone().into_iter().filter_map(first).min()
-    })
+fn after<'a, I: Copy + Ord + 'a>(
+    last: Option<I>,
+    ready: impl IntoIterator<Item = &'a BTreeSet<I>> + Clone,
+    leaves_room: impl Fn(I) -> bool,
+) -> Option<I> {
+    let above = (
+        last.map_or(Bound::Unbounded, Bound::Excluded),
+        Bound::Unbounded,
+    );
+    let up_to = last.map(|last| (Bound::Unbounded, Bound::Included(last)));
+    [Some(above), up_to]
+        .into_iter()
+        .flatten()
+        .find_map(|range| {
+            // Who is passed over here has an attempt under way: they are few.
+            let first = |sites: &BTreeSet<I>| {
+                let mut sites = sites.range(range).copied();
+                sites.find(|site| leaves_room(*site))
+            };
+            ready.clone().into_iter().filter_map(first).min()
+        })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mail::{MessageId, Moment};
 
-use super::Random;
-use crate::{Attempt, Backoff, Finish, Job, Queue, Settings, SiteId};
+use super::{Random, begin};
+use crate::{Attempt, Backoff, DestinationId, Finish, Job, Queue, Settings};
 
 const N_JOBS: u64 = 20_000;
 const N_OTHERS: u64 = 999;
@@ -45,12 +45,12 @@ impl Nature {
 struct Crowd {
     queue: Queue,
     nature: Nature,
-    crowded: SiteId,
+    crowded: DestinationId,
     now: Moment,
     /// What is under way, by when it ends.
     under_way: BTreeMap<(Moment, MessageId), Attempt>,
     /// Other destinations where something has begun.
-    begun: BTreeSet<SiteId>,
+    begun: BTreeSet<DestinationId>,
     n_crowded_begun: u32,
     n_others_left: usize,
 }
@@ -59,7 +59,7 @@ impl Crowd {
     fn new(nature: Nature, seed: u64) -> Self {
         let mut random = Random(seed);
         let mut queue = Queue::new(SETTINGS);
-        let crowded = queue.site(Moment::START, "site 0");
+        let crowded = queue.destination(Moment::START, "site 0");
         let jobs: Vec<Job> = (0..N_JOBS)
             .map(|id| {
                 // Each of the others has one at least.
@@ -68,19 +68,19 @@ impl Crowd {
                     _ if random.chance(94) => 0,
                     _ => random.between(1, N_OTHERS),
                 };
-                let site = queue.site(Moment::START, &format!("site {n}"));
+                let site = queue.destination(Moment::START, &format!("site {n}"));
                 let sender = random.between(0, 500);
                 let id = MessageId(id);
                 let due = Moment::START;
                 Job {
                     id,
-                    site,
+                    destination: site,
                     sender,
                     due,
                 }
             })
             .collect();
-        let n_others_left = jobs.iter().filter(|job| job.site != crowded).count();
+        let n_others_left = jobs.iter().filter(|job| job.destination != crowded).count();
         assert!(n_others_left < 3_000, "most are for the first");
         queue.load(Moment::START, jobs);
         Self {
@@ -96,12 +96,12 @@ impl Crowd {
     }
 
     fn begin(&mut self) {
-        while let Some(attempt) = self.queue.next(self.now) {
-            let takes = if attempt.site == self.crowded {
+        while let Some(attempt) = begin(&mut self.queue, self.now) {
+            let takes = if attempt.destination == self.crowded {
                 self.n_crowded_begun += 1;
                 self.nature.takes()
             } else {
-                self.begun.insert(attempt.site);
+                self.begun.insert(attempt.destination);
                 SECOND
             };
             let ends = (self.now + takes, attempt.id);
@@ -114,7 +114,7 @@ impl Crowd {
         let ((at, _), attempt) = self.under_way.pop_first().expect("something is under way");
         self.now = at;
         let due = self.now + Duration::from_secs(60);
-        let finish = match (attempt.site == self.crowded, self.nature) {
+        let finish = match (attempt.destination == self.crowded, self.nature) {
             (true, Nature::Dead | Nature::Silent) => Finish::SiteDown { due },
             (true, Nature::Slow) => Finish::Done,
             (false, _) => {
@@ -164,7 +164,7 @@ fn what_comes_in_later_does_not_wait_behind_the_crowd() {
             (0..20).for_each(|_| crowd.step());
             new += 1;
             let id = MessageId(N_JOBS + new);
-            let site = crowd.queue.site(crowd.now, NEW);
+            let site = crowd.queue.destination(crowd.now, NEW);
             let sender = 7_777;
             let due = crowd.now;
             let came = crowd.now;
@@ -173,7 +173,7 @@ fn what_comes_in_later_does_not_wait_behind_the_crowd() {
                 crowd.now,
                 Job {
                     id,
-                    site,
+                    destination: site,
                     sender,
                     due,
                 },

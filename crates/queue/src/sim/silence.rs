@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mail::{MessageId, Moment};
 
-use super::Random;
-use crate::{Attempt, Backoff, Finish, Job, Queue, Settings, SiteId};
+use super::{Random, begin};
+use crate::{Attempt, Backoff, DestinationId, Finish, Job, Queue, Settings};
 
 const SETTINGS: Settings = Settings {
     attempts_max: 100,
@@ -23,16 +23,16 @@ const ANSWERING: &str = "answering";
 
 struct World {
     queue: Queue,
-    answering: SiteId,
+    answering: DestinationId,
     now: Moment,
-    under_way: BTreeMap<(Moment, MessageId, SiteId), Attempt>,
+    under_way: BTreeMap<(Moment, MessageId, DestinationId), Attempt>,
 }
 
 impl World {
     fn new() -> Self {
         let mut queue = Queue::new(SETTINGS);
         let now = Moment::START;
-        let answering = queue.site(now, ANSWERING);
+        let answering = queue.destination(now, ANSWERING);
         Self {
             queue,
             answering,
@@ -45,11 +45,11 @@ impl World {
     fn come(&mut self, n_silent: u64, random: &mut Random) {
         let (queue, now) = (&mut self.queue, self.now);
         for n in 0..n_silent {
-            let site = queue.site(now, &format!("silent {n}"));
+            let site = queue.destination(now, &format!("silent {n}"));
             for id in 0..JOBS_EACH {
                 let job = Job {
                     id: MessageId(n * JOBS_EACH + id),
-                    site,
+                    destination: site,
                     sender: random.between(0, 50),
                     // One after the other they take what they can get: nothing is worse.
                     due: now + Duration::from_secs(n),
@@ -74,7 +74,7 @@ impl World {
             {
                 let attempt = first.remove();
                 let due = self.now + Duration::from_secs(600);
-                let finish = match attempt.site == self.answering {
+                let finish = match attempt.destination == self.answering {
                     true => Finish::Done,
                     false => Finish::SiteDown { due },
                 };
@@ -85,12 +85,12 @@ impl World {
     }
 
     fn begin(&mut self) {
-        while let Some(attempt) = self.queue.next(self.now) {
-            let takes = match attempt.site == self.answering {
+        while let Some(attempt) = begin(&mut self.queue, self.now) {
+            let takes = match attempt.destination == self.answering {
                 true => Duration::from_secs(1),
                 false => SILENCE,
             };
-            let key = (self.now + takes, attempt.id, attempt.site);
+            let key = (self.now + takes, attempt.id, attempt.destination);
             self.under_way.insert(key, attempt);
         }
     }
@@ -98,11 +98,11 @@ impl World {
     /// Whether a message to who answers that comes in now is tried at once.
     fn is_tried_at_once(&mut self, id: MessageId) -> bool {
         // It is forgotten when nothing comes for long.
-        self.answering = self.queue.site(self.now, ANSWERING);
+        self.answering = self.queue.destination(self.now, ANSWERING);
         let (site, due) = (self.answering, self.now);
         let job = Job {
             id,
-            site,
+            destination: site,
             sender: 1,
             due,
         };

@@ -7,10 +7,15 @@ use mail::{MessageId, Moment};
 
 use super::Random;
 use super::model::{Key, Model, State};
-use crate::{Attempt, Backoff, Finish, Job, Queue, Settings, SiteId, Which};
+use crate::{
+    Attempt, Backoff, DestinationId, Finish, Job, Next, Queue, Resolution, Resolved, Settings,
+    SiteId, Which,
+};
 
 const N_MESSAGES: u64 = 1_200;
 const N_SITES: u64 = 24;
+/// Some sites are where several destinations lead.
+const N_DESTINATIONS: u64 = 40;
 const ARRIVALS_SECONDS: u64 = 4 * 3600;
 
 /// How a site behaves until the world is healed.
@@ -39,11 +44,25 @@ const NATURES: [Nature; 6] = [
     Nature::Tarpit,
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Hold,
-    Remove,
+/// How resolving a destination goes until the world is healed.
+#[derive(Clone, Copy, Debug)]
+enum Lookup {
+    /// At once, for good.
+    AtOnce,
+    /// Fails mostly.
+    Failing,
+    /// Gives no answer until it is given up.
+    Hanging,
+    /// Leads somewhere else at times, after some seconds.
+    Moving,
 }
+
+const LOOKUPS: [Lookup; 4] = [
+    Lookup::AtOnce,
+    Lookup::Failing,
+    Lookup::Hanging,
+    Lookup::Moving,
+];
 
 pub(super) struct World {
     random: Random,
@@ -52,11 +71,15 @@ pub(super) struct World {
     model: Model,
     now: Moment,
     natures: Vec<Nature>,
+    lookups: Vec<Lookup>,
     healed: bool,
     sites: BTreeMap<SiteId, u64>,
+    destinations: BTreeMap<DestinationId, u64>,
+    resolving: BTreeMap<(Moment, DestinationId), Resolution>,
     arrivals: BTreeSet<(Moment, u64)>,
     under_way: BTreeMap<(Moment, Key), Attempt>,
-    wishes: BTreeMap<Key, Wish>,
+    /// Those that an operator took out while an attempt was under way.
+    removed: BTreeSet<Key>,
     n_queued: usize,
     n_ended: usize,
 }
@@ -72,6 +95,8 @@ impl World {
         };
         let mut nature = || NATURES[usize::try_from(random.between(0, 5)).unwrap()];
         let natures = (0..N_SITES).map(|_| nature()).collect();
+        let mut lookup = || LOOKUPS[usize::try_from(random.between(0, 3)).unwrap()];
+        let lookups = (0..N_DESTINATIONS).map(|_| lookup()).collect();
         let mut arrival = |id| {
             let second = random.between(0, ARRIVALS_SECONDS);
             (Moment::START + Duration::from_secs(second), id)
@@ -84,11 +109,14 @@ impl World {
             model: Model::default(),
             now: Moment::START,
             natures,
+            lookups,
             healed: false,
             sites: BTreeMap::new(),
+            destinations: BTreeMap::new(),
+            resolving: BTreeMap::new(),
             arrivals,
             under_way: BTreeMap::new(),
-            wishes: BTreeMap::new(),
+            removed: BTreeSet::new(),
             n_queued: 0,
             n_ended: 0,
         }
@@ -101,16 +129,6 @@ impl World {
         while self.step(night) {}
         self.model.same_jobs(&self.queue);
         self.healed = true;
-        let held: Vec<Key> = self.keys(|state| state == State::Held);
-        for (id, site) in held {
-            self.queue.release(self.now, Which::Job(id, site));
-            self.model.set((id, site), Some(State::Waiting(self.now)));
-        }
-        self.wishes.retain(|_, wish| *wish == Wish::Remove);
-        let under_way = self.keys(|state| state == State::UnderWay);
-        for (id, site) in under_way {
-            self.queue.release(self.now, Which::Job(id, site));
-        }
         while self.step(night + Duration::from_secs(86_400)) {}
         assert_eq!(
             self.queue.totals().n_all(),
@@ -126,6 +144,7 @@ impl World {
         let next = [
             self.arrivals.first().map(|(at, _)| *at),
             self.under_way.keys().next().map(|(at, _)| *at),
+            self.resolving.keys().next().map(|(at, _)| *at),
             self.queue.poll_timeout(),
         ];
         let Some(at) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
@@ -145,6 +164,12 @@ impl World {
             let ((_, key), attempt) = self.under_way.pop_first().unwrap();
             self.end(key, attempt);
         }
+        while let Some(first) = self.resolving.first_entry()
+            && first.key().0 <= self.now
+        {
+            let resolution = first.remove();
+            self.answer(resolution);
+        }
         if !self.healed && self.random.chance(3) {
             self.operate();
         }
@@ -154,12 +179,12 @@ impl World {
     }
 
     fn arrive(&mut self, id: MessageId) {
-        // One site gets most, and one sender sends most.
+        // One destination gets most, and one sender sends most.
         let crowd = self.random.chance(60);
         let n = if crowd {
             0
         } else {
-            self.random.between(0, N_SITES - 1)
+            self.random.between(0, N_DESTINATIONS - 1)
         };
         let sender = if self.random.chance(50) {
             1
@@ -169,23 +194,26 @@ impl World {
         let second = self
             .random
             .chance(10)
-            .then(|| self.random.between(0, N_SITES - 1));
+            .then(|| self.random.between(0, N_DESTINATIONS - 1));
         for n in [Some(n), second.filter(|second| *second != n)]
             .into_iter()
             .flatten()
         {
-            let site = self.queue.site(self.now, &format!("site {n}"));
-            self.sites.insert(site, n);
+            let name = format!("destination {n}");
+            let destination = self.queue.destination(self.now, &name);
+            self.destinations.insert(destination, n);
+            self.model.named(destination, &self.queue);
             self.queue.insert(
                 self.now,
                 Job {
                     id,
-                    site,
+                    destination,
                     sender,
                     due: self.now,
                 },
             );
-            self.model.set((id, site), Some(State::Waiting(self.now)));
+            self.model
+                .set((id, destination), Some(State::Waiting(self.now)));
             self.n_queued += 1;
         }
     }
@@ -193,14 +221,73 @@ impl World {
     fn begin_all(&mut self) {
         loop {
             let able = self.model.able(&self.queue, &self.settings, self.now);
-            let Some(attempt) = self.queue.next(self.now) else {
-                return;
+            let attempt = match self.queue.next(self.now) {
+                None => return,
+                Some(Next::Attempt(attempt)) => attempt,
+                Some(Next::Resolve(resolution)) => {
+                    self.resolve(resolution);
+                    continue;
+                }
             };
             self.model.begin(&attempt, &able, self.now);
-            let key = (attempt.id, attempt.site);
-            let ends = self.now + self.duration(attempt.site);
+            let key = (attempt.id, attempt.destination);
+            let site = attempt.site.expect("in its turn");
+            let ends = self.now + self.duration(site);
             self.under_way.insert((ends, key), attempt);
         }
+    }
+
+    fn lookup(&self, resolution: &Resolution) -> Lookup {
+        if self.healed {
+            return Lookup::AtOnce;
+        }
+        let n = self.destinations[&resolution.destination];
+        self.lookups[usize::try_from(n).unwrap()]
+    }
+
+    /// Begins to resolve a destination.
+    fn resolve(&mut self, resolution: Resolution) {
+        self.model.ask(&resolution, &self.queue, self.now);
+        let takes = match self.lookup(&resolution) {
+            Lookup::AtOnce => 0,
+            Lookup::Failing | Lookup::Moving => self.random.between(1, 5_000),
+            Lookup::Hanging => 30_000,
+        };
+        let ends = self.now + Duration::from_millis(takes);
+        if takes == 0 {
+            self.answer(resolution);
+        } else {
+            self.resolving
+                .insert((ends, resolution.destination), resolution);
+        }
+    }
+
+    /// Gives the answer.
+    fn answer(&mut self, resolution: Resolution) {
+        let lookup = self.lookup(&resolution);
+        let of = resolution.destination;
+        let (fails, moves) = match lookup {
+            Lookup::AtOnce => (false, false),
+            Lookup::Failing => (self.random.chance(80), false),
+            Lookup::Hanging => (true, false),
+            Lookup::Moving => (false, self.random.chance(30)),
+        };
+        if fails {
+            self.queue.resolved(self.now, resolution, Resolved::Failed);
+            return self.model.answer(of, None);
+        }
+        let n = match moves {
+            true => self.random.between(0, N_SITES - 1),
+            false => self.destinations[&of] % N_SITES,
+        };
+        let site = self.queue.site(self.now, &format!("site {n}"));
+        self.sites.insert(site, n);
+        self.model.named_site(site, &self.queue);
+        let lasts = Duration::from_secs(self.random.between(1, 3600));
+        let until = matches!(lookup, Lookup::Moving | Lookup::Failing).then(|| self.now + lasts);
+        let resolved = Resolved::To { site, until };
+        self.queue.resolved(self.now, resolution, resolved);
+        self.model.answer(of, Some((site, until)));
     }
 
     fn nature(&self, site: SiteId) -> Nature {
@@ -228,18 +315,17 @@ impl World {
         let delay = Backoff::WORLD.delay(self.attempts(), self.random.next());
         // Whole milliseconds, which is what the queue can tell apart.
         let due = self.now + delay;
-        let finish = match self.nature(key.1) {
+        let finish = match self.nature(attempt.site.expect("in its turn")) {
             Nature::Dead => Finish::SiteDown { due },
             Nature::Deferring if self.random.chance(70) => Finish::Retry { due },
             Nature::Flaky if self.random.chance(10) => Finish::SiteDown { due },
             _ => Finish::Done,
         };
         self.queue.finish(self.now, attempt, finish);
-        let wish = self.wishes.remove(&key);
-        let state = match (finish, wish) {
-            (Finish::Done, _) | (_, Some(Wish::Remove)) => None,
-            (_, Some(Wish::Hold)) => Some(State::Held),
-            (_, None) => Some(State::Waiting(due)),
+        let state = match finish {
+            _ if self.removed.remove(&key) => None,
+            Finish::Done => None,
+            _ => Some(State::Waiting(due)),
         };
         self.n_ended += usize::from(state.is_none());
         self.model.set(key, state);
@@ -251,7 +337,7 @@ impl World {
 
     /// An operator does something to some job.
     fn operate(&mut self) {
-        let keys = self.keys(|_| true);
+        let keys: Vec<Key> = self.model.jobs.keys().copied().collect();
         if keys.is_empty() {
             return;
         }
@@ -259,33 +345,21 @@ impl World {
         let key = keys[usize::try_from(self.random.between(0, last)).unwrap()];
         let state = self.model.jobs[&key];
         let which = Which::Job(key.0, key.1);
-        let done = match (self.random.between(0, 4), state) {
-            (0, State::UnderWay) => {
-                self.wishes.entry(key).or_insert(Wish::Hold);
-                self.queue.hold(self.now, which)
-            }
-            (0, _) => {
-                self.model.set(key, Some(State::Held));
-                self.queue.hold(self.now, which)
-            }
-            (1, State::UnderWay) => {
-                self.wishes.insert(key, Wish::Remove);
+        let done = match (self.random.between(0, 2), state) {
+            (0, State::UnderWay(_)) => {
+                self.removed.insert(key);
                 self.queue.remove(self.now, which)
             }
-            (1, _) => {
+            (0, State::Waiting(_)) => {
                 self.model.set(key, None);
                 self.n_ended += 1;
                 self.queue.remove(self.now, which)
             }
-            (2, State::Held) => {
-                self.model.set(key, Some(State::Waiting(self.now)));
-                self.queue.release(self.now, which)
-            }
-            (3, State::Waiting(_)) => {
+            (1, State::Waiting(_)) => {
                 self.model.set(key, Some(State::Waiting(self.now)));
                 self.queue.retry_now(self.now, which)
             }
-            (4, State::Waiting(_)) => {
+            (2, State::Waiting(_)) => {
                 self.give_up(key);
                 1
             }
@@ -294,11 +368,18 @@ impl World {
         assert_eq!(done, 1, "the queue knows the job");
     }
 
-    /// Somebody gives a job up, or puts it off, without going to its site.
+    /// Somebody gives a job up, or defers it, without going to its site.
     fn give_up(&mut self, key: Key) {
-        let before = self.queue.site_view(key.1).map(|view| view.standing);
+        let of = self.queue.destination_view(key.1).expect("it has jobs");
+        let site = of.site;
+        let state = |queue: &Queue| {
+            let view = site.and_then(|site| queue.site_view(site));
+            view.map(|view| (view.state, view.failures))
+        };
+        let before = state(&self.queue);
         let attempt = self.queue.take(self.now, key.0, key.1);
         let attempt = attempt.expect("it waits");
+        assert_eq!(attempt.site, site);
         assert_eq!(self.queue.take(self.now, key.0, key.1), None);
         let later = self.now + Duration::from_secs(60);
         let due = self.random.chance(50).then_some(later);
@@ -306,14 +387,6 @@ impl World {
             .finish(self.now, attempt, Finish::Untried { due });
         self.n_ended += usize::from(due.is_none());
         self.model.set(key, due.map(State::Waiting));
-        let after = self.queue.site_view(key.1).map(|view| view.standing);
-        assert_eq!(after, before, "nobody went there");
-    }
-
-    fn keys(&self, wanted: impl Fn(State) -> bool) -> Vec<Key> {
-        let jobs = self.model.jobs.iter();
-        jobs.filter(|(_, state)| wanted(**state))
-            .map(|(key, _)| *key)
-            .collect()
+        assert_eq!(state(&self.queue), before, "nobody went there");
     }
 }
