@@ -5,9 +5,8 @@
 //! (quirk: one-received-field); RFC 3848 and RFC 6531 §4.3 for the protocol names.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use mail::{Client, Envelope, Provenance, Security};
+use mail::{Client, Envelope, Provenance, Security, address_literal};
 
 /// The whole field with its line end.
 pub(crate) fn received(
@@ -39,7 +38,7 @@ fn put_from(field: &mut String, client: &Client) {
         helo => word(helo),
     };
     let _ = write!(field, "from {helo}");
-    let address = client.address.map(literal);
+    let address = client.address.map(address_literal);
     match (client.name.as_deref().map(word), address) {
         (Some(name), Some(address)) => {
             let _ = write!(field, " ({name} {address})");
@@ -50,14 +49,6 @@ fn put_from(field: &mut String, client: &Client) {
         (_, None) => field.push_str(" (local)"),
     }
     field.push_str("\r\n\t");
-}
-
-/// An address as a literal of RFC 5321 §4.1.3.
-fn literal(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => format!("[{address}]"),
-        IpAddr::V6(address) => format!("[IPv6:{address}]"),
-    }
 }
 
 /// A name as one word of a field. What a session hears in EHLO is one already; what a peer hands on

@@ -223,7 +223,7 @@ impl Report<'_> {
     }
 
     fn write_header(&self, lines: &mut Lines, to: &str, trace: TraceId, boundary: &str) {
-        let host = self.hostname;
+        let host = crate::name_or_literal(self.hostname);
         lines.field("Date", &self.now.rfc5322().to_string());
         lines.field("From", &format!("Mail delivery <mailer-daemon@{host}>"));
         lines.field("To", &format!("<{to}>"));

@@ -10,6 +10,7 @@
 //! RFC 5321, RFC 5322, RFC 3461, RFC 3463, RFC 3464, RFC 5890, RFC 6531.
 
 mod address;
+mod address_literal;
 mod client;
 mod disposition;
 mod domain_key;
@@ -27,6 +28,7 @@ mod time;
 pub mod xtext;
 
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
+pub use address_literal::{address_literal, name_or_literal, parse_address_literal};
 pub use client::{Client, Security};
 pub use disposition::{Disposition, Outcome};
 pub use domain_key::DomainKey;

@@ -64,8 +64,9 @@ impl PemPair {
     /// # Errors
     /// When `hostname` cannot stand in a certificate.
     pub fn self_signed(hostname: &str) -> Result<Self, TlsError> {
-        let made = rcgen::generate_simple_self_signed(vec![hostname.to_owned()])
-            .map_err(TlsError::Generate)?;
+        let address = mail::parse_address_literal(hostname);
+        let name = address.map_or_else(|| hostname.to_owned(), |address| address.to_string());
+        let made = rcgen::generate_simple_self_signed(vec![name]).map_err(TlsError::Generate)?;
         Ok(Self {
             certificate: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
@@ -124,6 +125,26 @@ mod tests {
         let pair = PemPair::self_signed("mail.example.test").unwrap();
         assert!(pair.acceptor().is_ok());
         assert!(!format!("{pair:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_self_signed_pair_for_an_address_names_the_address() {
+        for (literal, address) in [
+            ("[192.0.2.1]", &[192, 0, 2, 1][..]),
+            (
+                "[IPv6:::1]",
+                &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            ),
+        ] {
+            let pair = PemPair::self_signed(literal).unwrap();
+            let der = pair.chain().unwrap().remove(0);
+            // An alternative name of the kind iPAddress (RFC 5280 §4.2.1.6).
+            let name = [&[0x87, u8::try_from(address.len()).unwrap()], address].concat();
+            assert!(
+                der.windows(name.len()).any(|part| part == name),
+                "{literal}"
+            );
+        }
     }
 
     #[test]

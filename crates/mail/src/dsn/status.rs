@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Reply, ReplyClass};
+use crate::{Reply, ReplyClass, name_or_literal};
 
 use super::encoded::escaped_address;
 use super::lines::{Charset, Encoding, Lines};
@@ -29,7 +29,7 @@ fn write(lines: &mut Lines, report: &Report<'_>) {
     if let Some(envid) = &report.original.envelope.envid {
         lines.field("Original-Envelope-Id", envid);
     }
-    lines.field("Reporting-MTA", &format!("dns; {}", report.hostname));
+    lines.field("Reporting-MTA", &host(report.hostname));
     lines.field("X-Postern-Trace", &report.original.trace.to_string());
     let arrived = report.original.arrived.rfc5322();
     lines.field("Arrival-Date", &arrived.to_string());
@@ -54,7 +54,7 @@ fn write_fate(lines: &mut Lines, report: &Report<'_>, fate: &Fate<'_>) {
     lines.field("Action", report.action.keyword());
     lines.field("Status", &status(report.action, fate.verdict));
     if let Some(remote) = fate.remote {
-        lines.field("Remote-MTA", &format!("dns; {}", remote.host));
+        lines.field("Remote-MTA", &host(remote.host));
         lines.field("Diagnostic-Code", &format!("smtp; {}", remote.reply));
     } else {
         lines.field(
@@ -67,6 +67,11 @@ fn write_fate(lines: &mut Lines, report: &Report<'_>, fate: &Fate<'_>) {
     if let (Action::Delayed, Some(expires)) = (report.action, report.expires) {
         lines.field("Will-Retry-Until", &expires.rfc5322().to_string());
     }
+}
+
+/// A host by its name in the DNS, or by its address (RFC 3464 §2.1.2).
+fn host(host: &str) -> String {
+    format!("dns; {}", name_or_literal(host))
 }
 
 /// The verdict's enhanced status code if it goes with the action, else the action's most general

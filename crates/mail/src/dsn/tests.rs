@@ -381,3 +381,48 @@ fn a_thousand_recipients_are_one_report_with_a_short_text() {
     assert_eq!(text(&made).matches("Final-Recipient:").count(), 1_000);
     assert!(text(&made).contains("and 980 more, who are listed"));
 }
+
+#[test]
+fn hosts_without_a_name_stand_as_address_literals() {
+    let envelope = envelope(&["a@x.org"]);
+    let said = no_such_user();
+    let at = Timestamp::from_unix_ms(1_795_477_800_000);
+    for (address, literal) in [
+        ("192.0.2.1", "[192.0.2.1]"),
+        ("2001:db8::1", "[IPv6:2001:db8::1]"),
+    ] {
+        let fates = [Fate {
+            recipient: &envelope.recipients[0],
+            verdict: &said,
+            remote: Some(Remote {
+                host: address,
+                reply: &said,
+            }),
+            last_attempt: at,
+        }];
+        let report = Report {
+            action: Action::Failed,
+            fates: &fates,
+            original: Original {
+                trace: TraceId::new(at, 77),
+                arrived: at,
+                envelope: &envelope,
+                content: b"",
+                content_len: 0,
+            },
+            hostname: address,
+            now: at,
+            expires: None,
+        };
+        let made = report.parts()[0].notification().unwrap();
+        let made = text(&made);
+        for line in [
+            format!("Reporting-MTA: dns; {literal}\r\n"),
+            format!("Remote-MTA: dns; {literal}\r\n"),
+            format!("<mailer-daemon@{literal}>\r\n"),
+            format!("@{literal}>\r\n"),
+        ] {
+            assert!(made.contains(&line), "{line} in {made}");
+        }
+    }
+}

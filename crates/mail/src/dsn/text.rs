@@ -4,6 +4,7 @@ use super::encoded::quoted_printable;
 use super::lines::{Charset, Encoding, Lines};
 use super::returned::Returned;
 use super::{Action, Fate, Report, limits};
+use crate::name_or_literal;
 
 /// The part, with its heading.
 pub(super) fn written(report: &Report<'_>, boundary: &str, returned: &Returned<'_>) -> Vec<u8> {
@@ -52,7 +53,7 @@ fn write(lines: &mut Lines, report: &Report<'_>, returned: &Returned<'_>) {
         "This report was written by the mail system of {host}. Your message arrived there on \
          {arrived} and is known there as {trace}. For help, write to <postmaster@{host}> and name \
          that id.",
-        host = report.hostname,
+        host = name_or_literal(report.hostname),
         arrived = report.original.arrived.rfc5322(),
         trace = report.original.trace,
     );
@@ -68,7 +69,7 @@ fn write_fate(lines: &mut Lines, fate: &Fate<'_>) {
         lines.wrapped("    ", "    ", fate.verdict.text());
     }
     if let Some(remote) = fate.remote {
-        let said = format!("{} said: {}", remote.host, remote.reply);
+        let said = format!("{} said: {}", name_or_literal(remote.host), remote.reply);
         lines.wrapped("    ", "    ", &said);
     }
     lines.empty();

@@ -106,7 +106,7 @@ fn read(notes: &Notes<'_>, tree: &Table) -> Option<Parts> {
             Ok(())
         }
     });
-    let hostname = top.text("hostname", value::host_name);
+    let hostname = top.text("hostname", value::own_name);
     let stop_timeout = top.duration("stop_timeout");
     let log = log(&top.section("log"), &notes.state);
     let named = top.named_sections("instance");

@@ -118,7 +118,8 @@ pub(super) static COMMON: &[Setting] = &[
         kind: Kind::Text(DOMAIN),
         default: Preset::Required("such as `hostname = \"mail.example.org\"`"),
         meaning: "The name this system greets with and writes into its trace fields. Others \
-                  check it against DNS, so it is stated and not guessed.",
+                  check it against DNS, so it is stated and not guessed. An address in its place \
+                  is written as a literal, such as `[192.0.2.1]` (RFC 5321 §4.1.3).",
     },
     Setting {
         key: "state",

@@ -240,6 +240,20 @@ fn the_names_of_hosts_are_kept_as_a_labels_which_are_sent() {
 }
 
 #[test]
+fn an_address_in_place_of_our_own_name_is_kept_as_a_literal() {
+    for (text, expected) in [
+        ("192.0.2.1", "[192.0.2.1]"),
+        ("[192.0.2.1]", "[192.0.2.1]"),
+        ("2001:db8::1", "[IPv6:2001:db8::1]"),
+        ("[ipv6:2001:DB8::1]", "[IPv6:2001:db8::1]"),
+        ("Mail.Example", "mail.example"),
+    ] {
+        assert_eq!(value::own_name(text).as_deref(), Ok(expected));
+    }
+    assert!(value::own_name("[192.0.2]").is_err());
+}
+
+#[test]
 fn a_peer_range_contains_what_its_prefix_says() {
     let network = |text: &str| value::network(text).unwrap();
     for (range, address, inside) in [

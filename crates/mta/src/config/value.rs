@@ -5,11 +5,12 @@
 //! # Standards
 //! RFC 3986 §3.2.2 for the brackets around IPv6 addresses.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use mail::{DomainKey, EnhancedStatus, InstanceName, Mailbox, Origin};
+use mail::{DomainKey, EnhancedStatus, InstanceName, Mailbox, Origin, name_or_literal};
 
 use super::model::{
     HostPort, Listen, ListenAddress, ListenSecurity, Network, Next, PathTemplate, RouteMatch,
@@ -80,6 +81,14 @@ pub(super) fn host_name(text: &str) -> Result<Box<str>, Wrong> {
     } else {
         let why = "it has no form in A-labels, as which it is sent and looked up";
         Err(format!("`{text}` is no name of a host: {why}"))
+    }
+}
+
+/// The name that this system goes by: that of a host, or its address as a literal.
+pub(super) fn own_name(text: &str) -> Result<Box<str>, Wrong> {
+    match name_or_literal(text) {
+        Cow::Owned(literal) => Ok(literal.into()),
+        Cow::Borrowed(name) => host_name(name),
     }
 }
 

@@ -25,7 +25,7 @@ fn the_sender_is_told_when_the_remote_side_refuses() {
         "Final-Recipient: rfc822; refuse-550@far.example",
         "Action: failed",
         "Status: 5.1.1",
-        "Remote-MTA: dns; 127.0.0.1",
+        "Remote-MTA: dns; [127.0.0.1]",
         "Diagnostic-Code: smtp; 550 5.1.1 no such user at the remote side",
         "Subject: half",
     ] {
