@@ -106,8 +106,9 @@ fn of_name(domain: &str) -> Option<String> {
         Hyphens::Allow,
         DnsLength::Ignore,
     );
-    // The dot at the end may be an ideographic one.
-    Some(key.ok()?.trim_end_matches('.').to_owned())
+    // The dot of the root may be an ideographic one. A domain has one of these at most.
+    let key = key.ok()?;
+    Some(key.strip_suffix('.').unwrap_or(&key).to_owned())
 }
 
 /// An IPv6 address has several forms.
@@ -163,6 +164,9 @@ mod tests {
             ("．．", "．．"),
             ("a＠b.example", "a＠b.example"),
             ("a。。b", "a。。b"),
+            // One dot of the root is a domain's end, and two are an empty label.
+            ("x.org。。", "x.org。。"),
+            ("Ü.org。．", "Ü.org。．"),
             // No code points, code points that are not allowed, and A-labels of nothing.
             ("XN--a.example", "xn--a.example"),
             ("xn--bcher-kv.example", "xn--bcher-kv.example"),
