@@ -197,6 +197,33 @@ impl Delivery {
         self.start_due();
     }
 
+    /// Takes a message that the spool has just committed, with all its recipients held, and `reply`
+    /// to say why.
+    pub fn held(self: &Arc<Self>, fresh: Fresh, reply: &Reply) {
+        let n = fresh.message.envelope.recipients.len();
+        let held = RecipientState {
+            disposition: Disposition::Held,
+            reply: Some(reply.clone()),
+            ..RecipientState::NEW
+        };
+        let stored = Stored {
+            id: fresh.id,
+            message: fresh.message,
+            recipients: vec![held; n],
+            under_way: IndexSet::default(),
+            cut_short: 0,
+            content_len: fresh.content_len,
+        };
+        self.insert(&stored, self.at_once(), false, None);
+        for index in (0..).take(n) {
+            if let Some(about) = self.about(&stored, index, "queue", 0, Disposition::Held) {
+                let reason = reply.text().into();
+                let trace = stored.message.provenance.trace;
+                self.emit(Some(trace), What::Held { about, reason });
+            }
+        }
+    }
+
     /// Puts a message's open recipients into the queue, one job a destination.
     fn insert(
         self: &Arc<Self>,

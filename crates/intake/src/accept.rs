@@ -17,12 +17,12 @@ use handoff::{Load, Next};
 use mail::event::{Event, Sink, Source, What};
 
 use mail::reply::table::{self, Row};
-use mail::{HandoffKey, InstanceName, MessageId, Origin, Reply};
+use mail::{Disposition, HandoffKey, InstanceName, MessageId, Origin, Reply};
 use net::{Clock, Entropy, Peer};
-use policy::Checks;
-use spool::{AcceptedKey, CommitError, Fresh, Message, Spool};
+use spool::{AcceptedKey, CommitError, Fresh, Message, Progress, RecipientState, Spool};
 
 use crate::body::RECEIVED_MAX;
+use crate::checking::EntryChecks;
 use crate::gate::Gate;
 use crate::gathered::Gathered;
 use crate::handed_limits::HandoffLimits;
@@ -32,9 +32,9 @@ use crate::recipients::Recipients;
 use crate::tenure::Tenure;
 use crate::transaction::Transaction;
 
-/// Who carries a recipient's copy on.
+/// What carries a recipient's copy on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum NextHop {
     /// The next instance.
     Next,
     /// A route of this instance.
@@ -49,6 +49,9 @@ pub type Current = Arc<dyn Fn() -> Arc<Intake> + Send + Sync>;
 pub trait Queued: Send + Sync {
     /// It is committed. Must not block.
     fn queued(&self, fresh: Fresh);
+
+    /// It is committed, and all its recipients are held. Must not block.
+    fn held(&self, fresh: Fresh, reply: &Reply);
 
     /// How many messages wait that are of our own, as `origin` is, or how many that are from
     /// outside. Asked for each message: must be quick.
@@ -86,8 +89,8 @@ pub struct Intake {
     pub spool: Spool,
     /// Where messages go.
     pub onward: Onward,
-    /// What is asked about each recipient.
-    pub checks: Checks,
+    /// What is checked, by entry.
+    pub checks: EntryChecks,
     /// Where events go.
     pub events: Arc<dyn Sink>,
     /// Who delivers what entered the spool.
@@ -164,10 +167,14 @@ impl Intake {
     async fn accept(self: &Arc<Self>, transaction: Transaction, source: Source) -> Reply {
         let _stay = match self.tenure.enter() {
             Ok(stay) => stay,
+            // Another process would not know that it is to be held.
+            Err(_) if transaction.hold.is_some() => return table::TRY_AGAIN.reply(),
             Err(heir) => return self.bequeath(&heir, transaction, &source).await,
         };
         match &self.onward {
-            Onward::Next { next, .. } if !transaction.takes_own_route => {
+            Onward::Next { next, .. }
+                if !transaction.takes_own_route && transaction.hold.is_none() =>
+            {
                 self.hand_off_or_keep(next, transaction, &source).await
             }
             Onward::Here(_) | Onward::Next { .. } => self.keep(transaction, None, &source).await,
@@ -215,6 +222,7 @@ impl Intake {
         source: &Source,
     ) -> Reply {
         let reply = accepted(&transaction);
+        let hold = transaction.hold.take();
         let handed = transaction.handed.as_mut();
         let claim = handed.and_then(|handed| handed.claim.take());
         let durable = match content.commit(&self.spool).await {
@@ -235,16 +243,52 @@ impl Intake {
         match accepting.await {
             Ok(id) => {
                 self.note_accepted(id, &message, content.len(), message_id, source);
-                self.queued.queued(Fresh {
+                let fresh = Fresh {
                     id,
                     message,
                     content_len: content.len(),
                     content: content.in_memory(),
-                });
+                };
+                match hold {
+                    None => self.queued.queued(fresh),
+                    Some(why) => {
+                        if let Err(e) = self.hold(fresh, &why).await {
+                            return self.not_committed(&e);
+                        }
+                    }
+                }
                 reply
             }
             Err(e) => self.not_committed(&e),
         }
+    }
+
+    /// Holds all recipients of a message that was just accepted, durably, before its client is
+    /// answered. Where that fails, or the process ends before, the client keeps the message, and
+    /// the copy here is not held.
+    async fn hold(&self, fresh: Fresh, why: &str) -> Result<(), CommitError> {
+        let reply = table::HELD.with_text(why);
+        let recipients = (0..)
+            .take(fresh.message.envelope.recipients.len())
+            .map(|index| {
+                let held = RecipientState {
+                    disposition: Disposition::Held,
+                    reply: Some(reply.clone()),
+                    ..RecipientState::NEW
+                };
+                (index, held)
+            });
+        let progress = Progress {
+            recipients: recipients.collect(),
+            next_due: fresh.message.next_due,
+        };
+        let holding = self.spool.progress(fresh.id, progress);
+        if let Err(e) = holding.await {
+            self.queued.queued(fresh);
+            return Err(e);
+        }
+        self.queued.held(fresh, &reply);
+        Ok(())
     }
 
     fn not_committed(&self, error: &CommitError) -> Reply {

@@ -88,6 +88,11 @@ impl Body {
         }
     }
 
+    /// What the header section showed so far.
+    pub(crate) const fn header(&self) -> &Found {
+        self.header.found()
+    }
+
     /// Takes what has arrived; [`Self::settle`] must follow.
     pub(crate) fn receive(&mut self, octets: Vec<u8>) {
         if !self.header.has_ended() {

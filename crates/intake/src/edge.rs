@@ -15,15 +15,16 @@ use std::sync::Arc;
 use handoff::{Mode, Parameters, VISITED_MAX};
 use mail::event::Source;
 use mail::reply::table;
-use mail::{HandoffKey, InstanceName, Origin, Reply, SpoolId, Treatment};
+use mail::{HandoffKey, InstanceName, Mailbox, Origin, Reply, SpoolId, Treatment};
 use net::ServerConnection;
-use policy::Standing;
+use policy::{Facts, Gathered, RecipientStatus};
 use smtp::server::{Committed, Event, MailCommand, RcptCommand};
 use spool::{Claimed, IndexSet, KeyState};
 use tokio::sync::watch;
 
 use crate::accept::{Current, Intake};
 use crate::body::Body;
+use crate::checking::AtHand;
 use crate::gate::Connected;
 use crate::handed_limits::Measure;
 use crate::recipients::parse_question;
@@ -227,7 +228,7 @@ impl EdgeSession {
     }
 
     async fn rcpt(&mut self, command: RcptCommand) -> Result<(), Reply> {
-        let Some(transaction) = &mut self.transaction else {
+        let Some(transaction) = &self.transaction else {
             return Err(table::BAD_SEQUENCE.reply());
         };
         let known = transaction.known_key().is_some();
@@ -242,7 +243,10 @@ impl EdgeSession {
             false if n_taken >= self.intake.handoff_limits.recipients_max => {
                 Err(table::TOO_MANY_RECIPIENTS.reply())
             }
-            false => self.intake.judge(&address, &origin).await.map(|_| ()),
+            false => self.check_recipient(&address, &origin).await,
+        };
+        let Some(transaction) = &mut self.transaction else {
+            return Err(table::BAD_SEQUENCE.reply());
         };
         let handed = transaction
             .handed
@@ -256,6 +260,21 @@ impl EdgeSession {
         Ok(())
     }
 
+    /// Only who may send to whom is checked again: the client was checked where it came in.
+    async fn check_recipient(&self, address: &Mailbox, origin: &Origin) -> Result<(), Reply> {
+        let mut facts = Facts::default();
+        let at_hand = AtHand {
+            origin: Some(origin),
+            ..AtHand::default()
+        };
+        let checks = &self.intake.checks.edges;
+        let checked = self
+            .intake
+            .check_recipient(checks, &mut facts, address, at_hand)
+            .await?;
+        checked.refusal().map_or(Ok(()), Err)
+    }
+
     async fn verify(&mut self, argument: &str) -> Reply {
         self.intake = (self.current)();
         if let Some(list) = argument.strip_prefix("epochs=") {
@@ -264,11 +283,11 @@ impl EdgeSession {
         let Some((address, origin)) = parse_question(argument) else {
             return table::SYNTAX_ARGUMENT.reply();
         };
-        match self.intake.standing(&address, &origin).await {
-            Standing::Elsewhere => table::WILL_FORWARD.reply(),
-            Standing::NoAnswer => table::NEXT_UNAVAILABLE.reply(),
-            Standing::Ours => table::RECIPIENT_OK.reply(),
-            Standing::Refused(reply) => reply,
+        match self.intake.recipient_status(&address, &origin).await {
+            Gathered::CannotTell => table::NEXT_UNAVAILABLE.reply(),
+            Gathered::Known(RecipientStatus::External) => table::WILL_FORWARD.reply(),
+            Gathered::Known(RecipientStatus::Internal) => table::RECIPIENT_OK.reply(),
+            Gathered::Known(RecipientStatus::Refused(reply)) => reply,
         }
     }
 

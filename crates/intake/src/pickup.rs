@@ -147,6 +147,8 @@ impl Intake {
             size: Some(left.content_len),
             takes_own_route: false,
             handed: None,
+            hold: None,
+            is_discarded: false,
             left: Some(left.key),
         }
     }

@@ -5,28 +5,31 @@ use std::sync::Arc;
 
 use handoff::Next;
 use mail::{Mailbox, Origin};
-use policy::Standing;
+use policy::{Gathered, RecipientStatus};
 
 /// Answers for an instance that delivers.
 pub trait Recipients: Send + Sync {
-    /// Where the recipient stands; `None` when no route is for it. Must not block.
-    fn standing(&self, recipient: &Mailbox, origin: &Origin) -> Option<Answer>;
+    /// What is known of the recipient; `None` when no route is for it. Must not block.
+    fn status(&self, recipient: &Mailbox, origin: &Origin) -> Option<Answer>;
 }
 
-/// Where a recipient stands.
+/// What is known of a recipient.
 pub enum Answer {
-    /// As storage will say, within a bound. Owns all that it needs.
-    Later(Pin<Box<dyn Future<Output = Standing> + Send>>),
-    /// So.
-    Now(Standing),
+    /// Nothing, for now.
+    CannotTell,
+    /// What storage will answer, within a bound. Owns all that it needs.
+    Later(Pin<Box<dyn Future<Output = RecipientStatus> + Send>>),
+    /// This.
+    Now(RecipientStatus),
 }
 
 impl Answer {
-    pub(crate) async fn standing(self) -> Standing {
-        match self {
-            Self::Later(standing) => standing.await,
-            Self::Now(standing) => standing,
-        }
+    pub(crate) async fn status(self) -> Gathered<RecipientStatus> {
+        Gathered::Known(match self {
+            Self::CannotTell => return Gathered::CannotTell,
+            Self::Later(status) => status.await,
+            Self::Now(status) => status,
+        })
     }
 }
 
@@ -53,16 +56,20 @@ pub(crate) fn parse_question(argument: &str) -> Option<(Mailbox, Origin)> {
 }
 
 /// Asks the next instance.
-pub(crate) async fn ask_next(next: &Arc<Next>, recipient: &Mailbox, origin: &Origin) -> Standing {
-    match next.ask(&question(recipient, origin)).await {
-        None => Standing::NoAnswer,
-        Some(reply) => match reply.code.value() {
-            250 => Standing::Ours,
-            251 => Standing::Elsewhere,
-            500..=599 => Standing::Refused(reply),
-            _ => Standing::NoAnswer,
-        },
-    }
+pub(crate) async fn ask_next(
+    next: &Arc<Next>,
+    recipient: &Mailbox,
+    origin: &Origin,
+) -> Gathered<RecipientStatus> {
+    let Some(reply) = next.ask(&question(recipient, origin)).await else {
+        return Gathered::CannotTell;
+    };
+    Gathered::Known(match reply.code.value() {
+        250 => RecipientStatus::Internal,
+        251 => RecipientStatus::External,
+        500..=599 => RecipientStatus::Refused(reply),
+        _ => return Gathered::CannotTell,
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! # Failure
 //! A session that breaks, breaks alone: what it had not yet been promised is dropped.
 
+mod checks;
 mod noted;
 
 use std::pin::Pin;
@@ -13,12 +14,15 @@ use mail::reply::table::{self, Row};
 use mail::{Client, Moment, Origin, Provenance, Reply, Security};
 use net::tls::TlsAcceptor;
 use net::{OwnerError, Peer, ServerConnection};
+use policy::Phase;
 use smtp::server::{Committed, Event, Hello, MailCommand, RcptCommand, XforwardAttributes};
 use tokio::sync::watch;
 
-use noted::Phase;
+use checks::CheckState;
+pub use checks::CheckedAs;
+use noted::Refusal;
 
-use crate::accept::{Current, Intake, Way};
+use crate::accept::{Current, Intake, NextHop, accepted};
 use crate::admission::Place;
 use crate::transaction::Transaction;
 
@@ -31,6 +35,8 @@ pub struct Entry {
     pub local: LocalPrograms,
     /// For STARTTLS; `None` where it is not offered.
     pub tls: Option<TlsAcceptor>,
+    /// Which checks are asked about what comes in here.
+    pub checked_as: CheckedAs,
 }
 
 /// Whether mail of local programs has their uid for its origin.
@@ -88,6 +94,7 @@ pub fn serve(
         current,
         origin: None,
         transaction: None,
+        checked: None,
         forwarded: None,
         had_last_message: false,
         last_message_by: None,
@@ -105,6 +112,8 @@ struct Session {
     /// Whose mail the client brings, or why it may bring none; known from the first MAIL on.
     origin: Option<Result<Origin, &'static Row>>,
     transaction: Option<Box<Transaction>>,
+    /// Of checks; made when one is asked.
+    checked: Option<Box<CheckState>>,
     forwarded: Option<Box<XforwardAttributes>>,
     /// The client had its last message.
     had_last_message: bool,
@@ -185,23 +194,37 @@ impl Session {
                     .answer_commit(now, question, answer);
             }
             Event::Data(question) => {
-                self.begin_body();
-                self.connection.machine().answer_data(now, question, Ok(()));
+                let answer = self.check_transaction(Phase::Data).await;
+                if answer.is_ok() {
+                    self.begin_body();
+                }
+                let now = self.now();
+                self.connection.machine().answer_data(now, question, answer);
             }
             Event::Connect(question) => {
-                self.connection
-                    .machine()
-                    .answer_connect(now, question, Ok(()));
+                // Rare, and not a part of each session's future.
+                let answer = Box::pin(self.check_connect()).await;
+                let now = self.now();
+                let machine = self.connection.machine();
+                machine.answer_connect(now, question, answer);
             }
             Event::EarlyTalk => {}
-            Event::Hello(question, _) => {
-                self.connection
-                    .machine()
-                    .answer_hello(now, question, Ok(()));
+            Event::Hello(question, hello) => {
+                let answer = match self.asks_in(Phase::Helo) {
+                    // As all checks: not a part of each session's future.
+                    true => Box::pin(self.check_hello(hello)).await,
+                    false => Ok(()),
+                };
+                let now = self.now();
+                let machine = self.connection.machine();
+                machine.answer_hello(now, question, answer);
             }
             Event::Reset(_) => self.transaction = None,
             Event::Mail(question, command) => {
-                let answer = self.mail(command);
+                let answer = match self.mail(command) {
+                    Ok(delay) => self.check_mail().await.map(|()| delay),
+                    refused => refused,
+                };
                 let answer = match answer {
                     // Rare, and not a part of each session's future.
                     Ok(delay) if !delay.is_zero() => {
@@ -261,14 +284,14 @@ impl Session {
             Ok(origin) => origin,
             Err(row) => {
                 let reply = row.reply();
-                self.note_refused(None, Phase::Mail(command.sender), &reply);
+                self.note_refused(None, Refusal::Mail(command.sender), &reply);
                 return Err(reply);
             }
         };
         let delay = match self.intake.room_for(&origin) {
             Ok(delay) => delay,
             Err(reply) => {
-                self.note_refused(None, Phase::Mail(command.sender), &reply);
+                self.note_refused(None, Refusal::Mail(command.sender), &reply);
                 return Err(reply);
             }
         };
@@ -346,15 +369,15 @@ impl Session {
     }
 
     async fn rcpt(&mut self, command: RcptCommand) -> Result<(), Reply> {
+        let address = command.recipient.clone().at_domain(&self.intake.hostname);
+        let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
+        let checked = Box::pin(self.check_recipient(&address)).await;
         let Some(transaction) = &mut self.transaction else {
             return Err(table::BAD_SEQUENCE.reply());
         };
-        let address = command.recipient.clone().at_domain(&self.intake.hostname);
-        let address = address.map_err(|_| table::SYNTAX_RECIPIENT.reply())?;
-        let origin = &transaction.provenance.origin;
-        match self.intake.judge(&address, origin).await {
-            Ok(way) => {
-                transaction.takes_own_route |= way == Way::Own;
+        match checked {
+            Ok(next_hop) => {
+                transaction.takes_own_route |= next_hop == NextHop::Own;
                 transaction.add_within(address, command, &self.intake.content_memory)
             }
             Err(reply) => {
@@ -362,7 +385,7 @@ impl Session {
                     transaction.provenance.trace,
                     transaction.envelope.sender.clone(),
                 );
-                self.note_refused(Some(trace), Phase::Rcpt(from, address), &reply);
+                self.note_refused(Some(trace), Refusal::Rcpt(from, address), &reply);
                 Err(reply)
             }
         }
@@ -384,6 +407,9 @@ impl Session {
 
     async fn commit(&mut self) -> Committed {
         self.take_body().await;
+        if let Err(reply) = self.check_transaction(Phase::Content).await {
+            return Committed::All(reply);
+        }
         let Some(transaction) = self.transaction.take() else {
             return Committed::All(table::BAD_SEQUENCE.reply());
         };
@@ -391,11 +417,14 @@ impl Session {
             transaction.provenance.trace,
             transaction.envelope.sender.clone(),
         );
-        let reply = self.intake.answer(transaction, self.source()).await;
+        let reply = match transaction.is_discarded {
+            true => accepted(&transaction),
+            false => self.intake.answer(transaction, self.source()).await,
+        };
         if reply.is_positive() {
             self.n_messages = self.n_messages.saturating_add(1);
         } else {
-            self.note_refused(Some(trace), Phase::Data(from), &reply);
+            self.note_refused(Some(trace), Refusal::Data(from), &reply);
         }
         Committed::All(reply)
     }

@@ -30,6 +30,10 @@ pub(crate) struct Transaction {
     pub(crate) takes_own_route: bool,
     /// What another instance said, on an edge.
     pub(crate) handed: Option<Handed>,
+    /// Why it is to be held for an operator, where a check wants that.
+    pub(crate) hold: Option<Box<str>>,
+    /// A check wants it accepted and dropped.
+    pub(crate) is_discarded: bool,
     /// The key of a message that a local program left.
     pub(crate) left: Option<HandoffKey>,
 }
@@ -98,6 +102,8 @@ impl Transaction {
             size: command.size,
             takes_own_route: false,
             handed: None,
+            hold: None,
+            is_discarded: false,
             left: None,
         }
     }

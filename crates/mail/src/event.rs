@@ -52,6 +52,23 @@ pub enum What {
         /// Why.
         reason: Box<str>,
     },
+    /// Checks found something, or could not tell: in effect, or only observed.
+    Checked {
+        /// The phase: `connect`, `helo`, `mail`, `rcpt`, `data`, `content`.
+        phase: &'static str,
+        /// The envelope sender, where known.
+        from: Option<ReversePath>,
+        /// The recipient, where the checks were about one.
+        to: Option<Mailbox>,
+        /// What became of it: `accept`, `defer`, `discard`, `hold`, `reject`.
+        verdict: Box<str>,
+        /// The checks that were asked, in their order, and what each came to.
+        checks: Box<str>,
+        /// The facts that they read.
+        facts: Box<str>,
+        /// The client.
+        source: Box<Source>,
+    },
     /// A recipient waits for another attempt.
     Deferred {
         /// Message and recipient.

@@ -1,89 +1,58 @@
-//! The checks, and their list.
+//! What a check is.
 
-mod recipient_validity;
-mod relay_control;
+use std::fmt;
 
-use crate::fact::{FactKey, Reading};
+use mail::Reply;
+use mail::reply::table::Row;
+
+use crate::facts::{Missing, Reading};
 use crate::phase::Phase;
-use crate::verdict::{Finding, Mode};
 
-/// One question asked of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Check {
-    /// Does the recipient exist?
-    RecipientValidity,
-    /// May this origin send to this recipient?
-    RelayControl,
-}
-
-impl Check {
+/// One question asked of a session. Its settings are its fields.
+///
+/// `docs/developers/how-to-add-a-check.md` shows how to write one.
+pub trait Check: fmt::Debug + Send + Sync {
     /// Its name in logs, trails and configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RecipientValidity => "recipient-validity",
-            Self::RelayControl => "relay-control",
-        }
-    }
+    fn name(&self) -> &'static str;
 
     /// When it is asked.
-    #[must_use]
-    pub const fn phase(self) -> Phase {
-        match self {
-            Self::RecipientValidity | Self::RelayControl => Phase::Rcpt,
-        }
-    }
+    fn phase(&self) -> Phase;
 
-    /// Asks it; `Err` names a fact that it needs first.
-    pub(crate) fn find(self, facts: &mut Reading<'_>) -> Result<Finding, FactKey> {
-        match self {
-            Self::RecipientValidity => recipient_validity::find(facts),
-            Self::RelayControl => relay_control::find(facts),
-        }
-    }
+    /// Looks at the facts. Read all facts that are surely needed before the first `?`, so that they
+    /// are gathered at the same time.
+    ///
+    /// # Errors
+    /// When a fact was not gathered yet; the check is asked again when it was.
+    fn examine(&self, facts: &mut Reading<'_>) -> Result;
 }
 
-/// A check, and whether it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Configured {
-    /// The check.
-    pub check: Check,
-    /// Whether it counts.
-    pub mode: Mode,
-}
+/// What a check found, or that a fact is missing.
+pub type Result = std::result::Result<Found, Missing>;
 
-/// The checks of an instance, in the order in which they are asked.
+/// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checks(Vec<Configured>);
-
-impl Checks {
-    /// A list in this order, behind relay control, which is always there and always enforced
-    /// whatever the list says of it.
-    #[must_use]
-    pub fn new(list: impl IntoIterator<Item = Configured>) -> Self {
-        let first = Configured {
-            check: Check::RelayControl,
-            mode: Mode::Enforce,
-        };
-        let others = list
-            .into_iter()
-            .filter(|configured| configured.check != first.check);
-        Self(std::iter::once(first).chain(others).collect())
-    }
-
-    /// The checks that are to be asked in `phase`.
-    pub(crate) fn in_phase(&self, phase: Phase) -> impl Iterator<Item = Configured> {
-        let asked = move |one: &Configured| one.mode != Mode::Off && one.check.phase() == phase;
-        self.0.iter().copied().filter(asked)
-    }
+pub enum Found {
+    /// A fact that it needs cannot be had, and it lets pass what it cannot decide.
+    CannotTell,
+    /// Something to act on.
+    Fault {
+        /// What the client is sent, where the action is to refuse: for now or permanently, as the
+        /// reply says.
+        reply: Reply,
+        /// Why, for operators.
+        why: &'static str,
+    },
+    /// Nothing.
+    Nothing,
 }
 
-impl Default for Checks {
-    /// What an instance asks without being told: every check, enforced.
-    fn default() -> Self {
-        Self::new([Configured {
-            check: Check::RecipientValidity,
-            mode: Mode::Enforce,
-        }])
+impl Found {
+    /// A fault with a reply of the table.
+    #[must_use]
+    pub const fn fault(row: &Row, why: &'static str) -> Self {
+        Self::Fault {
+            reply: row.reply(),
+            why,
+        }
     }
 }

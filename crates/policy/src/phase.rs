@@ -1,11 +1,11 @@
-//! When in a transaction something is asked.
+//! When in a session something is asked.
 
 /// The phases of a session and a transaction, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// A client connected.
+    /// A client connected, and waits for the greeting.
     Connect,
-    /// It said who it is.
+    /// HELO or EHLO named the client.
     Helo,
     /// MAIL named the sender.
     Mail,
@@ -18,6 +18,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Helo,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Content,
+    ];
+
     /// Its name in logs and configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -10,9 +10,13 @@ use super::Session;
 use crate::accept::source_of;
 
 /// What was refused.
-pub(super) enum Phase {
+pub(super) enum Refusal {
+    /// A client, before its greeting.
+    Connect,
     /// A message.
     Data(ReversePath),
+    /// A name in HELO or EHLO.
+    Helo,
     /// A sender.
     Mail(ReversePath),
     /// A recipient.
@@ -38,18 +42,20 @@ impl Session {
         source
     }
 
-    pub(super) fn note_refused(&mut self, trace: Option<TraceId>, phase: Phase, reply: &Reply) {
+    pub(super) fn note_refused(&mut self, trace: Option<TraceId>, refusal: Refusal, reply: &Reply) {
         self.count_refused();
-        let (phase, from, to) = match phase {
-            Phase::Data(from) => ("data", from, None),
-            Phase::Mail(from) => ("mail", from, None),
-            Phase::Rcpt(from, to) => ("rcpt", from, Some(to)),
+        let (phase, from, to) = match refusal {
+            Refusal::Connect => ("connect", None, None),
+            Refusal::Data(from) => ("data", Some(from), None),
+            Refusal::Helo => ("helo", None, None),
+            Refusal::Mail(from) => ("mail", Some(from), None),
+            Refusal::Rcpt(from, to) => ("rcpt", Some(from), Some(to)),
         };
         self.emit(
             trace,
             What::Refused {
                 phase,
-                from: Some(from),
+                from,
                 to,
                 reply: reply.clone(),
                 source: Box::new(self.source()),
@@ -117,7 +123,7 @@ impl Session {
         self.n_refused = self.n_refused.saturating_add(1);
     }
 
-    fn emit(&self, trace: Option<TraceId>, what: What) {
+    pub(super) fn emit(&self, trace: Option<TraceId>, what: What) {
         self.intake.events.emit(Event {
             at: self.connection.clock().timestamp(),
             trace,

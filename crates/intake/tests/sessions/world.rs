@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next};
 use intake::{
-    Admission, Answer, Bounds, Caller, Capacity, Claims, Current, EdgePeer, Entry, Gate,
-    HandoffLimits, Intake, Leave, LocalPrograms, Onward, Queued, Recipients, Standing, Visitor,
-    serve, serve_edge,
+    Admission, Answer, Bounds, Caller, Capacity, CheckedAs, Claims, Current, EdgePeer, Entry,
+    EntryChecks, Gate, HandoffLimits, Intake, Leave, LocalPrograms, Onward, Queued,
+    RecipientStatus, Recipients, Visitor, serve, serve_edge,
 };
 use mail::event::{Event, Sink, What};
 use mail::reply::table;
-use mail::{InstanceName, Mailbox, Origin, Security};
+use mail::{InstanceName, Mailbox, MessageId, Origin, Reply, Security};
 use net::{Clock, Connection, Entropy, Peer, Stream};
-use policy::Checks;
+use policy::{Checks, Phase};
 use smtp::server::{BareNewlines, Dialect, Extensions, Limits, Offer, Session, Settings, Starttls};
 use spool::simulated::{Fault, SimulatedDisk};
 use spool::{CommitError, Content, Fresh, KeyState, Message, Options, Spool};
@@ -60,6 +60,7 @@ struct Noted {
     n_outside: AtomicU64,
     events: Mutex<Vec<Event>>,
     stored: Mutex<Vec<Message>>,
+    held: Mutex<Vec<(MessageId, String)>>,
     /// Those of its messages that were in memory.
     contents: Mutex<Vec<Arc<Vec<u8>>>>,
 }
@@ -88,6 +89,11 @@ impl Queued for Noted {
         self.stored.lock().unwrap().push(fresh.message);
         self.contents.lock().unwrap().extend(fresh.content);
     }
+
+    fn held(&self, fresh: Fresh, reply: &Reply) {
+        let why = reply.text().to_owned();
+        self.held.lock().unwrap().push((fresh.id, why));
+    }
 }
 
 /// Recipients whose standing is in their names, as long as they are there.
@@ -104,16 +110,18 @@ impl ByName {
 }
 
 impl Recipients for ByName {
-    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
+    fn status(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
         let recipient = recipient.to_string();
         if self.gone.lock().unwrap().contains(&recipient) {
-            return Some(Answer::Now(Standing::Refused(table::NO_SUCH_USER.reply())));
+            return Some(Answer::Now(RecipientStatus::Refused(
+                table::NO_SUCH_USER.reply(),
+            )));
         }
         let standing = match recipient.as_str() {
-            "alice@x.org" | "bob@x.org" => Some(Standing::Ours),
-            "far@y.org" => Some(Standing::Elsewhere),
-            "mute@x.org" => Some(Standing::NoAnswer),
-            "nobody@x.org" => Some(Standing::Refused(table::NO_SUCH_USER.reply())),
+            "alice@x.org" | "bob@x.org" | "postmaster@x.org" => Some(RecipientStatus::Internal),
+            "far@y.org" => Some(RecipientStatus::External),
+            "mute@x.org" => return Some(Answer::CannotTell),
+            "nobody@x.org" => Some(RecipientStatus::Refused(table::NO_SUCH_USER.reply())),
             _ => None,
         };
         standing.map(Answer::Now)
@@ -160,6 +168,19 @@ impl Instance {
     /// One that delivers to these.
     pub(crate) fn last_with(name: &str, recipients: Arc<ByName>) -> Self {
         Self::new(name, |_, _| Onward::Here(recipients))
+    }
+
+    /// One that delivers, and asks its clients these checks.
+    pub(crate) fn checking(clients: Checks) -> Self {
+        let mut instance = Self::last("output");
+        let intake = Arc::get_mut(&mut instance.intake).expect("nothing else has it yet");
+        intake.checks.clients = clients;
+        instance
+    }
+
+    /// The messages that it held, and why.
+    pub(crate) fn held(&self) -> Vec<(MessageId, String)> {
+        self.noted.held.lock().unwrap().clone()
     }
 
     /// One that hands on to `next`, and the end of the edge that `next` is to serve.
@@ -223,7 +244,7 @@ impl Instance {
             entropy,
             onward: onward(&spool, clock),
             spool,
-            checks: Checks::default(),
+            checks: EntryChecks::default(),
             events: Arc::clone(&noted) as Arc<dyn Sink>,
             queued: Arc::clone(&noted) as Arc<dyn Queued>,
             capacity: Capacity {
@@ -335,6 +356,19 @@ impl Instance {
         Client::greeted(theirs).await
     }
 
+    /// A client of the world that has not heard its greeting.
+    pub(crate) fn silent_client(&self) -> Client<UnixStream> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::Tcp("192.0.2.7:4711".parse().unwrap());
+        self.visit(
+            Stream::Unix(ours),
+            peer,
+            Origin::Outside,
+            LocalPrograms::LikeAll,
+        );
+        Client::silent(theirs)
+    }
+
     fn visit(&self, stream: Stream, peer: Peer, origin: Origin, local: LocalPrograms) {
         let connection = self.connection(stream, Dialect::Smtp);
         self.serve(connection, peer, origin, local);
@@ -351,6 +385,7 @@ impl Instance {
             origin,
             local,
             tls: None,
+            checked_as: CheckedAs::Client,
         };
         let bounds = Bounds {
             connections_max: 1,
@@ -473,7 +508,11 @@ impl Instance {
             newlines: BareNewlines::Refuse,
         };
         let clock = self.intake.clock;
-        let session = Session::new(Arc::new(settings), Security::Plain, clock.now());
+        let begin = match self.intake.checks.clients.asks_in(Phase::Connect) {
+            true if dialect == Dialect::Smtp => Session::with_connect_question,
+            _ => Session::new,
+        };
+        let session = begin(Arc::new(settings), Security::Plain, clock.now());
         Connection::new(stream, session, clock)
     }
 }
@@ -482,6 +521,11 @@ impl Instance {
 pub(crate) struct Client<S>(BufReader<S>);
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
+    /// One that hears nothing yet.
+    fn silent(stream: S) -> Self {
+        Self(BufReader::new(stream))
+    }
+
     async fn greeted(stream: S) -> Self {
         let mut client = Self(BufReader::new(stream));
         client.hears("220").await;
@@ -538,18 +582,29 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
         assert_eq!(n, 0, "said {rest:?}");
     }
 
-    /// Hears a whole reply that begins with `expected`.
-    pub(crate) async fn hears(&mut self, expected: &str) {
+    /// Hears a whole reply.
+    pub(crate) async fn next_reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
             let begins_at = reply.len();
             let reading = self.0.read_line(&mut reply);
             let n = tokio::time::timeout(LIMIT, reading).await.unwrap().unwrap();
-            assert_ne!(n, 0, "closed instead of {expected:?}; so far {reply:?}");
+            assert_ne!(n, 0, "closed; so far {reply:?}");
             if reply.as_bytes().get(begins_at + 3) != Some(&b'-') {
-                break;
+                return reply;
             }
         }
+    }
+
+    /// Says `line`, and returns the whole reply.
+    pub(crate) async fn reply_to(&mut self, line: &str) -> String {
+        self.send(format!("{line}\r\n").as_bytes()).await;
+        self.next_reply().await
+    }
+
+    /// Hears a whole reply that begins with `expected`.
+    pub(crate) async fn hears(&mut self, expected: &str) {
+        let reply = self.next_reply().await;
         assert!(
             reply.starts_with(expected),
             "{reply:?} instead of {expected:?}"

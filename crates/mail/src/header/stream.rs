@@ -84,8 +84,10 @@ pub struct HeaderStream {
 pub struct Found {
     /// How many Received fields there are.
     pub n_received: u32,
-    has_date: bool,
-    has_from: bool,
+    /// How many Date fields there are.
+    pub n_date: u32,
+    /// How many From fields there are.
+    pub n_from: u32,
     /// The value of the first Message-ID, with its folding, up to a limit.
     message_id: Option<Vec<u8>>,
 }
@@ -265,9 +267,9 @@ impl HeaderStream {
         if is(b"received") {
             found.n_received = found.n_received.saturating_add(1);
         } else if is(b"date") {
-            found.has_date = true;
+            found.n_date = found.n_date.saturating_add(1);
         } else if is(b"from") {
-            found.has_from = true;
+            found.n_from = found.n_from.saturating_add(1);
         } else if is(b"message-id") && found.message_id.is_none() {
             found.message_id = Some(Vec::new());
             return Fate::PassMessageId;
@@ -366,8 +368,8 @@ impl HeaderStream {
                     out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
                 }
             };
-            add(found.has_from, "From", &additions.from);
-            add(found.has_date, "Date", &additions.date);
+            add(found.n_from > 0, "From", &additions.from);
+            add(found.n_date > 0, "Date", &additions.date);
             let message_id = &*additions.message_id;
             add(found.message_id.is_some(), "Message-ID", message_id);
             found

@@ -88,6 +88,8 @@ table! {
     NOT_SMTP 421 (4, 7, 0) "this is a mail service" "A first word or octet that only another protocol has, a NUL, or a field of a header in the place of a command.";
     LINE_TOO_LONG_CLOSING 421 (4, 5, 0) "line too long" "A command line passed all bounds.";
     NOT_AVAILABLE 421 (4, 3, 2) "service not available, try again later" "The instance behind a listener is down.";
+    CHECK_DEFERRED_CLIENT 421 (4, 7, 1) "try again later" "A check of the connection defers its client.";
+    CHECK_DEFERRED 450 (4, 7, 1) "try again later" "A check defers what it found.";
     NEXT_AWAY 451 (4, 4, 1) "the next instance does not answer; the message waits here" "Not sent on the wire: a message that waits in its spool for the next instance.";
     NEXT_UNAVAILABLE 451 (4, 4, 1) "cannot verify this recipient now, try again later" "The next instance did not say whether it knows the recipient, and no cached answer serves.";
     MAILBOX_NOT_SEEN 451 (4, 3, 0) "cannot verify this mailbox now, try again later" "Storage did not say whether the mailbox exists: it failed, was slow, or its base was not there.";
@@ -120,6 +122,11 @@ table! {
     NO_SUCH_DOMAIN 550 (5, 1, 2) "no route to this domain" "No route matches the recipient.";
     RELAY_DENIED 550 (5, 7, 1) "relaying denied" "A recipient elsewhere, from a client that may not relay.";
     NOT_ALLOWED 550 (5, 7, 1) "not allowed" "Refused by configuration.";
+    EARLY_TALKER 554 (5, 5, 1) "wait for the greeting" "A client that sent before the greeting, where a check refuses it.";
+    HELLO_REFUSED 550 (5, 7, 1) "this name in HELO is not yours" "HELO or EHLO with our own name, or with an address literal that is not the client's.";
+    SENDER_UNPROVED 550 (5, 7, 1) "mail from this domain must come from its own senders" "A sender in a domain of ours, from a client that proved nothing.";
+    BOUNCE_RECIPIENTS 550 (5, 5, 3) "a bounce has one recipient" "The null sender with several recipients, where a check refuses it.";
+    FIELD_REPEATED 550 (5, 6, 0) "a field of the header is there more often than it may be" "A header field that stands once, such as From, stands there again, where a check refuses it.";
     SENDER_NEEDS_UTF8 553 (5, 6, 7) "this address needs SMTPUTF8" "An address that is not ASCII, without SMTPUTF8.";
     TOO_BIG 552 (5, 3, 4) "message bigger than the limit" "SIZE or the data exceed the limit.";
     BAD_DATA_NEWLINE 550 (5, 6, 0) "lines of the message end with <CR><LF> only" "The data holds a bare CR or LF.";

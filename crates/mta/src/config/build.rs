@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail::InstanceName;
+use policy::{Action, Mode};
 
 use super::Config;
 use super::model::{
-    BareNewlines, HandoffSettings, InstanceConfig, Limits, Log, LogFormat, MissingCertificate,
-    Peer, QuestionCache, QueueSettings, Role, Tls, Xforward,
+    BareNewlines, Check, Checks, HandoffSettings, InstanceConfig, Limits, Log, LogFormat,
+    MissingCertificate, Peer, QuestionCache, QueueSettings, Role, Tls, Xforward,
 };
 use super::problem::{Problem, Problems, Text};
 use super::section::{Notes, Section};
@@ -186,6 +187,7 @@ fn instance(
         "refuse" => Some(BareNewlines::Refuse),
         _ => None,
     });
+    let checks = checks(&section.section("checks"));
     let tls = match tls {
         Some(tls) => Some(tls?),
         None => None,
@@ -202,6 +204,59 @@ fn instance(
         queue,
         peers: every(peers)?,
         bare_newlines: bare_newlines?,
+        checks: checks?,
+    })
+}
+
+fn checks(section: &Section<'_>) -> Option<Checks> {
+    let [
+        early_talker,
+        hello_identity,
+        own_sender,
+        bounce_recipients,
+        repeated_field,
+    ] = [
+        "early_talker",
+        "hello_identity",
+        "own_sender",
+        "bounce_recipients",
+        "repeated_field",
+    ]
+    .map(|name| check(&section.section(name)));
+    let early_talker_wait = section.section("early_talker").duration("wait");
+    let recipient_validity = mode(&section.section("recipient_validity"));
+    Some(Checks {
+        early_talker: early_talker?,
+        early_talker_wait,
+        hello_identity: hello_identity?,
+        own_sender: own_sender?,
+        recipient_validity: recipient_validity?,
+        bounce_recipients: bounce_recipients?,
+        repeated_field: repeated_field?,
+    })
+}
+
+fn check(section: &Section<'_>) -> Option<Check> {
+    let mode = mode(section);
+    let action = section.choice("action", |word| match word {
+        "defer" => Some(Action::Defer),
+        "discard" => Some(Action::Discard),
+        "hold" => Some(Action::Hold),
+        "refuse" => Some(Action::Refuse),
+        _ => None,
+    });
+    Some(Check {
+        mode: mode?,
+        action: action?,
+    })
+}
+
+fn mode(section: &Section<'_>) -> Option<Mode> {
+    section.choice("mode", |word| match word {
+        "enforce" => Some(Mode::Enforce),
+        "observe" => Some(Mode::Observe),
+        "off" => Some(Mode::Off),
+        _ => None,
     })
 }
 

@@ -70,6 +70,36 @@ pub(crate) struct InstanceConfig {
     pub(crate) peers: Vec<Peer>,
     /// What a carriage return or line feed on its own means here.
     pub(crate) bare_newlines: BareNewlines,
+    /// What is checked of its clients.
+    pub(crate) checks: Checks,
+}
+
+/// What is checked of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checks {
+    /// Does the client wait for the greeting?
+    pub(crate) early_talker: Check,
+    /// For how long the greeting waits.
+    pub(crate) early_talker_wait: Duration,
+    /// Is the name in HELO evidently another's?
+    pub(crate) hello_identity: Check,
+    /// Does a stranger give a sender of ours?
+    pub(crate) own_sender: Check,
+    /// Does the recipient exist?
+    pub(crate) recipient_validity: policy::Mode,
+    /// Does mail from the null sender have several recipients?
+    pub(crate) bounce_recipients: Check,
+    /// Does a field stand more than once?
+    pub(crate) repeated_field: Check,
+}
+
+/// One check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    /// Whether it counts.
+    pub(crate) mode: policy::Mode,
+    /// What is done where it finds something.
+    pub(crate) action: policy::Action,
 }
 
 /// A listener.

@@ -255,11 +255,105 @@ static INSTANCE: &[Setting] = &[
     },
     Setting {
         key: "checks",
-        kind: Kind::Later("leave it out; limits, routes and line endings are enforced already"),
-        default: Preset::Nothing("no checks"),
-        meaning: "The checks of a transaction, in order.",
+        kind: Kind::Table(CHECKS),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "What is checked of its clients. That a stranger reaches our recipients only is \
+                  always checked, and no setting changes it. Of clients that `peer` names only \
+                  recipients are checked.",
     },
 ];
+
+static CHECKS: &[Setting] = &[
+    Setting {
+        key: "early_talker",
+        kind: Kind::Table(EARLY_TALKER),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "Before the greeting: does the client wait for it? A mail server does.",
+    },
+    Setting {
+        key: "hello_identity",
+        kind: Kind::Table(OBSERVED),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "At HELO: is the name this host's own, or an address that is not the client's? Programs \
+                  of this machine are left alone.",
+    },
+    Setting {
+        key: "own_sender",
+        kind: Kind::Table(OBSERVED),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "At MAIL: does a stranger give a sender in a domain of ours? Forwarders and mailing \
+                  lists that keep the sender do so honestly: observe before you enforce it.",
+    },
+    Setting {
+        key: "recipient_validity",
+        kind: Kind::Table(RECIPIENT_VALIDITY),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "At RCPT: does the recipient exist? Else it is refused, and no bounce is made.",
+    },
+    Setting {
+        key: "bounce_recipients",
+        kind: Kind::Table(OBSERVED),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "At DATA: does mail from the null sender have several recipients? A bounce has one.",
+    },
+    Setting {
+        key: "repeated_field",
+        kind: Kind::Table(OBSERVED),
+        default: Preset::Nothing("the defaults below"),
+        meaning: "Of the content: does the header have more than one From, or more than one Date? \
+                  It should have one of each.",
+    },
+];
+
+/// What a mode means.
+const MODE: &str = "`enforce` carries out what it finds; `observe` changes no reply, and logs what \
+                    it would do; `off` does not ask it.";
+
+static OBSERVED: &[Setting] = &[
+    Setting {
+        key: "mode",
+        kind: Kind::Choice(&["enforce", "observe", "off"]),
+        default: Preset::Always("observe"),
+        meaning: MODE,
+    },
+    Setting {
+        key: "action",
+        kind: Kind::Choice(&["refuse", "defer", "hold", "discard"]),
+        default: Preset::Always("refuse"),
+        meaning: "What is done where it finds something: refuse permanently, or for now; or accept \
+                  the message, and hold it for an operator, or drop it.",
+    },
+];
+
+static EARLY_TALKER: &[Setting] = &[
+    Setting {
+        key: "mode",
+        kind: Kind::Choice(&["enforce", "observe", "off"]),
+        default: Preset::Always("off"),
+        meaning: "As of the other checks. Off, because every client would wait for it.",
+    },
+    Setting {
+        key: "action",
+        kind: Kind::Choice(&["refuse", "defer"]),
+        default: Preset::Always("refuse"),
+        meaning: "What is done where it finds something: refuse the client permanently, or for now.",
+    },
+    Setting {
+        key: "wait",
+        kind: Kind::Duration { min: 1, max: 60 },
+        default: Preset::Always("6s"),
+        meaning: "For how long the greeting waits. Mail servers wait five minutes for it \
+                  (RFC 5321 §4.5.3.2.1); impatient programs show themselves within seconds.",
+    },
+];
+
+static RECIPIENT_VALIDITY: &[Setting] = &[Setting {
+    key: "mode",
+    kind: Kind::Choice(&["enforce", "observe", "off"]),
+    default: Preset::Always("enforce"),
+    meaning: "As of the other checks. Where it is not enforced, mail to nobody is accepted, and its \
+              sender, often a forged one, gets a bounce.",
+}];
 
 static TLS: &[Setting] = &[
     Setting {

@@ -9,11 +9,18 @@ use delivery::transport::{
 };
 use delivery::{Asked, Match, OpenTo, Routes, Via};
 use handoff::{Lifetimes, Next};
-use intake::{Answer, Bounds, Entry, HandoffLimits, LocalPrograms, Recipients, Standing};
+use intake::{
+    Answer, Bounds, CheckedAs, Entry, EntryChecks, HandoffLimits, LocalPrograms, RecipientStatus,
+    Recipients,
+};
 use mail::event::{Event, Sink};
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
 use net::tls::TlsAcceptor;
+use policy::{
+    BounceRecipients, Checks, Configured, EarlyTalker, HeaderField, HelloIdentity, Milliseconds,
+    Mode, OwnSender, RecipientValidity, RepeatedField,
+};
 use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
@@ -338,12 +345,57 @@ pub(crate) const fn lifetime(own: &InstanceConfig) -> Lifetime {
     }
 }
 
+/// What is checked, by entry. Peers that are named have checked their clients, and may well share
+/// our name; other instances have done so by this list.
+pub(crate) fn checks(config: &Config, own: &InstanceConfig) -> EntryChecks {
+    let set = &own.checks;
+    let wait = u32::try_from(set.early_talker_wait.as_millis()).unwrap_or(u32::MAX);
+    let early_talker = EarlyTalker {
+        wait: Milliseconds(wait),
+    };
+    let hello_identity = HelloIdentity {
+        hostname: config.hostname.clone(),
+    };
+    let recipients = || Configured::new(RecipientValidity, set.recipient_validity);
+    let with = |check: Configured, set: config::Check| Configured {
+        mode: set.mode,
+        action: set.action,
+        ..check
+    };
+    let repeated = |field| {
+        with(
+            Configured::new(RepeatedField { field }, Mode::Off),
+            set.repeated_field,
+        )
+    };
+    EntryChecks {
+        clients: Checks::new([
+            with(Configured::new(early_talker, Mode::Off), set.early_talker),
+            with(
+                Configured::new(hello_identity, Mode::Off),
+                set.hello_identity,
+            ),
+            with(Configured::new(OwnSender, Mode::Off), set.own_sender),
+            recipients(),
+            with(
+                Configured::new(BounceRecipients, Mode::Off),
+                set.bounce_recipients,
+            ),
+            repeated(HeaderField::From),
+            repeated(HeaderField::Date),
+        ]),
+        peers: Checks::new([recipients()]),
+        edges: Checks::default(),
+    }
+}
+
 /// By which door clients come in that the configuration does not name.
 pub(crate) fn entry(composition: &Composition, tls: Option<TlsAcceptor>) -> Entry {
     Entry {
         origin: composition.origin.clone(),
         local: composition.local,
         tls,
+        checked_as: CheckedAs::Client,
     }
 }
 
@@ -355,7 +407,7 @@ pub(crate) struct Answering {
 }
 
 impl Recipients for Answering {
-    fn standing(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Answer> {
+    fn status(&self, recipient: &Mailbox, _origin: &Origin) -> Option<Answer> {
         if !self.routes.matches(recipient) {
             return None;
         }
@@ -379,11 +431,11 @@ impl Recipients for Answering {
     }
 }
 
-fn said(standing: delivery::Standing) -> Standing {
+fn said(standing: delivery::Standing) -> RecipientStatus {
     match standing {
-        delivery::Standing::Elsewhere => Standing::Elsewhere,
-        delivery::Standing::Ours => Standing::Ours,
-        delivery::Standing::Refused(reply) => Standing::Refused(reply),
+        delivery::Standing::Elsewhere => RecipientStatus::External,
+        delivery::Standing::Ours => RecipientStatus::Internal,
+        delivery::Standing::Refused(reply) => RecipientStatus::Refused(reply),
     }
 }
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use handoff::EdgeReceiver;
 use intake::{
-    Admission, Bounds, Caller, Current, EdgeDoor, EdgePeer, Entry, Intake, Leave, LocalPrograms,
-    Visitor, receive_edge, serve, serve_edge,
+    Admission, Bounds, Caller, CheckedAs, Current, EdgeDoor, EdgePeer, Entry, Intake, Leave,
+    LocalPrograms, Visitor, receive_edge, serve, serve_edge,
 };
 use mail::event::{Event, What};
 use mail::reply::table;
@@ -207,10 +207,16 @@ impl Hall {
             return;
         };
         let (clock, leave, current) = (self.clock, self.leave.clone(), self.current());
+        let checks = entry.checked_as.list(&sessions.intake.checks);
+        // Where nothing is checked before it, the greeting goes out at once.
+        let begin = match checks.asks_in(policy::Phase::Connect) {
+            true => Session::with_connect_question,
+            false => Session::new,
+        };
         let visitor = Visitor { peer, entry, place };
         match (security, sessions.tls) {
             (ListenSecurity::Plain, _) => {
-                let session = Session::new(settings, Security::Plain, now);
+                let session = begin(settings, Security::Plain, now);
                 let connection = Connection::new(stream, session, clock);
                 in_.spawn(serve(connection, visitor, current, leave));
             }
@@ -230,7 +236,7 @@ impl Hall {
                             return sessions.intake.note_no_handshake(peer, lasted, &why);
                         }
                     };
-                    let session = Session::new(settings, Security::Tls, clock.now());
+                    let session = begin(settings, Security::Tls, clock.now());
                     let connection = Connection::new(stream, session, clock);
                     serve(connection, visitor, current, leave).await;
                 });
@@ -325,6 +331,7 @@ impl Sessions {
             origin: peer.origin.clone(),
             local: LocalPrograms::LikeAll,
             tls: self.entry.tls.clone(),
+            checked_as: CheckedAs::Peer,
         };
         (Arc::clone(settings), entry)
     }

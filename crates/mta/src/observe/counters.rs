@@ -95,7 +95,10 @@ impl Count {
             What::ProtocolError { .. } => Self::ProtocolErrors,
             What::Refused { .. } => Self::Refused,
             What::Released { .. } => Self::Released,
-            What::Alarm { .. } | What::Breaker { .. } | What::Instance { .. } => return None,
+            What::Alarm { .. }
+            | What::Breaker { .. }
+            | What::Checked { .. }
+            | What::Instance { .. } => return None,
         })
     }
 }

@@ -83,6 +83,15 @@ fn decode_what(r: &mut Reader<'_>) -> Result<What, DecodeError> {
 /// What is about a client and no message of it.
 fn decode_of_client(kind: u8, r: &mut Reader<'_>) -> Result<What, DecodeError> {
     Ok(match kind {
+        kind::CHECKED => What::Checked {
+            phase: PHASES.get(r.small::<usize>()?).ok_or(DecodeError::Value)?,
+            from: r.optional(Reader::sender)?,
+            to: r.optional(Reader::mailbox)?,
+            verdict: r.text()?,
+            checks: r.text()?,
+            facts: r.text()?,
+            source: decode_source(r)?,
+        },
         kind::DISCONNECTED => What::Disconnected {
             source: decode_source(r)?,
             reason: r.text()?,

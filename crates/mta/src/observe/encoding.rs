@@ -16,7 +16,7 @@ use super::decoding::decode;
 pub(crate) use super::wire::DecodeError;
 use super::wire::{Reader, TEXT_LEN_MAX, Writer};
 
-/// The longest encoded event, in octets: no kind has more than six texts.
+/// The longest encoded event, in octets: no kind has more than seven texts.
 pub(crate) const EVENT_LEN_MAX: usize = 8 * TEXT_LEN_MAX;
 
 /// The first octet of every batch.
@@ -165,6 +165,7 @@ pub(super) mod kind {
     pub(in crate::observe) const INSTANCE: u8 = 13;
     pub(in crate::observe) const DISCONNECTED: u8 = 14;
     pub(in crate::observe) const PROTOCOL_ERROR: u8 = 15;
+    pub(in crate::observe) const CHECKED: u8 = 16;
 }
 
 #[expect(
@@ -202,6 +203,24 @@ fn encode(event: &Event, w: &mut Writer<'_>) {
             w.text(next);
             w.byte((*open).into());
             w.text(reason);
+        }
+        What::Checked {
+            phase,
+            from,
+            to,
+            verdict,
+            checks,
+            facts,
+            source,
+        } => {
+            w.byte(kind::CHECKED);
+            w.number(phase_index(phase));
+            w.optional(from.as_ref(), Writer::sender);
+            w.optional(to.as_ref(), Writer::mailbox);
+            w.text(verdict);
+            w.text(checks);
+            w.text(facts);
+            encode_source(source, w);
         }
         What::Deferred {
             about,

@@ -27,7 +27,7 @@ pub(crate) enum Value<'a> {
 }
 
 /// The fields in the order in which they are shown, whatever the event.
-pub(crate) const ORDER: [&str; 31] = [
+pub(crate) const ORDER: [&str; 34] = [
     "client",
     "orig_client",
     "helo",
@@ -52,6 +52,9 @@ pub(crate) const ORDER: [&str; 31] = [
     "age_ms",
     "state",
     "next_due",
+    "verdict",
+    "checks",
+    "facts",
     "reply",
     "by",
     "reason",
@@ -67,6 +70,7 @@ pub(crate) const fn name(what: &What) -> &'static str {
         What::Accepted { .. } => "accepted",
         What::Alarm { .. } => "alarm",
         What::Breaker { .. } => "breaker",
+        What::Checked { .. } => "checked",
         What::Deferred { .. } => "deferred",
         What::Delivered { .. } => "delivered",
         What::Disconnected { .. } => "disconnected",
@@ -124,6 +128,28 @@ pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Val
             field("next", Value::Text(next));
             field("state", Value::Text(if *open { "open" } else { "closed" }));
             field("reason", Value::Text(reason));
+        }
+        What::Checked {
+            phase,
+            from,
+            to,
+            verdict,
+            checks,
+            facts,
+            source,
+        } => {
+            each_of_source(source, field);
+            field("phase", Value::Text(phase));
+            if let Some(from) = from {
+                field("from", Value::Address(from.as_str()));
+            }
+            if let Some(to) = to {
+                field("to", Value::Address(to.as_str()));
+            }
+            each_of_uid(source, field);
+            field("verdict", Value::Text(verdict));
+            field("checks", Value::Text(checks));
+            field("facts", Value::Text(facts));
         }
         What::Deferred {
             about,

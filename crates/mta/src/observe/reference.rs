@@ -19,6 +19,10 @@ const EVENTS: &[(&str, &str)] = &[
         "breaker",
         "Handoff to the next instance was switched off (`open`) or works again (`closed`).",
     ),
+    (
+        "checked",
+        "Checks found something, or could not tell: in effect, or (`would …`) only observed.",
+    ),
     ("deferred", "A recipient waits for another attempt."),
     (
         "delivered",
@@ -70,11 +74,19 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     ("by", "who did it: `uid 0`"),
     (
+        "checks",
+        "the checks that were asked, in their order, and what each came to",
+    ),
+    (
         "client",
         "the address at the other end of the connection, as the kernel says; the first field of \
          its line",
     ),
     ("duration_ms", "milliseconds that the client was connected"),
+    (
+        "facts",
+        "the facts that the checks read; `cannot-tell` is one that could not be had",
+    ),
     ("from", "the envelope sender; `<>` is the null sender"),
     (
         "helo",
@@ -137,6 +149,10 @@ const FIELDS: &[(&str, &str)] = &[
         "the transport and where it led: `relay 192.0.2.1:25`, `maildir`",
     ),
     ("uid", "the user of a local program"),
+    (
+        "verdict",
+        "what the checks came to: `accept`, `defer`, `discard`, `hold`, `reject`",
+    ),
 ];
 
 const INTRODUCTION: &str = "\

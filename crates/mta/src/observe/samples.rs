@@ -240,6 +240,18 @@ fn of_clients() -> Vec<Event> {
             },
         ),
         event(
+            Some(trace(14)),
+            What::Checked {
+                phase: "mail",
+                from: Some(ReversePath::Mailbox(mailbox("a@b"))),
+                to: Some(mailbox("c@d")),
+                verdict: "accept".into(),
+                checks: HOSTILE.into(),
+                facts: HOSTILE.into(),
+                source: Box::new(client()),
+            },
+        ),
+        event(
             None,
             What::ProtocolError {
                 source: Box::new(client()),

@@ -11,14 +11,13 @@ use delivery::transport::{Handoff, Transport};
 use delivery::{Match, OpenTo, Route};
 use handoff::{EdgeReceiver, EdgeSender, Ledger, Lifetimes, Next, Settings};
 use intake::{
-    Answer, Capacity, Claims, EdgePeer, Gate, HandoffLimits, Intake, Onward, Queued, Recipients,
-    Standing, serve_edge,
+    Answer, Capacity, Claims, EdgePeer, EntryChecks, Gate, HandoffLimits, Intake, Onward, Queued,
+    RecipientStatus, Recipients, serve_edge,
 };
 use mail::event::{Sink, What};
 use mail::reply::table;
 use mail::{Mailbox, MessageId, Origin, Reply, Security};
 use net::{Clock, Connection, Entropy, Stream};
-use policy::Checks;
 use smtp::server::{self, BareNewlines, Dialect, Extensions, Limits, Offer, Session, Starttls};
 use spool::simulated::{Fault, PowerCut, SimulatedDisk};
 use spool::{CommitError, Content, Fresh, Message, Spool};
@@ -60,17 +59,21 @@ impl Queued for Stored {
     fn queued(&self, fresh: Fresh) {
         self.0.lock().unwrap().push(fresh.message);
     }
+
+    fn held(&self, _: Fresh, _: &Reply) {
+        panic!("nothing is held between instances");
+    }
 }
 
 /// Everybody is known but `nobody`; `later` is to be tried again.
 struct AllButNobody;
 
 impl Recipients for AllButNobody {
-    fn standing(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
+    fn status(&self, recipient: &Mailbox, _: &Origin) -> Option<Answer> {
         Some(Answer::Now(match recipient.local_part() {
-            "nobody" => Standing::Refused(table::NO_SUCH_USER.reply()),
-            "later" => Standing::Refused(table::MAILBOX_FULL.reply()),
-            _ => Standing::Ours,
+            "nobody" => RecipientStatus::Refused(table::NO_SUCH_USER.reply()),
+            "later" => RecipientStatus::Refused(table::MAILBOX_FULL.reply()),
+            _ => RecipientStatus::Internal,
         }))
     }
 }
@@ -104,7 +107,7 @@ impl Output {
             entropy: Arc::new(Entropy::new()),
             spool,
             onward: Onward::Here(Arc::new(AllButNobody)),
-            checks: Checks::default(),
+            checks: EntryChecks::default(),
             events: Arc::new(Noted::default()) as Arc<dyn Sink>,
             queued: Arc::clone(&stored) as Arc<dyn Queued>,
             capacity: Capacity { messages_max: 1000 },

@@ -239,8 +239,9 @@ fn what_is_known_but_not_built_says_what_can_be_used_today() {
     assert_eq!(
         in_output("[instance.output.checks]\ndnsbl = 1"),
         [
-            "4:18: `checks` in [instance.output] is known but not built yet; today: leave it out; \
-          limits, routes and line endings are enforced already"
+            "5:1: unknown key `dnsbl` in [instance.output.checks]; known are `early_talker`, \
+             `hello_identity`, `own_sender`, `recipient_validity`, `bounce_recipients` and \
+             `repeated_field`"
         ]
     );
     assert_eq!(

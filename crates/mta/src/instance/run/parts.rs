@@ -9,7 +9,7 @@ use delivery::{Delivery, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
 use intake::{Capacity, ContentMemory, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
 use mail::event::{Event, Sink, What};
-use mail::{InstanceName, Origin};
+use mail::{InstanceName, Origin, Reply};
 use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Spool};
@@ -155,7 +155,7 @@ impl Instance {
             entropy: Arc::clone(&self.entropy),
             spool: self.spool.clone(),
             onward,
-            checks: policy::Checks::default(),
+            checks: compose::checks(config, own),
             events: Arc::clone(&self.events),
             queued: Arc::new(Queueing(Arc::clone(&self.delivery))),
             capacity: Capacity {
@@ -285,6 +285,10 @@ pub(super) struct Queueing(Arc<Delivery>);
 impl Queued for Queueing {
     fn queued(&self, fresh: Fresh) {
         self.0.queued(fresh);
+    }
+
+    fn held(&self, fresh: Fresh, reply: &Reply) {
+        self.0.held(fresh, reply);
     }
 
     fn n_waiting(&self, origin: &Origin) -> u64 {
