@@ -162,7 +162,7 @@ impl Intake {
                     _ => None,
                 }
             };
-            let (status, domain) = tokio::join!(within(status), within(domain));
+            let (status, domain) = tokio::join!(self.within(status), self.within(domain));
             if needed.contains(FactKey::RecipientStatus) {
                 let status = status.unwrap_or(Gathered::CannotTell);
                 if let Gathered::Known(RecipientStatus::Refused(reply)) = &status {
@@ -188,7 +188,7 @@ impl Intake {
             let fact = match key {
                 FactKey::SenderDomain => Fact::SenderDomain(match sender {
                     Some(sender) => {
-                        let found = within(async { Some(self.sender_domain(sender).await) });
+                        let found = self.within(async { Some(self.sender_domain(sender).await) });
                         found.await.unwrap_or(Gathered::CannotTell)
                     }
                     None => Gathered::CannotTell,
@@ -203,6 +203,11 @@ impl Intake {
                 facts.learn(fact);
             }
         }
+    }
+
+    /// A lookup within its limit; `None` after it.
+    async fn within<T>(&self, lookup: impl Future<Output = Option<T>>) -> Option<T> {
+        self.clock.timeout(FACT_TIMEOUT, lookup).await.ok()?
     }
 
     /// Whether the sender's domain is ours. The answer about its postmaster, whom every domain has,
@@ -261,11 +266,6 @@ impl Intake {
             Onward::Next { next, .. } => ask_next(next, recipient, origin).await,
         }
     }
-}
-
-/// A lookup within its limit; `None` after it.
-async fn within<T>(lookup: impl Future<Output = Option<T>>) -> Option<T> {
-    tokio::time::timeout(FACT_TIMEOUT, lookup).await.ok()?
 }
 
 /// Facts may be kept: they hold nothing that only operators are to read.

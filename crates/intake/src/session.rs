@@ -221,21 +221,8 @@ impl Session {
             }
             Event::Reset(_) => self.transaction = None,
             Event::Mail(question, command) => {
-                let answer = match self.mail(command) {
-                    Ok(delay) => self.check_mail().await.map(|()| delay),
-                    refused => refused,
-                };
-                let answer = match answer {
-                    // Rare, and not a part of each session's future.
-                    Ok(delay) if !delay.is_zero() => {
-                        Box::pin(async move {
-                            tokio::time::sleep(delay).await;
-                            Ok(())
-                        })
-                        .await
-                    }
-                    answer => answer.map(|_| ()),
-                };
+                let begun = self.mail(command);
+                let answer = self.check_sender(begun).await;
                 let now = self.now();
                 self.connection.machine().answer_mail(now, question, answer);
             }
@@ -270,6 +257,18 @@ impl Session {
         }
         self.note_disconnected("TLS handshake failed");
         false
+    }
+
+    /// Asks about the sender of the transaction that was begun, and lets its client wait for as
+    /// long as it is to.
+    async fn check_sender(&mut self, begun: Result<Duration, Reply>) -> Result<(), Reply> {
+        let delay = begun?;
+        self.check_mail().await?;
+        if !delay.is_zero() {
+            // Rare, and not a part of each session's future.
+            Box::pin(self.connection.clock().sleep(delay)).await;
+        }
+        Ok(())
     }
 
     /// Begins a transaction; returns how long the client is to wait for the answer.

@@ -47,3 +47,8 @@ pub use value::{
     ClientAddress, DomainStatus, Gathered, HeaderField, Milliseconds, RecipientStatus,
 };
 pub use verdict::{Action, Decision, Finding, Mode, Reason, Verdict};
+
+/// The example of the page for developers is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/developers/how-to-add-a-check.md")]
+struct HowToAddACheck;

@@ -1,7 +1,7 @@
 //! Facts as bytes, for a journal: what was known is kept, and evaluated again by other checks.
 //!
-//! A record is a version, then for each fact its tag, the length of what follows, and its value with
-//! its parameter. A reader passes over tags that it does not know: what they said is then asked for
+//! A record is a version, then for each fact its tag, the length of what follows, its parameter and
+//! its value. A reader passes over tags that it does not know: what they said is then asked for
 //! and not guessed.
 //!
 //! # Failure

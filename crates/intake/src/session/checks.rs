@@ -1,4 +1,4 @@
-//! The phases of a client's session, as policy is asked about them, and what becomes of its verdicts.
+//! The phases of a client's session: policy is asked, and its verdicts are carried out.
 
 use std::sync::Arc;
 
@@ -274,11 +274,11 @@ impl Session {
     }
 }
 
-fn append(list: &mut String, separator: &str, item: &str) {
+fn append(list: &mut String, separator: &str, entry: &str) {
     if !list.is_empty() {
         list.push_str(separator);
     }
-    list.push_str(item);
+    list.push_str(entry);
 }
 
 /// Whether the client sends something while its greeting waits, which is as long as it may take.

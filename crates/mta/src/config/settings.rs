@@ -274,14 +274,16 @@ static CHECKS: &[Setting] = &[
         key: "hello_identity",
         kind: Kind::Table(OBSERVED),
         default: Preset::Nothing("the defaults below"),
-        meaning: "At HELO: is the name this host's own, or an address that is not the client's? Programs \
+        meaning: "At HELO: is the name this host's own, or an address that is not the client's? \
+                  Programs \
                   of this machine are left alone.",
     },
     Setting {
         key: "own_sender",
         kind: Kind::Table(OBSERVED),
         default: Preset::Nothing("the defaults below"),
-        meaning: "At MAIL: does a stranger give a sender in a domain of ours? Forwarders and mailing \
+        meaning: "At MAIL: does a stranger give a sender in a domain of ours? Forwarders and \
+                  mailing \
                   lists that keep the sender do so honestly: observe before you enforce it.",
     },
     Setting {
@@ -294,7 +296,8 @@ static CHECKS: &[Setting] = &[
         key: "bounce_recipients",
         kind: Kind::Table(OBSERVED),
         default: Preset::Nothing("the defaults below"),
-        meaning: "At DATA: does mail from the null sender have several recipients? A bounce has one.",
+        meaning: "At DATA: does mail from the null sender have several recipients? A bounce has \
+                  one.",
     },
     Setting {
         key: "repeated_field",
@@ -336,7 +339,8 @@ static EARLY_TALKER: &[Setting] = &[
         key: "action",
         kind: Kind::Choice(&["refuse", "defer"]),
         default: Preset::Always("refuse"),
-        meaning: "What is done where it finds something: refuse the client permanently, or for now.",
+        meaning: "What is done where it finds something: refuse the client permanently, or for \
+                  now.",
     },
     Setting {
         key: "wait",
@@ -351,8 +355,8 @@ static RECIPIENT_VALIDITY: &[Setting] = &[Setting {
     key: "mode",
     kind: Kind::Choice(&["enforce", "observe", "off"]),
     default: Preset::Always("enforce"),
-    meaning: "As of the other checks. Where it is not enforced, mail to nobody is accepted, and its \
-              sender, often a forged one, gets a bounce.",
+    meaning: "As of the other checks. Where it is not enforced, mail to nobody is accepted, and \
+              its sender, often a forged one, gets a bounce.",
 }];
 
 static TLS: &[Setting] = &[
