@@ -96,7 +96,7 @@ fn what_the_remote_side_defers_waits_with_its_reply() {
     // It is told a moment before it is recorded.
     let page = wait::until("it was tried", || {
         let page = system.postern.ask(&["queue"]);
-        page.contains("deferred, tried once").then_some(page)
+        page.contains("; tried once").then_some(page)
     });
     assert!(
         page.contains("451 4.2.1 not now, says the remote side"),
