@@ -6,6 +6,7 @@
 
 mod driver;
 mod entry;
+mod fairness;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
@@ -28,6 +29,7 @@ use crate::transport::News;
 
 pub(crate) use entry::Entry;
 pub use entry::{FRESH_LEN_MAX, FRESH_MAX};
+pub(crate) use fairness::fairness_key;
 
 use entry::Kept;
 
@@ -367,21 +369,4 @@ impl State {
         let view = self.queue.destination_view(destination);
         view.map_or("", |view| view.name).into()
     }
-}
-
-/// Whose turn an attempt for this message counts as.
-pub(crate) fn fairness_key(stored: &Stored) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-
-    let mut hasher = DefaultHasher::new();
-    let provenance = &stored.message.provenance;
-    provenance.origin.hash(&mut hasher);
-    if !provenance.origin.is_ours() {
-        provenance
-            .client
-            .as_ref()
-            .map(|c| c.address)
-            .hash(&mut hasher);
-    }
-    hasher.finish()
 }

@@ -387,6 +387,15 @@ mod tests {
     }
 
     #[test]
+    fn a_recipient_that_no_route_takes_matches_none() {
+        assert!(routes().matches(&mailbox("bob@x.org")));
+        assert!(!Routes::default().matches(&mailbox("bob@x.org")));
+        let one = route(Match::Domain("x.org".into()), None, OpenTo::Anyone);
+        let one = Routes::new(vec![one], None, "mail.x.org");
+        assert!(!one.matches(&mailbox("a@far.example")));
+    }
+
+    #[test]
     fn a_route_out_of_the_system_is_not_for_the_world() {
         let routes = routes();
         let far = mailbox("a@far.example");

@@ -248,3 +248,41 @@ impl Octets for Vec<u8> {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maildir(template: &str) -> Transport {
+        let settings = MaildirSettings {
+            template,
+            delimiter: None,
+            mailboxes: Mailboxes::Existing,
+            domains: Domains::Named,
+            state: None,
+        };
+        Transport::Maildir(Maildir::new(settings).unwrap())
+    }
+
+    #[test]
+    fn each_place_of_maildirs_is_a_site_of_its_own() {
+        let (one, other) = (maildir("/mail/{local}"), maildir("/post/{local}"));
+        assert_eq!(one.site().as_deref(), Some("maildir /mail/{local}"));
+        assert_ne!(one.site(), other.site());
+    }
+
+    #[test]
+    fn what_needs_no_pace_has_no_site() {
+        let reply = mail::reply::table::TRY_AGAIN.reply();
+        let destination = "mx y.org".into();
+        for (transport, name) in [
+            (Transport::Discard { why: "x".into() }, "discard"),
+            (Transport::Hold { why: "x".into() }, "hold"),
+            (Transport::Error(reply.clone()), "error"),
+            (Transport::Unresolved { destination, reply }, "mx y.org"),
+        ] {
+            assert_eq!(transport.site(), None);
+            assert_eq!(transport.to_string(), name);
+        }
+    }
+}

@@ -43,6 +43,25 @@ async fn a_relay_that_cannot_be_reached_is_one_alarm_and_its_return_a_line() {
 }
 
 #[tokio::test]
+async fn an_outage_counts_the_messages_that_wait_for_it() {
+    let (_socket, port) = refusing();
+    let plan = Plan {
+        backoff: LATER,
+        probes: LATER,
+        ..PATIENT
+    };
+    let output = Instance::new(vec![relay("y.org", port), hold("z.org")], &plan);
+    output.accept(message(&["a@y.org"]), "\r\n").await;
+    output.noted.until(1, alarm).await;
+    output
+        .accept(message(&["b@y.org", "c@z.org"]), "\r\n")
+        .await;
+    output.accept(message(&["d@y.org"]), "\r\n").await;
+    let outages = output.delivery.outages(9);
+    assert_eq!((outages.len(), outages[0].n_waiting), (1, 3));
+}
+
+#[tokio::test]
 async fn what_waits_untried_for_a_relay_that_is_down_is_listed_with_the_cause() {
     let (_socket, port) = refusing();
     let plan = Plan {
