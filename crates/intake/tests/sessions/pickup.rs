@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use intake::{Left, PickupError};
+use mail::event::What;
 use mail::{BodyType, HandoffKey, Mailbox, Origin, ReversePath, SpoolId, Timestamp};
 
 use crate::world::{Instance, MESSAGES_MAX};
@@ -38,6 +39,19 @@ fn file(content: &str) -> File {
     let file = File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     file
+}
+
+#[tokio::test]
+async fn a_message_that_is_picked_up_is_logged_with_its_user() {
+    let instance = Instance::last("submission");
+    let content = "Subject: x\n\nx\n";
+    let given = instance.intake.pick_up(left(1, content), file(content));
+    given.await.unwrap();
+    let logged = instance.told().into_iter().find_map(|what| match what {
+        What::Accepted { source, .. } => Some((source.uid, source.previous)),
+        _ => None,
+    });
+    assert_eq!(logged, Some((Some(4321), Some("maildrop".into()))));
 }
 
 #[tokio::test]
