@@ -18,6 +18,7 @@ pub mod certificate;
 pub mod dialogue;
 pub mod load;
 pub mod maildir;
+pub mod nsd;
 pub mod oracle;
 pub mod peer;
 pub mod port;
@@ -33,6 +34,7 @@ pub mod user;
 pub mod wait;
 
 pub use dialogue::Dialogue;
+pub use nsd::Nsd;
 pub use postern::Postern;
 pub use remote::Remote;
 pub use scratch::Scratch;
