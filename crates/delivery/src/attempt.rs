@@ -273,6 +273,9 @@ impl Delivery {
         settings: &Arc<Settings>,
         elsewhere: Elsewhere,
     ) -> Ended {
+        if ways.iter().any(|way| way.transport.says_nothing()) {
+            return Ended::put_off(self.clock.now() + UNREADABLE_PAUSE);
+        }
         // Whether the next instance has the message, only the next instance can say.
         if ways.iter().any(|way| way.transport.handoff().is_some()) {
             return Ended::put_off(self.clock.now());
@@ -330,6 +333,7 @@ impl Delivery {
             site,
             success,
             news,
+            by,
         } = way.transport.deliver(work).await;
         self.tell_news(news);
         let seen = outcomes.first().map(|outcome| Seen {
@@ -342,7 +346,7 @@ impl Delivery {
             reply: outcome.reply().clone(),
         });
         let outcomes = twins.outcomes_of_all(&outcomes);
-        (seen, way.tried_with(&outcomes, success))
+        (seen, way.tried_with(&outcomes, success, &by))
     }
 }
 

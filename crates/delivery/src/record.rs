@@ -44,6 +44,10 @@ pub(crate) enum CarriedBy {
         name: Box<str>,
         host: Option<Box<str>>,
     },
+    /// A mail exchanger, found by a transport of this process.
+    Exchanger { host: Box<str> },
+    /// Nothing: this transport could not find out whether a way leads on. Nobody expires by it.
+    Nothing(Arc<Transport>),
 }
 
 /// The recipients that an attempt changed.
@@ -327,7 +331,7 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
         changes.n_deferred_before += u32::from(attempts > 1);
         let reply = t.outcome.reply().clone();
         let (disposition, last) = match &t.outcome {
-            Outcome::Deferred(_) if expired && !is_doubted(t) => {
+            Outcome::Deferred(_) if expired && !is_doubted(t) && t.by.may_expire() => {
                 (Disposition::Failed, expiry_reply(&reply))
             }
             Outcome::Deferred(_) => (Disposition::Pending, reply),

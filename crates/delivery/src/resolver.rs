@@ -24,7 +24,7 @@ use queue::{DestinationId, Resolution, Resolved};
 
 use crate::attempt::{Errand, Seen};
 use crate::delivery::{Delivery, HERE, State};
-use crate::transport::{SiteSeen, Transport};
+use crate::transport::{By, News, SiteSeen, Transport};
 
 /// The longest time that a resolver has for an answer.
 pub const RESOLVE_TIME: Duration = Duration::from_secs(30);
@@ -39,6 +39,11 @@ pub trait Resolver: fmt::Debug + fmt::Display + Send + Sync {
     /// Where mail for this domain goes now. What may block belongs on a thread of its own. Dropped
     /// when it takes too long.
     fn resolve<'a>(&'a self, domain: &'a str) -> Resolving<'a>;
+
+    /// What operators are to know of it since they were told last.
+    fn news(&self) -> Option<News> {
+        None
+    }
 }
 
 /// A resolver's answer, to wait for.
@@ -60,6 +65,9 @@ pub struct Hop {
 /// Why a destination leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
+    /// Nobody can tell now, for a reason that says nothing about the domain: no recipient expires
+    /// by it.
+    NoResolver(Reply),
     /// Nobody can tell now.
     NotNow(Reply),
     /// It does not exist or takes no mail: its recipients fail with this reply.
@@ -177,16 +185,24 @@ impl State {
 
     fn answer(&mut self, now: Moment, resolution: Resolution, answer: Result<Hop, Unresolved>) {
         let id = resolution.destination;
+        let by = match answer {
+            Err(Unresolved::NoResolver(_)) => By::Nothing,
+            _ => By::Transport,
+        };
         let (site, transport, valid_for) = match answer {
             Ok(hop) => (hop.site, hop.transport, hop.valid_for),
             Err(Unresolved::Refused(reply)) => {
                 let transport = Arc::new(Transport::Error(reply));
                 (HERE.into(), transport, Some(REFUSED_FOR))
             }
-            Err(Unresolved::NotNow(reply)) => {
+            Err(Unresolved::NoResolver(reply) | Unresolved::NotNow(reply)) => {
                 if let Some(lookup) = self.lookups.get_mut(&id) {
                     let destination = lookup.name.clone();
-                    let unresolved = Transport::Unresolved { destination, reply };
+                    let unresolved = Transport::Unresolved {
+                        destination,
+                        reply,
+                        by,
+                    };
                     lookup.transport = Some(Arc::new(unresolved));
                 }
                 self.queue.resolved(now, resolution, Resolved::Failed);
@@ -227,6 +243,7 @@ impl Delivery {
         };
         tokio::spawn(async move {
             let answer = tokio::time::timeout(RESOLVE_TIME, resolver.resolve(&domain)).await;
+            asked.delivery.tell_news(resolver.news());
             asked.answer(answer.unwrap_or_else(|_| {
                 let seconds = RESOLVE_TIME.as_secs();
                 let cause = format!("no answer from {resolver} for {domain} in {seconds} s");
@@ -258,7 +275,9 @@ impl Asked {
         let (site, reply) = match &answer {
             Ok(_) => (SiteSeen::Answering, table::OK.reply()),
             Err(Unresolved::Refused(reply)) => (SiteSeen::Answering, reply.clone()),
-            Err(Unresolved::NotNow(reply)) => (SiteSeen::Down, reply.clone()),
+            Err(Unresolved::NoResolver(reply) | Unresolved::NotNow(reply)) => {
+                (SiteSeen::Down, reply.clone())
+            }
         };
         let now = delivery.clock.now();
         let shown = {

@@ -315,17 +315,23 @@ impl CarriedBy {
     /// As the log names it.
     pub(crate) fn name(&self) -> Box<str> {
         match self {
-            Self::Here(transport) => transport.to_string().into(),
+            Self::Here(transport) | Self::Nothing(transport) => transport.to_string().into(),
             Self::EarlierProcess { name, .. } => name.clone(),
+            Self::Exchanger { host } => format!("mx {host}").into(),
         }
     }
 
     /// The next instance, where it was handed on.
     pub(crate) fn next(&self) -> Option<&Handoff> {
         match self {
-            Self::Here(transport) => transport.handoff(),
-            Self::EarlierProcess { .. } => None,
+            Self::Here(transport) | Self::Nothing(transport) => transport.handoff(),
+            Self::EarlierProcess { .. } | Self::Exchanger { .. } => None,
         }
+    }
+
+    /// Whether what came of it is the last word on a recipient whose time is over.
+    pub(crate) const fn may_expire(&self) -> bool {
+        !matches!(self, Self::Nothing(_))
     }
 
     /// The host outside that it is sent to.
@@ -336,6 +342,8 @@ impl CarriedBy {
                 _ => None,
             },
             Self::EarlierProcess { host, .. } => host.as_deref(),
+            Self::Exchanger { host } => Some(host),
+            Self::Nothing(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod handoff;
 mod maildir;
+mod mx;
 mod relay;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use handoff::Handoff;
 pub use maildir::{
     Domains, Lookup, Mailboxes, Maildir, MaildirSettings, News, Step, TemplateError,
 };
+pub use mx::{Exchangers, Mx, MxSettings, OwnAddresses};
 pub use relay::{Relay, RelaySettings};
 
 /// One message, and the recipients of it that are to be tried now.
@@ -66,6 +68,8 @@ pub enum Transport {
     },
     /// Stores in a Maildir.
     Maildir(Maildir),
+    /// Sends to the mail exchangers of a domain.
+    Mx(Exchangers),
     /// Sends to a fixed host.
     Relay(Relay),
     /// Defers, as nobody can tell now where the destination leads.
@@ -74,6 +78,8 @@ pub enum Transport {
         destination: Box<str>,
         /// Why.
         reply: Reply,
+        /// Whether that says anything of the recipients.
+        by: By,
     },
 }
 
@@ -89,6 +95,20 @@ pub struct Carried {
     pub success: Option<Action>,
     /// What operators are to know of it.
     pub news: Vec<News>,
+    /// What carried it, where the transport's name does not say so.
+    pub by: By,
+}
+
+/// What carried recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This mail exchanger.
+    Exchanger(Box<str>),
+    /// Nothing: whether a way leads on could not be found out, for a reason that says nothing about
+    /// the recipients. They do not expire by it.
+    Nothing,
+    /// The transport.
+    Transport,
 }
 
 /// What an attempt showed of its site.
@@ -105,7 +125,7 @@ impl Transport {
     /// Tries each of the recipients once.
     pub async fn deliver(&self, work: Work<'_>) -> Carried {
         // A relay tells when; a repeated handoff is recognised by its key.
-        if !matches!(self, Self::Handoff(_) | Self::Relay(_)) {
+        if !matches!(self, Self::Handoff(_) | Self::Mx(_) | Self::Relay(_)) {
             work.content_begun.store(true, Ordering::Relaxed);
         }
         match self {
@@ -122,9 +142,24 @@ impl Transport {
                 Carried::all(work.recipients.len(), &Outcome::Held(reply))
             }
             Self::Maildir(maildir) => maildir.deliver(work).await,
+            Self::Mx(exchangers) => exchangers.deliver(work).await,
             Self::Relay(relay) => relay.deliver(work).await,
-            Self::Unresolved { reply, .. } => Carried::down(work.recipients.len(), reply.clone()),
+            Self::Unresolved { reply, by, .. } => Carried {
+                by: by.clone(),
+                ..Carried::down(work.recipients.len(), reply.clone())
+            },
         }
+    }
+
+    /// Whether its outcome says nothing of the recipients.
+    pub(crate) const fn says_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unresolved {
+                by: By::Nothing,
+                ..
+            }
+        )
     }
 
     /// The way to the next instance, if that is what it is.
@@ -135,6 +170,7 @@ impl Transport {
             | Self::Error(_)
             | Self::Hold { .. }
             | Self::Maildir(_)
+            | Self::Mx(_)
             | Self::Relay(_)
             | Self::Unresolved { .. } => None,
         }
@@ -151,6 +187,7 @@ impl Transport {
             Self::Handoff(handoff) => Some(handoff.name().into()),
             // Its storage may be slow, or away, and no other's.
             Self::Maildir(maildir) => Some(maildir.site().into()),
+            Self::Mx(exchangers) => Some(exchangers.site().into()),
             Self::Relay(relay) => Some(relay.to_string().into()),
         }
     }
@@ -165,6 +202,7 @@ impl fmt::Display for Transport {
             Self::Handoff(handoff) => write!(f, "handoff {}", handoff.name()),
             Self::Hold { .. } => f.write_str("hold"),
             Self::Maildir(_) => f.write_str("maildir"),
+            Self::Mx(exchangers) => f.write_str(exchangers.site()),
             Self::Relay(relay) => write!(f, "relay {relay}"),
             Self::Unresolved { destination, .. } => f.write_str(destination),
         }
@@ -179,6 +217,7 @@ impl Carried {
             site: SiteSeen::Answering,
             success: None,
             news: Vec::new(),
+            by: By::Transport,
         }
     }
 
@@ -194,6 +233,7 @@ impl Carried {
             site: SiteSeen::Down,
             success: None,
             news: Vec::new(),
+            by: By::Transport,
         }
     }
 }
@@ -279,7 +319,14 @@ mod tests {
             (Transport::Discard { why: "x".into() }, "discard"),
             (Transport::Hold { why: "x".into() }, "hold"),
             (Transport::Error(reply.clone()), "error"),
-            (Transport::Unresolved { destination, reply }, "mx y.org"),
+            (
+                Transport::Unresolved {
+                    destination,
+                    reply,
+                    by: By::Transport,
+                },
+                "mx y.org",
+            ),
         ] {
             assert_eq!(transport.site(), None);
             assert_eq!(transport.to_string(), name);

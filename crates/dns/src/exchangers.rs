@@ -58,7 +58,8 @@ pub enum Failure {
         /// The exchanger that is this host.
         exchanger: Box<str>,
     },
-    /// The domain exists, but no exchanger of it has an address.
+    /// The domain exists, but no exchanger of it has an address. Not permanent
+    /// (quirk: no-address-is-deferred): a zone that is being rebuilt looks the same.
     NoAddress {
         /// What was found, for operators.
         cause: String,

@@ -10,6 +10,7 @@ mod fullness;
 mod memory;
 mod pickup;
 pub(crate) mod requests;
+mod resolver;
 mod run;
 mod shortage;
 mod turned_away;

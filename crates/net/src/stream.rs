@@ -61,7 +61,31 @@ impl Stream {
                 )));
             }
         };
-        first_that_answers(&addresses, until)
+        Self::first(host, port, &addresses, until).await
+    }
+
+    /// As [`Self::connect`], to addresses that are known already; `host` only names them.
+    ///
+    /// # Errors
+    /// What came of each address.
+    pub async fn connect_to(
+        host: &str,
+        port: u16,
+        addresses: &[IpAddr],
+        within: Duration,
+    ) -> Result<(Self, IpAddr), ConnectError> {
+        let addresses = addresses.iter().take(ADDRESSES_MAX);
+        let addresses: Vec<_> = addresses.map(|&ip| SocketAddr::new(ip, port)).collect();
+        Self::first(host, port, &addresses, Instant::now() + within).await
+    }
+
+    async fn first(
+        host: &str,
+        port: u16,
+        addresses: &[SocketAddr],
+        until: Instant,
+    ) -> Result<(Self, IpAddr), ConnectError> {
+        first_that_answers(addresses, until)
             .await
             .map_err(|failed| {
                 let tried = failed.iter().map(|(at, e)| failure(host, port, *at, e));

@@ -1,4 +1,5 @@
-//! TLS for listeners: certificates and keys from PEM, and a self-signed pair for a first try.
+//! TLS for listeners: certificates and keys from PEM, and a self-signed pair for a first try; and
+//! to other hosts, where they offer it.
 //!
 //! # Standards
 //! RFC 3207 (STARTTLS), RFC 8314 §3.3 (implicit TLS), RFC 8996 (nothing below TLS 1.2).
@@ -9,6 +10,7 @@
 use std::sync::Arc;
 
 mod handshake;
+mod opportunistic;
 mod validity;
 
 use rustls::crypto::aws_lc_rs;
@@ -18,6 +20,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 pub use handshake::{Counted, HANDSHAKE_LEN_MAX, accept};
+pub use opportunistic::opportunistic;
 pub use validity::Validity;
 
 /// What is wrong with a certificate, a key or the pair.

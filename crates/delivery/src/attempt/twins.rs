@@ -164,6 +164,7 @@ fn identity<'a>(address: &'a Mailbox, transport: &Transport) -> Identity<'a> {
         | Transport::Error(_)
         | Transport::Handoff(_)
         | Transport::Hold { .. }
+        | Transport::Mx(_)
         | Transport::Relay(_)
         | Transport::Unresolved { .. } => local.into_owned(),
     };

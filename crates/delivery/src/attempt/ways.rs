@@ -12,7 +12,7 @@ use super::twins::Twins;
 use crate::delivery::{Settings, fairness_key};
 use crate::record::{CarriedBy, Tried};
 use crate::resolver::{Destination, Via};
-use crate::transport::Transport;
+use crate::transport::{By, Transport};
 
 /// Destinations of other recipients of a message by now.
 #[derive(Default)]
@@ -97,21 +97,30 @@ impl Way {
     }
 
     pub(super) fn tried(&self, outcomes: &[Outcome]) -> Vec<Tried> {
-        self.tried_with(outcomes, None)
+        self.tried_with(outcomes, None, &By::Transport)
     }
 
     /// What came of them; `success` is what a sender is to be told of those that were delivered.
-    pub(super) fn tried_with(&self, outcomes: &[Outcome], success: Option<Action>) -> Vec<Tried> {
+    pub(super) fn tried_with(
+        &self,
+        outcomes: &[Outcome],
+        success: Option<Action>,
+        by: &By,
+    ) -> Vec<Tried> {
         // A transport that forgot one has not delivered it.
         let missing = Outcome::Deferred(table::TRY_AGAIN.reply());
         let outcomes = outcomes.iter().chain(std::iter::repeat(&missing));
         let pairs = self.recipients.iter().zip(outcomes);
-        let transport = Arc::clone(&self.transport);
+        let by = || match by {
+            By::Exchanger(host) => CarriedBy::Exchanger { host: host.clone() },
+            By::Nothing => CarriedBy::Nothing(Arc::clone(&self.transport)),
+            By::Transport => CarriedBy::Here(Arc::clone(&self.transport)),
+        };
         pairs
             .map(|(&index, outcome)| Tried {
                 index,
                 outcome: outcome.clone(),
-                by: CarriedBy::Here(Arc::clone(&transport)),
+                by: by(),
                 handoff: self.handoff,
                 success,
             })

@@ -11,7 +11,7 @@ use mail::reply::table;
 use mail::{HandoffKey, InstanceName, Outcome, Reply};
 use spool::Reader;
 
-use super::{Carried, SMALL_LEN_MAX, SiteSeen, Work};
+use super::{By, Carried, SMALL_LEN_MAX, SiteSeen, Work};
 
 /// The way to the next instance.
 #[derive(Clone, Debug)]
@@ -101,6 +101,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
                 site: SiteSeen::Down,
                 success: None,
                 news: Vec::new(),
+                by: By::Transport,
             }
         }
         Answer::Replies(replies) => {

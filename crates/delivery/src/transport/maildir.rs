@@ -45,7 +45,7 @@ use self::lookup::Lookups;
 use self::store::{Failure, Letter, LineEnds, Store};
 use self::template::{Place, Template};
 use self::trouble::{Bases, Within};
-use super::{Carried, Octets, SiteSeen, Work};
+use super::{By, Carried, Octets, SiteSeen, Work};
 
 pub use self::template::TemplateError;
 pub use self::trouble::News;
@@ -231,6 +231,7 @@ impl Maildir {
             news.extend(paths.iter().filter_map(|path| self.bases.clear(path)));
         }
         Carried {
+            by: By::Transport,
             site: if !stored.is_empty() && stored.iter().all(is_down) {
                 SiteSeen::Down
             } else {

@@ -16,9 +16,9 @@
 //! A host that refuses the connection as such, even for good, defers: it says nothing about the
 //! message, and an operator can put it right.
 
-mod body;
-mod cause;
-mod pool;
+pub(super) mod body;
+pub(super) mod cause;
+pub(super) mod pool;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +38,7 @@ use smtp::codec::xforward::XforwardAttributes;
 use self::body::Body;
 use self::cause::Host;
 use self::pool::{Connected, Pool};
-use super::{Carried, Octets, SiteSeen, Work};
+use super::{By, Carried, Octets, SiteSeen, Work};
 
 /// Where a relay sends, and how.
 #[derive(Clone, Debug)]
@@ -81,9 +81,9 @@ impl Relay {
     pub(super) async fn deliver(&self, work: Work<'_>) -> Carried {
         let letter = Letter {
             envelope: work.envelope,
-            provenance: work.provenance,
             indexes: work.recipients,
             content_begun: work.content_begun,
+            xforward: Some(Box::new(xforward(work.provenance))),
         };
         self.send(&letter, work.content).await
     }
@@ -139,6 +139,7 @@ impl Relay {
                 outcomes: outcomes(closed, n_recipients, &host),
                 success: None,
                 news: Vec::new(),
+                by: By::Transport,
             },
         }
     }
@@ -157,11 +158,12 @@ impl fmt::Display for Relay {
 }
 
 /// What is sent, but for its content.
-struct Letter<'a> {
-    envelope: &'a Envelope,
-    provenance: &'a Provenance,
-    indexes: &'a [u32],
-    content_begun: Arc<AtomicBool>,
+pub(super) struct Letter<'a> {
+    pub(super) envelope: &'a Envelope,
+    pub(super) indexes: &'a [u32],
+    pub(super) content_begun: Arc<AtomicBool>,
+    /// What the host may know of where it came from.
+    pub(super) xforward: Option<Box<XforwardAttributes>>,
 }
 
 impl Letter<'_> {
@@ -191,39 +193,39 @@ impl Letter<'_> {
             sender: sender.clone(),
             size,
             smtputf8: *smtputf8,
-            xforward: Some(Box::new(self.xforward())),
-        }
-    }
-
-    fn xforward(&self) -> XforwardAttributes {
-        let Provenance {
-            client,
-            origin,
-            trace,
-            ..
-        } = self.provenance;
-        let source = if origin.is_ours() { "LOCAL" } else { "REMOTE" };
-        let common = XforwardAttributes {
-            ident: Some(trace.to_string().into()),
-            source: Some(source.into()),
-            ..XforwardAttributes::default()
-        };
-        let Some(client) = client else {
-            return common;
-        };
-        XforwardAttributes {
-            addr: client.address,
-            helo: Some(client.helo.clone()).filter(|helo| !helo.is_empty()),
-            name: client.name.clone(),
-            port: Some(client.port).filter(|&port| port != 0),
-            proto: Some(if client.extended { "ESMTP" } else { "SMTP" }.into()),
-            ..common
+            xforward: self.xforward.clone(),
         }
     }
 }
 
+fn xforward(provenance: &Provenance) -> XforwardAttributes {
+    let Provenance {
+        client,
+        origin,
+        trace,
+        ..
+    } = provenance;
+    let source = if origin.is_ours() { "LOCAL" } else { "REMOTE" };
+    let common = XforwardAttributes {
+        ident: Some(trace.to_string().into()),
+        source: Some(source.into()),
+        ..XforwardAttributes::default()
+    };
+    let Some(client) = client else {
+        return common;
+    };
+    XforwardAttributes {
+        addr: client.address,
+        helo: Some(client.helo.clone()).filter(|helo| !helo.is_empty()),
+        name: client.name.clone(),
+        port: Some(client.port).filter(|&port| port != 0),
+        proto: Some(if client.extended { "ESMTP" } else { "SMTP" }.into()),
+        ..common
+    }
+}
+
 /// Sends the message over this connection; an error when that came to its end before.
-async fn try_on<C: Octets>(
+pub(super) async fn try_on<C: Octets>(
     connection: &mut ClientConnection,
     host: &Host<'_>,
     letter: &Letter<'_>,
@@ -275,7 +277,7 @@ async fn try_on<C: Octets>(
 
 /// Whether a kept connection ended because it had been kept for too long. The host has not seen the
 /// content, and has said nothing of the message.
-fn is_stale(closed: &Closed) -> bool {
+pub(super) fn is_stale(closed: &Closed) -> bool {
     let left = match &closed.reason {
         CloseReason::Lost => true,
         CloseReason::Refused(reply) => reply.code.value() == 421,
@@ -295,7 +297,7 @@ fn said_nothing(closed: &Closed) -> bool {
 
 /// What a connection that ended in the middle of a message shows of the host. One that had the
 /// whole content may have ended because of that.
-fn seen(closed: &Closed) -> SiteSeen {
+pub(super) fn seen(closed: &Closed) -> SiteSeen {
     let host_left = match &closed.reason {
         CloseReason::Refused(reply) => closed.unfinished.is_none() || reply.code.value() == 421,
         CloseReason::Abandoned | CloseReason::Unsendable(_) => false,
@@ -316,7 +318,7 @@ fn seen(closed: &Closed) -> SiteSeen {
 }
 
 /// What a connection that ended means for each recipient.
-fn outcomes(closed: Closed, n_recipients: usize, host: &Host<'_>) -> Vec<Outcome> {
+pub(super) fn outcomes(closed: Closed, n_recipients: usize, host: &Host<'_>) -> Vec<Outcome> {
     let unknown = cause::end(&closed, host);
     let Some(Finished {
         recipients,

@@ -110,7 +110,7 @@ pub(crate) fn name(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Serves until the process ends; each item that `answer` returns is sent, in order.
+/// Serves until the process ends; each message that `answer` returns is sent, in order.
 pub(crate) fn serve(answer: impl Fn(&Query) -> Vec<Vec<u8>> + Send + Sync + 'static) -> SocketAddr {
     let listener = testkit::port::listener();
     let address = listener.local_addr().unwrap();

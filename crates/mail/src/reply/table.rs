@@ -140,6 +140,11 @@ table! {
     EXPIRED 554 (5, 4, 7) "could not be delivered in time" "Not sent on the wire: stands in the notification of an expired message.";
     NO_CONNECTION 451 (4, 4, 1) "no connection to the next host" "Not sent on the wire: an attempt that reached nobody.";
     UNRESOLVED 451 (4, 4, 3) "where the domain's mail goes cannot be found out now" "Not sent on the wire: a destination that could not be resolved.";
+    DOMAIN_UNKNOWN 550 (5, 1, 2) "the domain does not exist" "Not sent on the wire: the DNS denies the recipient's domain.";
+    DOMAIN_UNUSABLE 550 (5, 1, 2) "not a domain that mail can be sent to" "Not sent on the wire: the recipient's domain cannot be a name of the DNS, or is an address literal.";
+    DOMAIN_WITHOUT_MAIL 556 (5, 1, 10) "the domain accepts no mail" "Not sent on the wire: the recipient's domain has a null MX.";
+    DNS_SILENT 451 (4, 4, 3) "no resolver answers" "Not sent on the wire: no resolver answers any question; the message does not expire by it.";
+    EXCHANGERS_UNUSABLE 451 (4, 4, 4) "no mail exchanger of the domain has an address" "Not sent on the wire: the recipient's domain exists, but nothing there takes mail.";
     CONNECTION_LOST 451 (4, 4, 2) "connection lost" "Not sent on the wire: the connection broke during an attempt.";
     ATTEMPT_TIMED_OUT 451 (4, 4, 2) "the next host took too long" "Not sent on the wire: an attempt that took too long.";
     PEER_PROTOCOL 451 (4, 5, 0) "the next host does not speak SMTP" "Not sent on the wire: a reply that is none.";

@@ -93,6 +93,7 @@ fn directories(instance: &InstanceConfig) -> BTreeSet<PathBuf> {
             Target::Discard { .. }
             | Target::Error { .. }
             | Target::Hold { .. }
+            | Target::Mx(_)
             | Target::Relay(_) => None,
         })
         .collect()
@@ -102,6 +103,7 @@ fn directories(instance: &InstanceConfig) -> BTreeSet<PathBuf> {
 fn ports(instance: &InstanceConfig) -> BTreeSet<u16> {
     let targets = instance.routes.iter().map(|route| &route.to);
     let relays = targets.filter_map(|target| match target {
+        Target::Mx(mx) => Some(mx.port),
         Target::Relay(host) => Some(host.port),
         Target::Discard { .. }
         | Target::Error { .. }

@@ -95,6 +95,7 @@ impl Display for Target {
             Self::Error { status, text } => write!(f, "error: {status} {text}"),
             Self::Hold { why } => write!(f, "hold: {why}"),
             Self::Maildir(template) => write!(f, "maildir {}", template.as_str()),
+            Self::Mx(_) => f.write_str("mx"),
             Self::Relay(host) => write!(f, "relay {host}"),
         }
     }

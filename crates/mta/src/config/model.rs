@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mail::{InstanceName, Origin};
 
-pub(crate) use route::{OpenTo, PathTemplate, Route, RouteMatch, Target};
+pub(crate) use route::{Literals, MxRoute, OpenTo, PathTemplate, Route, RouteMatch, Target};
 
 /// The preset that an instance starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

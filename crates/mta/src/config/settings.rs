@@ -4,6 +4,10 @@
 //! The reader (`section`) walks it, so a key that is missing here is an unknown key, and
 //! `docs/reference/settings.md` is made of it.
 
+mod exchangers;
+
+use exchangers::MX;
+
 /// One setting.
 #[cfg_attr(
     not(test),
@@ -440,6 +444,14 @@ static TARGET: &[Setting] = &[
                   host of its `next`.",
     },
     Setting {
+        key: "mx",
+        kind: Kind::Table(MX),
+        default: Preset::Nothing(""),
+        meaning: "Sends to the mail exchangers of the recipient's domain; `mx = {}` is enough. In \
+                  an output only. TLS is used where an exchanger offers it. Mail for a domain \
+                  whose best exchanger is this host, and that no route before takes, is held.",
+    },
+    Setting {
         key: "hold",
         kind: Kind::Text("why, one line"),
         default: Preset::Nothing(""),
@@ -468,12 +480,6 @@ static TARGET: &[Setting] = &[
         kind: Kind::Later("deliver to a `maildir`"),
         default: Preset::Nothing(""),
         meaning: "Delivers by appending to a file.",
-    },
-    Setting {
-        key: "mx",
-        kind: Kind::Later("send by way of a `relay`, or `hold`"),
-        default: Preset::Nothing(""),
-        meaning: "Sends to the mail exchangers of the recipient's domain.",
     },
     Setting {
         key: "pipe",

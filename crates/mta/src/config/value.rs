@@ -236,6 +236,25 @@ pub(super) fn host_port(text: &str) -> Result<HostPort, Wrong> {
     Ok(HostPort { host, port })
 }
 
+/// A DNS server.
+pub(super) fn resolver(text: &str) -> Result<SocketAddr, Wrong> {
+    const DNS_PORT: u16 = 53;
+    let with_port = text.parse().ok();
+    let alone = || text.parse().ok().map(|ip: IpAddr| (ip, DNS_PORT).into());
+    with_port
+        .or_else(alone)
+        .filter(|server: &SocketAddr| server.port() != 0)
+        .ok_or_else(|| {
+            format!("`{text}` is not the address of a DNS server, such as `127.0.0.1:53`")
+        })
+}
+
+/// An IP address.
+pub(super) fn address(text: &str) -> Result<IpAddr, Wrong> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not an IP address"))
+}
+
 /// An address, or an address and the number of its bits that count.
 pub(super) fn network(text: &str) -> Result<Network, Wrong> {
     let wrong = || format!("`{text}` is not an address or a range such as `192.0.2.0/24`");

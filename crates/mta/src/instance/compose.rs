@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::transport::{
-    Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Relay, RelaySettings, Transport,
+    Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Mx, MxSettings, OwnAddresses, Relay,
+    RelaySettings, Transport,
 };
 use delivery::{Asked, Match, OpenTo, Routes, Via};
+use dns::ResolverSettings;
 use handoff::{Lifetimes, Next};
 use intake::{
     Answer, Bounds, CheckedAs, Entry, EntryChecks, HandoffLimits, LocalPrograms, RecipientStatus,
     Recipients,
 };
 use mail::event::{Event, Sink};
+use mail::reply::table;
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
 use net::tls::TlsAcceptor;
@@ -29,6 +32,7 @@ use crate::config::{
     RECIPIENTS_MAX, RouteMatch, Target,
 };
 use crate::instance::doors::EDGE_PLACES_MIN;
+use crate::instance::resolver;
 use crate::role::Composition;
 
 /// The longest command line between instances: MAIL with all that a handoff says.
@@ -272,17 +276,22 @@ fn route(
             config::OpenTo::Anyone => OpenTo::Anyone,
             config::OpenTo::Ours => OpenTo::Ours,
         },
-        via: Via::from(match &from.to {
-            Target::Discard { why } => Transport::Discard { why: why.clone() },
-            Target::Error { status, text } => {
-                let code = if status.class() == 4 { 450 } else { 550 };
-                Transport::Error(Reply::new(ReplyCode::new(code), Some(*status), text))
-            }
-            Target::Hold { why } => Transport::Hold { why: why.clone() },
-            Target::Maildir(template) => maildir(template, from),
-            Target::Relay(host) => relay(config, own, clock, host),
-        }),
+        via: via(config, own, clock, from),
     }
+}
+
+fn via(config: &Config, own: &InstanceConfig, clock: Clock, from: &config::Route) -> Via {
+    Via::from(match &from.to {
+        Target::Discard { why } => Transport::Discard { why: why.clone() },
+        Target::Error { status, text } => {
+            let code = if status.class() == 4 { 450 } else { 550 };
+            Transport::Error(Reply::new(ReplyCode::new(code), Some(*status), text))
+        }
+        Target::Hold { why } => Transport::Hold { why: why.clone() },
+        Target::Maildir(template) => maildir(template, from),
+        Target::Mx(from) => return mx(config, own, clock, from),
+        Target::Relay(host) => relay(config, own, clock, host),
+    })
 }
 
 fn maildir(template: &config::PathTemplate, from: &config::Route) -> Transport {
@@ -325,17 +334,52 @@ fn relay(config: &Config, own: &InstanceConfig, clock: Clock, to: &config::HostP
     let settings = RelaySettings {
         host: to.host.clone(),
         port: to.port,
-        client: Arc::new(smtp::client::Settings {
-            dialect: smtp::client::Dialect::Smtp,
-            hello_name: config.hostname.clone(),
-            timeouts: smtp::client::Timeouts::LEAST,
-            tls: smtp::client::TlsWish::Never,
-        }),
+        client: Arc::new(client(config)),
         connect_timeout: CONNECT_TIMEOUT,
         connections_max: usize::try_from(own.queue.concurrency_per_site).unwrap_or(usize::MAX),
         idle_max: IDLE_MAX,
     };
     Transport::Relay(Relay::new(settings, clock))
+}
+
+/// How other hosts are spoken to.
+fn client(config: &Config) -> smtp::client::Settings {
+    smtp::client::Settings {
+        dialect: smtp::client::Dialect::Smtp,
+        hello_name: config.hostname.clone(),
+        timeouts: smtp::client::Timeouts::LEAST,
+        tls: smtp::client::TlsWish::Never,
+    }
+}
+
+/// Mail exchangers, with the DNS servers of the system where the route names none.
+fn mx(config: &Config, own: &InstanceConfig, clock: Clock, from: &config::MxRoute) -> Via {
+    let resolver = match &*from.resolver {
+        [] => resolver::of_system(),
+        servers => Ok(ResolverSettings::of(servers.to_vec())),
+    };
+    let made = resolver.and_then(|resolver| {
+        let settings = MxSettings {
+            port: from.port,
+            literals: from.literals == config::Literals::Deliver,
+            client: Arc::new(client(config)),
+            attempt_timeout: from.attempt_timeout,
+            connections_max: usize::try_from(own.queue.concurrency_per_site).unwrap_or(usize::MAX),
+            idle_max: IDLE_MAX,
+            own: OwnAddresses {
+                names: vec![(&*config.hostname).into()],
+                addresses: from.own_addresses.clone(),
+                port: from.port,
+            },
+            resolver,
+        };
+        Mx::new(settings, clock)
+    });
+    match made {
+        Ok(mx) => Via::Resolver(Arc::new(mx)),
+        // Mail waits until it is put right, and is not lost.
+        Err(e) => Transport::Error(table::UNRESOLVED.reply().with_cause(&e)).into(),
+    }
 }
 
 /// When a message is given up.

@@ -16,6 +16,7 @@ mod commands;
 mod content;
 mod crowds;
 mod descriptors;
+mod exchangers;
 mod frozen;
 mod json;
 mod leaving;

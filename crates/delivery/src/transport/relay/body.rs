@@ -11,7 +11,7 @@ use spool::ReadError;
 use super::super::{Octets, PIECE_LEN, SMALL_LEN_MAX};
 
 /// A content, as a whole or to be read in pieces.
-pub(super) enum Body<C> {
+pub(in crate::transport) enum Body<C> {
     Whole(Arc<Vec<u8>>),
     Large {
         /// Away only while a piece is read.
@@ -25,7 +25,7 @@ pub(super) enum Body<C> {
 impl<C: Octets> Body<C> {
     /// Takes a content that is in memory, and reads a small one whole: it lies in the page cache,
     /// and a thread costs more.
-    pub(super) fn open(mut content: C) -> Result<Self, ReadError> {
+    pub(in crate::transport) fn open(mut content: C) -> Result<Self, ReadError> {
         if let Some(bytes) = content.in_memory() {
             return Ok(Self::Whole(bytes));
         }

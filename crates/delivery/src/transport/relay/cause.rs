@@ -10,10 +10,10 @@ use smtp::client::{CloseReason, Closed, RecipientReply};
 use spool::ReadError;
 
 /// The host at the other end of a connection.
-pub(super) struct Host<'a> {
-    pub(super) name: &'a str,
-    pub(super) port: u16,
-    pub(super) address: IpAddr,
+pub(in crate::transport) struct Host<'a> {
+    pub(in crate::transport) name: &'a str,
+    pub(in crate::transport) port: u16,
+    pub(in crate::transport) address: IpAddr,
 }
 
 impl fmt::Display for Host<'_> {
@@ -23,7 +23,7 @@ impl fmt::Display for Host<'_> {
 }
 
 /// What the reply for a recipient comes to.
-pub(super) fn outcome(of: RecipientReply, host: &Host<'_>) -> Outcome {
+pub(in crate::transport) fn outcome(of: RecipientReply, host: &Host<'_>) -> Outcome {
     let RecipientReply { reply, phase } = of;
     Outcome::from_reply(match reply.class() {
         ReplyClass::Transient => {
@@ -35,7 +35,7 @@ pub(super) fn outcome(of: RecipientReply, host: &Host<'_>) -> Outcome {
 }
 
 /// What the end of a connection means for a recipient without a reply of its own.
-pub(super) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
+pub(in crate::transport) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
     let Closed { reason, phase, .. } = closed;
     let reply = reason.reply();
     let cause = match reason {
@@ -56,7 +56,7 @@ pub(super) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
 }
 
 /// The whole content was sent, and `end` came in place of its reply.
-pub(super) fn unconfirmed(end: &Reply) -> Reply {
+pub(in crate::transport) fn unconfirmed(end: &Reply) -> Reply {
     let reply = table::DELIVERY_UNCONFIRMED.reply();
     let cause = end.cause().unwrap_or_else(|| end.text());
     let cause = format!("{cause}; the next attempt may deliver it twice");
@@ -64,7 +64,7 @@ pub(super) fn unconfirmed(end: &Reply) -> Reply {
 }
 
 /// The content cannot be read from the spool.
-pub(super) fn unreadable(error: &ReadError) -> Reply {
+pub(in crate::transport) fn unreadable(error: &ReadError) -> Reply {
     let cause = format!("cannot read the content from the spool: {error}");
     table::TRY_AGAIN.reply().with_cause(&cause)
 }

@@ -15,7 +15,7 @@ use super::cause::{self, Host};
 
 /// Connections to one host: a bounded number, kept between messages.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::transport) struct Pool {
     settings: RelaySettings,
     clock: Clock,
     slots: Semaphore,
@@ -38,13 +38,13 @@ struct Idle {
 
 /// A connection to one of the host's addresses.
 #[derive(Debug)]
-pub(super) struct Connected {
-    pub(super) line: ClientConnection,
-    pub(super) address: IpAddr,
+pub(in crate::transport) struct Connected {
+    pub(in crate::transport) line: ClientConnection,
+    pub(in crate::transport) address: IpAddr,
 }
 
 impl Pool {
-    pub(super) fn new(settings: RelaySettings, clock: Clock) -> Arc<Self> {
+    pub(in crate::transport) fn new(settings: RelaySettings, clock: Clock) -> Arc<Self> {
         let slots = Semaphore::new(settings.connections_max);
         Arc::new(Self {
             settings,
@@ -54,12 +54,12 @@ impl Pool {
         })
     }
 
-    pub(super) const fn settings(&self) -> &RelaySettings {
+    pub(in crate::transport) const fn settings(&self) -> &RelaySettings {
         &self.settings
     }
 
     /// The host, at one of its addresses.
-    pub(super) fn host(&self, address: IpAddr) -> Host<'_> {
+    pub(in crate::transport) fn host(&self, address: IpAddr) -> Host<'_> {
         Host {
             name: &self.settings.host,
             port: self.settings.port,
@@ -68,14 +68,14 @@ impl Pool {
     }
 
     /// Waits until a connection may be used. Cancel-safe.
-    pub(super) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+    pub(in crate::transport) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()
     }
 
     /// The connection that was used last: the others may then grow old. One that has ended, or on
     /// which the host has said something meanwhile, is closed and not given out. It may end at any
     /// time after that.
-    pub(super) fn take(&self) -> Option<Connected> {
+    pub(in crate::transport) fn take(&self) -> Option<Connected> {
         loop {
             let mut connection = self.waiting().idle.pop()?.connection;
             if connection.line.is_reusable() {
@@ -85,7 +85,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next message, unless it is over or the host said too much.
-    pub(super) fn keep(self: &Arc<Self>, connection: Connected) {
+    pub(in crate::transport) fn keep(self: &Arc<Self>, connection: Connected) {
         if !connection.line.may_be_kept() {
             return;
         }
@@ -104,7 +104,7 @@ impl Pool {
     ///
     /// # Errors
     /// What its failure means for the recipients; always that they are to be tried again.
-    pub(super) async fn connect(&self) -> Result<Connected, Reply> {
+    pub(in crate::transport) async fn connect(&self) -> Result<Connected, Reply> {
         let RelaySettings {
             host,
             port,

@@ -186,9 +186,9 @@ async fn attempt(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<Outc
     let indexes: Vec<_> = (0..u32::try_from(recipients.len()).unwrap()).collect();
     let letter = Letter {
         envelope: &envelope,
-        provenance: &provenance,
         indexes: &indexes,
         content_begun: Arc::default(),
+        xforward: Some(Box::new(xforward(&provenance))),
     };
     relay.send(&letter, content.to_vec()).await.outcomes
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::model::{OpenTo, Route, RouteMatch, Target};
+use crate::config::model::{Literals, MxRoute, OpenTo, Route, RouteMatch, Target};
 use crate::config::section::Section;
 use crate::config::value;
 
@@ -56,7 +56,7 @@ pub(super) fn route(section: &Section<'_>, state: &Path) -> Option<Route> {
 fn open_by_default(matches: &[RouteMatch], to: &Target) -> OpenTo {
     let everybody = matches.contains(&RouteMatch::Any);
     match to {
-        Target::Relay(_) => OpenTo::Ours,
+        Target::Mx(_) | Target::Relay(_) => OpenTo::Ours,
         Target::Discard { .. }
         | Target::Error { .. }
         | Target::Hold { .. }
@@ -84,8 +84,29 @@ fn target(section: &Section<'_>, state: &Path) -> Option<Target> {
         "maildir" => section
             .text("maildir", |text| value::path_template(text, state))
             .map(Target::Maildir),
+        "mx" => Some(Target::Mx(mx(&section.section("mx")))),
         "relay" => section.text("relay", value::host_port).map(Target::Relay),
         // Unknown, or known and not built: noted when the section was opened.
         _ => None,
+    }
+}
+
+fn mx(section: &Section<'_>) -> MxRoute {
+    let literals = section.choice("address_literals", |word| match word {
+        "deliver" => Some(Literals::Deliver),
+        "refuse" => Some(Literals::Refuse),
+        _ => None,
+    });
+    MxRoute {
+        // Its range is that of ports.
+        port: u16::try_from(section.count("port")).unwrap_or(u16::MAX),
+        resolver: section
+            .list("resolver", value::resolver)
+            .unwrap_or_default(),
+        own_addresses: section
+            .list("own_addresses", value::address)
+            .unwrap_or_default(),
+        literals: literals.unwrap_or(Literals::Refuse),
+        attempt_timeout: section.duration("attempt_timeout"),
     }
 }

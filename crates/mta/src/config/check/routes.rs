@@ -24,6 +24,11 @@ pub(super) fn check(findings: &mut Findings<'_>) {
             if let Target::Relay(host) = &route.to {
                 relay(findings, instance, host, &index);
             }
+            if matches!(route.to, Target::Mx(_)) && instance.role.is_front() {
+                let text = "a front reaches no host but its `next`: mail exchangers are an \
+                            output's to reach; move this route there";
+                findings.error(instance, &["route", &index, "to", "mx"], text.to_owned());
+            }
         }
         if let Some(Next::Smtp(host)) = &instance.next {
             back_to_us(findings, instance, host, &["next"]);
@@ -99,7 +104,7 @@ fn openness(findings: &mut Findings<'_>, on: &InstanceConfig, route: &Route, ind
     }
     let path = ["route", index, "open_to"];
     match &route.to {
-        Target::Relay(_) => {
+        Target::Mx(_) | Target::Relay(_) => {
             let text = "an open relay: anyone could send to everybody through here";
             findings.error(on, &path, text.to_owned());
         }

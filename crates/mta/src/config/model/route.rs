@@ -1,6 +1,8 @@
 //! Routes: which recipients, whose mail, what next.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mail::{EnhancedStatus, Mailbox};
 
@@ -65,8 +67,34 @@ pub(crate) enum Target {
     },
     /// Delivered into a Maildir.
     Maildir(PathTemplate),
+    /// Sent to the mail exchangers of the domain.
+    Mx(MxRoute),
     /// Sent to a fixed host, without a lookup of mail exchangers.
     Relay(HostPort),
+}
+
+/// How mail exchangers are found and spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MxRoute {
+    /// Their port.
+    pub(crate) port: u16,
+    /// The DNS servers; none: those of the system.
+    pub(crate) resolver: Vec<SocketAddr>,
+    /// Further addresses of this host.
+    pub(crate) own_addresses: Vec<IpAddr>,
+    /// What becomes of mail for address literals.
+    pub(crate) literals: Literals,
+    /// How long it may take until one is ready for a message.
+    pub(crate) attempt_timeout: Duration,
+}
+
+/// What becomes of mail for address literals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Literals {
+    /// It is sent to the address.
+    Deliver,
+    /// It is refused.
+    Refuse,
 }
 
 /// An absolute path with `{domain}` and `{local}` in it, checked: no other placeholder, no `..`.

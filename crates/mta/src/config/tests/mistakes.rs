@@ -225,10 +225,6 @@ fn what_is_known_but_not_built_says_what_can_be_used_today() {
             "`lmtp` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`",
         ),
         (
-            "mx = {}",
-            "`mx` in [instance.output.route.to] is known but not built yet; today: send by way of a `relay`, or `hold`",
-        ),
-        (
             "pipe = \"x\"",
             "`pipe` in [instance.output.route.to] is known but not built yet; today: deliver to a `maildir`",
         ),
@@ -275,7 +271,7 @@ fn a_route_needs_recipients_and_one_target() {
         ),
         (
             "domain = \"*\"\nto = { hold = \"x\", error = \"5.1.1 y\" }",
-            "6:6: [instance.output.route.to] needs exactly one of `maildir`, `relay`, `hold`, \
+            "6:6: [instance.output.route.to] needs exactly one of `maildir`, `relay`, `mx`, `hold`, \
              `error` and `discard`",
         ),
         (
