@@ -60,6 +60,10 @@ const BANS: &[Ban] = &[
     },
 ];
 
+/// The crates that the program is made of above its pipeline: a preset is a setting, and what
+/// starts and shows instances names it.
+const PRESET_CRATES: &[&str] = &["crates/config/", "crates/mta/"];
+
 /// Files that may hold code that the compiler cannot check.
 const LICENSED: &[&str] = &[];
 
@@ -112,7 +116,10 @@ fn is_rust_without_licence(file: &File) -> bool {
 }
 
 fn is_below_the_program(file: &File) -> bool {
-    is_rust(file) && file.path.starts_with("crates/") && !file.path.starts_with("crates/mta/")
+    let knows = PRESET_CRATES
+        .iter()
+        .any(|folder| file.path.starts_with(folder));
+    is_rust(file) && file.path.starts_with("crates/") && !knows
 }
 
 /// Attributes that lift a lint without `reason = "…"`; they may run over several lines.

@@ -34,6 +34,7 @@ const RULES: &[Rule] = &[
     rule("queue", 1, &["mail"], Outside::Pure),
     rule("spool", 1, &["mail"], Outside::Blocking),
     rule("net", 2, &["mail", "smtp"], Outside::Any),
+    rule("config", 3, &["mail", "net", "policy"], Outside::Any),
     rule("handoff", 3, &["mail", "net", "smtp"], Outside::Any),
     rule("dns", 3, &["mail"], Outside::Any),
     rule(
@@ -52,8 +53,8 @@ const RULES: &[Rule] = &[
         "mta",
         5,
         &[
-            "delivery", "dns", "handoff", "intake", "mail", "net", "policy", "queue", "smtp",
-            "spool",
+            "config", "delivery", "dns", "handoff", "intake", "mail", "net", "policy", "queue",
+            "smtp", "spool",
         ],
         Outside::Any,
     ),
@@ -139,7 +140,9 @@ fn judge(rule: &Rule, dependency: &Value) -> Option<String> {
         .and_then(|p| p.rsplit('/').next());
     let allowed = match ours {
         Some("testkit") => is_dev && rule.layer >= TESTKIT_LAYER_MIN,
-        Some(lower) => rule.may.contains(&lower),
+        Some(lower) => {
+            rule.may.contains(&lower) && find(lower).is_some_and(|l| l.layer < rule.layer)
+        }
         None => match rule.outside {
             _ if is_dev => true,
             Outside::Pure => PURE.contains(&name),

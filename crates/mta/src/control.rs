@@ -23,13 +23,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Config;
 use mail::InstanceName;
 use mail::event::{Event, What};
 use net::Clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::config::Config;
 use crate::leash::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, Told, Up, Weight};
 use log::{Care, Gone, Log};
 use members::Shared;

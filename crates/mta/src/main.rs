@@ -5,20 +5,15 @@
 //! `instance NAME` are for the supervisor alone; without its socket as standard input they end at
 //! once.
 
-mod certificate;
 mod cli;
-mod config;
 mod control;
 mod errors;
 mod instance;
 mod leash;
 mod maildrop;
-mod nearest;
 mod observe;
-mod regular_file;
 mod role;
 mod supervisor;
-mod whereabouts;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -11,7 +11,7 @@ use intake::{Claims, LocalPrograms};
 use mail::Origin;
 use queue::Backoff;
 
-use crate::config::Role;
+use config::Role;
 
 /// What a role decides about an instance.
 #[derive(Clone, Debug)]

@@ -38,13 +38,13 @@ mod wiring;
 use std::io;
 use std::path::PathBuf;
 
+use config::{Config, Listen, Problems, Severity};
 use net::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) use state::{StateError, all_gone, make_layout, running};
 pub(crate) use wiring::WiringError;
 
-use crate::config::{Config, Listen, Problems, Severity};
 use crate::leash::Told;
 use state::StateDirectory;
 use watch::Watch;

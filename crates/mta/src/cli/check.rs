@@ -1,12 +1,12 @@
 //! `check`: the graph of instances, and every finding about the configuration.
 
+use config::{Config, Finding, Location, Problems, Severity};
 use serde_json::{Value, json};
 
 use super::arguments::SystemArguments;
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json};
 use super::system;
-use crate::config::{Config, Finding, Location, Problems, Severity};
 use crate::supervisor::Source;
 
 /// Reads and checks; changes nothing.

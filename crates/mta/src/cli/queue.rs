@@ -4,6 +4,7 @@ mod long;
 mod page;
 
 use clap::Subcommand as _;
+use config::nearest::nearest;
 use serde_json::{Value, json};
 
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
@@ -12,7 +13,6 @@ use super::exit::{Exit, Failure};
 use super::output::{Page, complain, print_json, print_line, print_raw};
 use super::system::System;
 use crate::control::filter::{Filter, FilterError};
-use crate::nearest::nearest;
 use page::{Detail, Instance, counts_page, instances, list_page, merged, steps_page};
 
 /// As many messages are shown whole.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{Config, ListenAddress, ListenSecurity, Role};
 use mail::{BodyType, Mailbox, Moment, Notify, Reply, ReversePath, Security, TraceId};
 use net::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +22,6 @@ use smtp::client::{
 
 use super::exit::Failure;
 use super::system::System;
-use crate::config::{Config, ListenAddress, ListenSecurity, Role};
 use crate::observe::neutral;
 
 /// How long nobody may say anything, whatever the machine would wait: somebody looks on.

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use mail::InstanceName;
 
 use super::system::{self, System};
 use super::words;
-use crate::config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use crate::supervisor::Source;
 
 /// Collects what is to be said.

@@ -28,7 +28,6 @@ use net::Clock;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
 
-use crate::config;
 use crate::observe::encoding::Decoded;
 use board::Board;
 use stream::Stream;

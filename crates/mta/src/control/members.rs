@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 
+use config::Role;
 use mail::{InstanceName, Timestamp};
 use net::Clock;
 use rustix::net::{RecvFlags, recv};
@@ -12,7 +13,6 @@ use tokio::net::UnixDatagram;
 
 use super::asking::Asking;
 use super::log::{Gone, Log, Turn};
-use crate::config::Role;
 use crate::leash::InstanceChannels;
 use crate::observe::counters::Counters;
 use crate::observe::encoding::{Decoded, decode_batch};

@@ -9,10 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
+use config::{LogFormat, Role};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{LogFormat, Role};
 use crate::instance::requests::Channel;
 use crate::leash::InstanceChannels;
 use crate::observe::encoding::{Batch, Lost};
@@ -30,7 +30,7 @@ impl Scratch {
 
     fn shared(&self) -> Rc<Shared> {
         let file = Some(self.0.join("postern.log"));
-        let settings = crate::config::Log {
+        let settings = config::Log {
             file,
             format: LogFormat::Text,
             rotate_size: 1 << 20,

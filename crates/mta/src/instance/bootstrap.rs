@@ -11,9 +11,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use config::{Listen, Role};
 use mail::InstanceName;
 
-use crate::config::{Listen, Role};
 use crate::leash::{
     AsyncLeash, Beginning, Bundle, Leash, LeashError, Purpose, Rest, Up, take_standard_input,
 };

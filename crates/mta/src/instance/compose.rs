@@ -4,6 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{
+    Config, InstanceConfig, LINE_LENGTH_MAX, MESSAGE_SIZE_MAX, Next as NextConfig, RECIPIENTS_MAX,
+    RouteMatch, Target,
+};
 use delivery::transport::{
     Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Mx, MxSettings, OwnAddresses, Relay,
     RelaySettings, Transport,
@@ -27,10 +31,6 @@ use policy::{
 use queue::{Backoff, Lifetime};
 use smtp::server::{BareNewlines, Dialect, Extensions, Offer, Settings, Starttls};
 
-use crate::config::{
-    self, Config, InstanceConfig, LINE_LENGTH_MAX, MESSAGE_SIZE_MAX, Next as NextConfig,
-    RECIPIENTS_MAX, RouteMatch, Target,
-};
 use crate::instance::doors::EDGE_PLACES_MIN;
 use crate::instance::resolver;
 use crate::role::Composition;

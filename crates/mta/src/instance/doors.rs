@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
 use handoff::EdgeReceiver;
 use intake::{
     Admission, Bounds, Caller, CheckedAs, Current, EdgeDoor, EdgePeer, Entry, Intake, Leave,
@@ -29,7 +30,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::config::{Listen, ListenAddress, ListenSecurity, Peer as NamedPeer, Xforward};
 use crate::leash::Purpose;
 
 /// The fewest connections that another instance may have: a process that makes way for this one is

@@ -3,7 +3,7 @@
 use mail::Timestamp;
 use net::tls::Validity;
 
-use crate::certificate::concern;
+use config::certificate::concern;
 
 /// What was said last.
 #[derive(Debug, Default)]

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use config::{Config, InstanceConfig};
 use delivery::{Delivery, Parts, Settings};
 use handoff::{EdgeReceiver, Ledger};
 use intake::{Admission, ContentMemory, EdgePeer, Leave};
@@ -46,7 +47,6 @@ use super::requests;
 use super::shortage::Shortage;
 use super::turned_away::TurnedAwayReport;
 use super::view::View;
-use crate::config::{Config, InstanceConfig};
 use crate::leash::{Beginning, Purpose};
 use crate::maildrop::Maildrop;
 use crate::observe::EventSink;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use config::certificate::concern;
 use delivery::Delivery;
 use intake::{Admission, Onward};
 use mail::MessageId;
@@ -14,7 +15,6 @@ use super::draining;
 use super::requests::{
     Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
 };
-use crate::certificate::concern;
 use crate::leash::Purpose;
 
 /// Looks into the parts of an instance.

@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use config::{Listen, Role};
 use mail::InstanceName;
 
 use super::down::Told;
 use super::end::{AsyncLeash, Bundle, Leash, Rest, take_standard_input};
 use super::socket::LeashError;
 use super::up::Up;
-use crate::config::{Listen, Role};
 
 /// The ends of an instance's channels that are control's.
 #[derive(Debug)]

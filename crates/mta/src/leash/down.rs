@@ -4,12 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use config::{Listen, ListenAddress, ListenSecurity, Role};
 use mail::{InstanceName, Timestamp};
 
 use super::codec::{Reader, Writer};
 use super::document::Document;
 use super::socket::{Frame, LeashError};
-use crate::config::{Listen, ListenAddress, ListenSecurity, Role};
 
 /// A frame from the supervisor to a child.
 ///

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use config::{Listen, Role};
 use mail::InstanceName;
 
 use super::BUNDLE_LEN_MAX;
 use super::down::{Down, Purpose, Told};
 use super::socket::{End, LeashError, receive_blocking, send_blocking};
 use super::up::Up;
-use crate::config::{Listen, Role};
 
 /// Everything that was told before a `Go` or `Prepare`.
 #[derive(Debug, Default)]

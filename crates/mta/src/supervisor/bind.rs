@@ -17,7 +17,7 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::config::ListenAddress;
+use config::ListenAddress;
 
 /// Ports below this are root's on a system that is set up as usual.
 const PORT_FREE_MIN: u16 = 1024;

@@ -14,11 +14,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use config::{Config, Tls};
 use mail::{InstanceName, Moment};
 
 use super::member::Who;
 use super::watch::Watch;
-use crate::config::{Config, Tls};
 
 /// How often the files are looked at. A renewal writes its two files within less.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,14 +1,14 @@
 //! Instances that the configuration file no longer names: each goes on, without listeners, until
 //! its queue is empty and no other instance hands to it; then its process ends.
 
+use config::Config;
+use config::whereabouts;
 use mail::InstanceName;
 
 use super::child::{Child, ProcessId};
 use super::member::{Member, Presence, Who};
 use super::watch::Watch;
-use crate::config::Config;
 use crate::leash::{Down, Weight};
-use crate::whereabouts;
 
 impl Watch<'_> {
     /// The configuration of the file, and the instances that it no longer names and that are not

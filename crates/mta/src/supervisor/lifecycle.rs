@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 
+use config::Config;
 use mail::{InstanceName, Moment};
 
 use super::child::{Child, ProcessId};
@@ -12,7 +13,6 @@ use super::member::{Presence, Who, describe};
 use super::refuse::Refuser;
 use super::watch::Watch;
 use super::wiring::{Wiring, next_instance};
-use crate::config::Config;
 use crate::leash::{Document, Down, Purpose, Weight};
 
 impl Watch<'_> {

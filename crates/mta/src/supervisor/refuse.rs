@@ -17,7 +17,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use crate::config::ListenSecurity;
+use config::ListenSecurity;
 
 /// How long accepting pauses after an error that will not go away at once.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);

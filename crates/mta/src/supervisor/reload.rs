@@ -11,6 +11,7 @@
 mod commit;
 mod prepare;
 
+use config::{Change, Config};
 use mail::{InstanceName, Moment};
 
 use super::certificates::Certificates;
@@ -19,7 +20,6 @@ use super::member::Member;
 use super::successor::Successor;
 use super::watch::Watch;
 use super::wiring::Wiring;
-use crate::config::{Change, Config};
 use crate::leash::Down;
 
 /// A reload under way.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use mail::InstanceName;
 
-use crate::config::Config;
-use crate::regular_file;
+use config::Config;
+use config::regular_file;
 
 /// The longest file that is read, in bytes: as long as a whole configuration may be.
 const SETTINGS_LEN_MAX: u64 = 32 << 20;

@@ -8,6 +8,7 @@
 
 use std::os::fd::OwnedFd;
 
+use config::{Change, Config};
 use mail::{InstanceName, Moment};
 
 use super::child::{Child, ProcessId, Word};
@@ -16,7 +17,6 @@ use super::member::{Member, Presence, Who, describe};
 use super::reload::Reloading;
 use super::watch::{Watch, shortened};
 use super::wiring::{Wiring, next_instance};
-use crate::config::{Change, Config};
 use crate::leash::{Down, Up};
 
 /// A process that has everything and waits for the word.

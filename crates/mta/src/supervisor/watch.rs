@@ -3,6 +3,7 @@
 
 use std::io;
 
+use config::{Config, InstanceConfig};
 use mail::{InstanceName, Moment, Timestamp};
 use net::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +19,6 @@ use super::state::StateDirectory;
 use super::takeover::Owed;
 use super::wiring::Wiring;
 use super::{Progress, Source};
-use crate::config::{Config, InstanceConfig};
 use crate::leash::{Down, Told, Up, Weight};
 
 /// A stop that has begun.

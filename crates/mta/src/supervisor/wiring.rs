@@ -11,10 +11,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use config::{Config, InstanceConfig, Listen, ListenAddress, ListenSecurity, Next};
 use mail::InstanceName;
 
 use super::bind::{BindError, Bound, OpenFor};
-use crate::config::{Config, InstanceConfig, Listen, ListenAddress, ListenSecurity, Next};
 use crate::leash::pair;
 use place::{Listener, Place, places};
 

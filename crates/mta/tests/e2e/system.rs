@@ -7,7 +7,7 @@ use testkit::port::free_port;
 use testkit::{Dialogue, Postern, maildir, wait};
 
 /// What the embedded configuration does, in a directory and on ports of the test's own.
-const EMBEDDED: &str = include_str!("../../src/config/embedded.toml");
+const EMBEDDED: &str = include_str!("../../../config/src/embedded.toml");
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postern");
 

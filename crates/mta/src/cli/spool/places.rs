@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use config::Config;
 use spool::RealDisk;
 use spool::inspect::Inspection;
 
 use super::super::arguments::SystemArguments;
 use super::super::exit::Failure;
-use crate::config::Config;
 use crate::control::filter::Filter;
 use crate::errors::with_causes;
 

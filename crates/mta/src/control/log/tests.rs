@@ -5,8 +5,9 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use config::LogFormat;
+
 use super::*;
-use crate::config::LogFormat;
 use crate::observe::encoding::Lost;
 use crate::observe::samples;
 

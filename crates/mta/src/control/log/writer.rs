@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use config::LogFormat;
 use mail::event::{Event, What};
 use mail::{InstanceName, Timestamp};
 use net::Clock;
@@ -26,7 +27,6 @@ use tokio::sync::oneshot;
 use super::board::Board;
 use super::file::{Found, OpenFile, n_written, rotate, tail};
 use super::stream::{Mirror, Stream};
-use crate::config::{self, LogFormat};
 use crate::observe::Format;
 use crate::observe::encoding::Decoded;
 use crate::observe::render::Renderer;

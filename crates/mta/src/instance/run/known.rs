@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use config::regular_file;
 use mail::{InstanceName, SpoolId};
 
 use crate::instance::bootstrap::SPOOL_IDS as DIR;
-use crate::regular_file;
 
 /// Keeps the id of the spool for the next start; returns that of the one before, if it was another.
 ///

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use config::Config;
+use config::certificate::Certificate;
 use mail::InstanceName;
 use net::{Clock, Entropy};
 use spool::{Options, RealDisk, Recovery, Spool};
 
 use super::own_part;
-use crate::certificate::Certificate;
-use crate::config::Config;
 use crate::errors::with_causes;
 use crate::instance::bootstrap::Bootstrap;
 

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use config::certificate::Certificate;
+use config::{Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use delivery::{Delivery, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
 use intake::{Capacity, ContentMemory, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
@@ -14,8 +16,6 @@ use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Spool};
 
-use crate::certificate::Certificate;
-use crate::config::{self, Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use crate::instance::compose::{self, Answering};
 use crate::instance::doors::{Door, Sessions};
 use crate::instance::unfinished::Inbox;

@@ -1,9 +1,9 @@
 //! The point of no return of a reload, what is done after it, and what is told of it.
 
+use config::Change;
 use mail::{InstanceName, Moment};
 
 use super::{Cause, Outcome, Stage};
-use crate::config::Change;
 use crate::leash::{Down, Weight};
 use crate::supervisor::limits::COMMIT_LIMIT;
 use crate::supervisor::member::Member;

@@ -1,9 +1,9 @@
 //! Everything of a reload that can fail, up to the question to the processes.
 
+use config::{Change, Config};
 use mail::{InstanceName, Moment};
 
 use super::{Cause, Reloading, Stage};
-use crate::config::{Change, Config};
 use crate::leash::{Document, Down};
 use crate::supervisor::child::ProcessId;
 use crate::supervisor::lifecycle::purpose;

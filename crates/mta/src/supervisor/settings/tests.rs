@@ -1,9 +1,9 @@
 //! What is stored of an instance, and what is made of it when the file no longer names it.
 
+use config::{Change, Next, Target};
 use testkit::Scratch;
 
 use super::*;
-use crate::config::{Change, Next, Target};
 
 const OUTPUT: &str = "[instance.output]\nrole = \"output\"\n\
                       [[instance.output.route]]\ndomain = \"a.example\"\nto = { relay = \"192.0.2.1:26\" }\n";

@@ -7,11 +7,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use config::{Config, InstanceConfig, Role};
 use mail::InstanceName;
 
 use super::place::Place;
 use super::{Wiring, control_listen, next_instance};
-use crate::config::{Config, InstanceConfig, Role};
 use crate::leash::Down;
 
 impl Wiring {

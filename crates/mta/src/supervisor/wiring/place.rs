@@ -1,8 +1,8 @@
 //! Listeners, and what each is known by from one configuration to the next.
 
+use config::{InstanceConfig, Listen, ListenAddress};
 use mail::InstanceName;
 
-use crate::config::{InstanceConfig, Listen, ListenAddress};
 use crate::supervisor::bind::{BindError, Bound, OpenFor};
 
 /// What a listener is known by from one configuration to the next.

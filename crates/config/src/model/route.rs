@@ -10,21 +10,21 @@ use super::HostPort;
 
 /// What becomes of the recipients that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
+pub struct Route {
     /// Which recipients: those that any of these matches; at least one.
-    pub(crate) matches: Vec<RouteMatch>,
+    pub matches: Vec<RouteMatch>,
     /// The local parts that exist, lower case; any other is no such user. `None`: the transport
     /// finds out (a Maildir must exist).
-    pub(crate) users: Option<Vec<Box<str>>>,
+    pub users: Option<Vec<Box<str>>>,
     /// The next step.
-    pub(crate) to: Target,
+    pub to: Target,
     /// Whose mail it takes.
-    pub(crate) open_to: OpenTo,
+    pub open_to: OpenTo,
 }
 
 /// Which recipients a route is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RouteMatch {
+pub enum RouteMatch {
     /// This one; compared without regard to case.
     Address(Mailbox),
     /// Everyone: `domain = "*"`.
@@ -38,7 +38,7 @@ pub(crate) enum RouteMatch {
 /// Whose mail a route takes. This is the relay control: mail from outside for a recipient whose
 /// route is not open to anyone is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OpenTo {
+pub enum OpenTo {
     /// Mail from outside, too.
     Anyone,
     /// Mail whose origin is ours only: local, authenticated or generated.
@@ -47,7 +47,7 @@ pub(crate) enum OpenTo {
 
 /// A route's next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// Taken and thrown away.
     Discard {
         /// Why, for the log.
@@ -75,22 +75,22 @@ pub(crate) enum Target {
 
 /// How mail exchangers are found and spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MxRoute {
+pub struct MxRoute {
     /// Their port.
-    pub(crate) port: u16,
+    pub port: u16,
     /// The DNS servers; none: those of the system.
-    pub(crate) resolver: Vec<SocketAddr>,
+    pub resolver: Vec<SocketAddr>,
     /// Further addresses of this host.
-    pub(crate) own_addresses: Vec<IpAddr>,
+    pub own_addresses: Vec<IpAddr>,
     /// What becomes of mail for address literals.
-    pub(crate) literals: Literals,
+    pub literals: Literals,
     /// How long it may take until one is ready for a message.
-    pub(crate) attempt_timeout: Duration,
+    pub attempt_timeout: Duration,
 }
 
 /// What becomes of mail for address literals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Literals {
+pub enum Literals {
     /// It is sent to the address.
     Deliver,
     /// It is refused.
@@ -99,7 +99,7 @@ pub(crate) enum Literals {
 
 /// An absolute path with `{domain}` and `{local}` in it, checked: no other placeholder, no `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathTemplate {
+pub struct PathTemplate {
     text: Box<str>,
     /// The state directory, where the template began with `{state}`.
     state: Option<PathBuf>,
@@ -107,7 +107,7 @@ pub(crate) struct PathTemplate {
 
 impl PathTemplate {
     /// Of a text that `config::value` has checked.
-    pub(in crate::config) fn new(text: &str, state: Option<&Path>) -> Self {
+    pub(crate) fn new(text: &str, state: Option<&Path>) -> Self {
         Self {
             text: text.into(),
             state: state.map(Path::to_owned),
@@ -115,18 +115,18 @@ impl PathTemplate {
     }
 
     /// The state directory, where it lies in that.
-    pub(crate) fn state(&self) -> Option<&Path> {
+    pub fn state(&self) -> Option<&Path> {
         self.state.as_deref()
     }
 
     /// The template.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The directory below which every path made of it lies: what comes before the first
     /// component that holds a placeholder.
-    pub(crate) fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.text
             .split('/')
             .take_while(|component| !component.contains('{'))

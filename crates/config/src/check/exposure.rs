@@ -1,7 +1,7 @@
 //! Who can reach what: submission from elsewhere, an input in the clear.
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, ListenAddress, Role};
+use crate::model::{InstanceConfig, ListenAddress, Role};
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     for instance in &findings.config.instances {

@@ -21,7 +21,7 @@ const NON_BLOCKING: i32 = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits().cast_sig
 ///
 /// # Errors
 /// When it cannot be opened, or is something else.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.read(true).custom_flags(NON_BLOCKING).open(path)?;
     let kind = file.metadata()?.file_type();
@@ -42,7 +42,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Those of the operating system; the file is then as before.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|before| before == content) {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 //! A front that accepts what the next instance refuses answers 250 and then has to bounce.
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Next, Role};
-use crate::config::value::show_size;
+use crate::model::{InstanceConfig, Next, Role};
+use crate::value::show_size;
 
 /// What an instance may add to a message that enters there, in octets: trace fields.
 const TRACE_LEN_MAX: u64 = 64 << 10;

@@ -103,17 +103,17 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The most that `message_size` can be, in octets.
-pub(crate) const MESSAGE_SIZE_MAX: u64 = 16 * GIB;
+pub const MESSAGE_SIZE_MAX: u64 = 16 * GIB;
 /// The most that `line_length` can be, in octets.
-pub(crate) const LINE_LENGTH_MAX: u64 = 16 * MIB;
+pub const LINE_LENGTH_MAX: u64 = 16 * MIB;
 /// The most that `recipients` can be.
-pub(crate) const RECIPIENTS_MAX: u32 = 50_000;
+pub const RECIPIENTS_MAX: u32 = 50_000;
 
 const PATH: &str = "absolute path, or one that begins with `{state}/`";
 const DOMAIN: &str = "domain name";
 
 /// Where state lies when nothing says so.
-pub(crate) const STATE_DEFAULT: &str = "/var/lib/postern";
+pub const STATE_DEFAULT: &str = "/var/lib/postern";
 
 /// The settings at the top of a file.
 pub(super) static COMMON: &[Setting] = &[

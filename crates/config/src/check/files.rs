@@ -8,7 +8,7 @@ use mail::Timestamp;
 
 use super::Findings;
 use crate::certificate::{Certificate, Flaw, Part, concern};
-use crate::config::model::{InstanceConfig, Tls};
+use crate::model::{InstanceConfig, Tls};
 
 /// Permissions of others, of which a key must have none.
 const OTHERS: u32 = 0o007;

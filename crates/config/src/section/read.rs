@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use super::Section;
-use crate::config::model::Role;
-use crate::config::settings::{Kind, Preset, Setting};
-use crate::config::tree::{Node, Value};
-use crate::config::value::{self, Wrong, show_duration, show_size};
+use crate::model::Role;
 use crate::nearest::{nearest, quoted};
+use crate::settings::{Kind, Preset, Setting};
+use crate::tree::{Node, Value};
+use crate::value::{self, Wrong, show_duration, show_size};
 
 impl Section<'_> {
     /// The value in the form that `parse` reads, or the default; `None` where there is neither.
-    pub(in crate::config) fn text<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
+    pub(crate) fn text<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         let setting = self.setting(key);
         match self.given(key) {
             Some(node) => match self.element(key, node, &parse) {
@@ -51,11 +47,7 @@ impl Section<'_> {
     }
 
     /// One of the words that the table lists.
-    pub(in crate::config) fn choice<T>(
-        &self,
-        key: &str,
-        meaning: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
+    pub(crate) fn choice<T>(&self, key: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<T> {
         let Kind::Choice(words) = self.setting(key).kind else {
             unreachable!("invariant: a setting that is read as a choice is one")
         };
@@ -72,7 +64,7 @@ impl Section<'_> {
     }
 
     /// A whole number.
-    pub(in crate::config) fn count(&self, key: &str) -> u32 {
+    pub(crate) fn count(&self, key: &str) -> u32 {
         let setting = self.setting(key);
         let Kind::Count { min, max } = setting.kind else {
             unreachable!("invariant: a setting that is read as a number is one")
@@ -93,7 +85,7 @@ impl Section<'_> {
     }
 
     /// A time.
-    pub(in crate::config) fn duration(&self, key: &str) -> Duration {
+    pub(crate) fn duration(&self, key: &str) -> Duration {
         let Kind::Duration { min, max } = self.setting(key).kind else {
             unreachable!("invariant: a setting that is read as a time is one")
         };
@@ -112,7 +104,7 @@ impl Section<'_> {
     }
 
     /// A size, in octets.
-    pub(in crate::config) fn size(&self, key: &str) -> u64 {
+    pub(crate) fn size(&self, key: &str) -> u64 {
         let Kind::Size { min, max } = self.setting(key).kind else {
             unreachable!("invariant: a setting that is read as a size is one")
         };
@@ -130,7 +122,7 @@ impl Section<'_> {
     }
 
     /// A size of at most 4 GiB, by the table.
-    pub(in crate::config) fn size_u32(&self, key: &str) -> u32 {
+    pub(crate) fn size_u32(&self, key: &str) -> u32 {
         u32::try_from(self.size(key)).expect("invariant: the table bounds this size by 4 GiB")
     }
 
@@ -151,7 +143,7 @@ impl Section<'_> {
 
     /// A list of texts, or one text; the default is a list with spaces between. `None` where
     /// neither is there.
-    pub(in crate::config) fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         key: &str,
         parse: impl Fn(&str) -> Result<T, Wrong>,

@@ -3,7 +3,7 @@
 use mail::Origin;
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Network, Peer, Role, Xforward};
+use crate::model::{InstanceConfig, Network, Peer, Role, Xforward};
 
 pub(super) fn check(findings: &mut Findings<'_>) {
     for instance in &findings.config.instances {

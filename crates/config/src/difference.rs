@@ -14,7 +14,7 @@ use super::model::{InstanceConfig, Next, Target};
 
 /// What becomes of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// It is new.
     Added,
     /// The file no longer names it: the running process empties its queue, and ends.

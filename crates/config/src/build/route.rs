@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::config::model::{Literals, MxRoute, OpenTo, Route, RouteMatch, Target};
-use crate::config::section::Section;
-use crate::config::value;
+use crate::model::{Literals, MxRoute, OpenTo, Route, RouteMatch, Target};
+use crate::section::Section;
+use crate::value;
 
 pub(super) fn route(section: &Section<'_>, state: &Path) -> Option<Route> {
     let domains = section.list("domain", value::route_domain);

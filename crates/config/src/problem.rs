@@ -5,18 +5,20 @@ use std::fmt;
 
 /// A place in a text, both from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in it.
+    pub column: usize,
 }
 
 /// A place in a named text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Location {
+pub struct Location {
     /// The file as it was named to us.
-    pub(crate) file: Box<str>,
+    pub file: Box<str>,
     /// The place in it, where one can be named.
-    pub(crate) position: Option<Position>,
+    pub position: Option<Position>,
 }
 
 impl fmt::Display for Location {
@@ -30,11 +32,11 @@ impl fmt::Display for Location {
 
 /// One mistake: the configuration cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Where.
-    pub(crate) at: Location,
+    pub at: Location,
     /// What is wrong, and what would be right; one line.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl fmt::Display for Problem {
@@ -45,7 +47,7 @@ impl fmt::Display for Problem {
 
 /// All mistakes of a text in the order of their places, at least one; shown one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problems(Vec<Problem>);
+pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Sorts them by place.
@@ -55,7 +57,7 @@ impl Problems {
     }
 
     /// The mistakes, in the order of their places.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 }
@@ -74,7 +76,7 @@ impl fmt::Display for Problems {
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
+pub enum Severity {
     /// The configuration must not be used.
     Error,
     /// It can be used, and somebody should look at it.
@@ -84,15 +86,15 @@ pub(crate) enum Severity {
 /// What `check` found about a configuration that could be read. Shown as a line, and an example
 /// below it, indented.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub struct Finding {
     /// How much it weighs.
-    pub(crate) severity: Severity,
+    pub severity: Severity,
     /// Where.
-    pub(crate) at: Location,
+    pub at: Location,
     /// What follows, and what would be right; one line.
-    pub(crate) text: String,
+    pub text: String,
     /// Lines that could be written, where that says more than words.
-    pub(crate) example: Option<String>,
+    pub example: Option<String>,
 }
 
 impl fmt::Display for Finding {

@@ -1,9 +1,9 @@
 //! Keys that a table does not know: what was meant, or where they belong.
 
 use super::Section;
-use crate::config::settings::{COMMON, Kind, Setting};
-use crate::config::tree::Entry;
 use crate::nearest::{nearest, quoted};
+use crate::settings::{COMMON, Kind, Setting};
+use crate::tree::Entry;
 
 impl<'a> Section<'a> {
     /// Notes every key that is not known, or not usable yet.

@@ -12,7 +12,7 @@ impl Config {
     /// The host name, where the log and the state lie, how long a stop takes, which instances there
     /// are, and where submission listens; as a text that [`Self::parse`] reads. Anybody may read
     /// it: it holds no route, no peer and no certificate.
-    pub(crate) fn published(&self) -> String {
+    pub fn published(&self) -> String {
         let mut common = self.tree.clone();
         common
             .entries

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Listen, ListenAddress, ListenSecurity, Role};
+use crate::model::{InstanceConfig, Listen, ListenAddress, ListenSecurity, Role};
 
 /// The port of submission with implicit TLS (RFC 8314 §3.3).
 const SUBMISSIONS_PORT: u16 = 465;

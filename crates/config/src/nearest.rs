@@ -2,10 +2,7 @@
 
 /// The candidate that fewest changes of one letter make of `name`; none where it would take
 /// more than a third of its letters, because then it was not meant.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(changes, candidate)| *changes <= candidate.len().div_ceil(3))
@@ -36,7 +33,7 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// The names as the end of a sentence.
-pub(crate) fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
+pub fn quoted<'s>(names: impl Iterator<Item = &'s str>) -> String {
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, [])) => last.clone(),

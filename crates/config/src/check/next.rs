@@ -3,7 +3,7 @@
 use mail::InstanceName;
 
 use super::Findings;
-use crate::config::model::{InstanceConfig, Next, Role};
+use crate::model::{InstanceConfig, Next, Role};
 use crate::nearest::{nearest, quoted};
 
 /// The ports of mail servers of the world: 25 of RFC 5321, 465 and 587 of RFC 8314.

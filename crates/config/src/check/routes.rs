@@ -7,7 +7,7 @@ use mail::DomainKey;
 
 use super::Findings;
 use super::listeners::covers as address_covers;
-use crate::config::model::{
+use crate::model::{
     HostPort, InstanceConfig, ListenAddress, Next, OpenTo, Role, Route, RouteMatch, Target,
 };
 

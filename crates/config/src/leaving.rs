@@ -22,17 +22,13 @@ const OF_SERVING: [&str; 3] = ["listen", "peer", "tls"];
 impl Config {
     /// The settings by which an instance empties its queue should it leave the configuration, as a
     /// text that [`Self::parse`] reads; `None` where there is no such instance.
-    pub(crate) fn last_settings(&self, name: &InstanceName) -> Option<String> {
+    pub fn last_settings(&self, name: &InstanceName) -> Option<String> {
         let table = self.own_table(name)?;
         Some(self.of_one(name, &table).to_toml().to_string())
     }
 
     /// Takes in, as leaving, every instance of `names` that `from` has and this one lacks.
-    pub(crate) fn keep_leaving<'a>(
-        &mut self,
-        from: &Self,
-        names: impl Iterator<Item = &'a InstanceName>,
-    ) {
+    pub fn keep_leaving<'a>(&mut self, from: &Self, names: impl Iterator<Item = &'a InstanceName>) {
         for name in names {
             if self.instance(name).is_some() {
                 continue;
@@ -50,7 +46,7 @@ impl Config {
     }
 
     /// Holds the mail of leaving instances whose `next` is in no configuration.
-    pub(crate) fn hold_where_next_is_gone(&mut self) {
+    pub fn hold_where_next_is_gone(&mut self) {
         for name in self.leaving.clone() {
             let Some(super::Next::Instance(next)) =
                 self.instance(&name).and_then(|of| of.next.clone())
@@ -74,12 +70,12 @@ impl Config {
     }
 
     /// Whether the file no longer names that instance.
-    pub(crate) fn is_leaving(&self, name: &InstanceName) -> bool {
+    pub fn is_leaving(&self, name: &InstanceName) -> bool {
         self.leaving.contains(name)
     }
 
     /// Takes an instance out.
-    pub(crate) fn remove(&mut self, name: &InstanceName) {
+    pub fn remove(&mut self, name: &InstanceName) {
         self.instances.retain(|instance| instance.name != *name);
         self.leaving.retain(|of| of != name);
         if let Some(instances) = self.tree.table_mut("instance") {

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use mail::{InstanceName, Origin};
 
-pub(crate) use route::{Literals, MxRoute, OpenTo, PathTemplate, Route, RouteMatch, Target};
+pub use route::{Literals, MxRoute, OpenTo, PathTemplate, Route, RouteMatch, Target};
 
 /// The preset that an instance starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// Faces the world and checks.
     Input,
     /// Alone delivers.
@@ -27,7 +27,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// The word used for it in the configuration.
-    pub(crate) const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Input => "input",
             Self::Output => "output",
@@ -36,7 +36,7 @@ impl Role {
     }
 
     /// Whether it hands messages on instead of delivering them.
-    pub(crate) const fn is_front(self) -> bool {
+    pub const fn is_front(self) -> bool {
         match self {
             Self::Input | Self::Submission => true,
             Self::Output => false,
@@ -46,74 +46,74 @@ impl Role {
 
 /// One instance.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct InstanceConfig {
+pub struct InstanceConfig {
     /// Its name, unique in the configuration.
-    pub(crate) name: InstanceName,
+    pub name: InstanceName,
     /// Its preset.
-    pub(crate) role: Role,
+    pub role: Role,
     /// Where it listens, in the order of the file.
-    pub(crate) listen: Vec<Listen>,
+    pub listen: Vec<Listen>,
     /// The certificate it shows; without one it offers no TLS.
-    pub(crate) tls: Option<Tls>,
+    pub tls: Option<Tls>,
     /// Where it hands messages that no route of its own takes.
-    pub(crate) next: Option<Next>,
+    pub next: Option<Next>,
     /// In the order of the file: the first that matches a recipient decides.
-    pub(crate) routes: Vec<Route>,
+    pub routes: Vec<Route>,
     /// What a client may ask of it.
-    pub(crate) limits: Limits,
+    pub limits: Limits,
     /// How it hands over to the next instance.
-    pub(crate) handoff: HandoffSettings,
+    pub handoff: HandoffSettings,
     /// When and how often it tries what lies in its spool.
-    pub(crate) queue: QueueSettings,
+    pub queue: QueueSettings,
     /// Mail transfer agents whose word is taken, in the order of the file: the first that
     /// contains the client's address counts.
-    pub(crate) peers: Vec<Peer>,
+    pub peers: Vec<Peer>,
     /// What a carriage return or line feed on its own means here.
-    pub(crate) bare_newlines: BareNewlines,
+    pub bare_newlines: BareNewlines,
     /// What is checked of its clients.
-    pub(crate) checks: Checks,
+    pub checks: Checks,
 }
 
 /// What is checked of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Checks {
+pub struct Checks {
     /// Does the client wait for the greeting?
-    pub(crate) early_talker: Check,
+    pub early_talker: Check,
     /// For how long the greeting waits.
-    pub(crate) early_talker_wait: Duration,
+    pub early_talker_wait: Duration,
     /// Is the name in HELO evidently another's?
-    pub(crate) hello_identity: Check,
+    pub hello_identity: Check,
     /// Does a stranger give a sender of ours?
-    pub(crate) own_sender: Check,
+    pub own_sender: Check,
     /// Does the recipient exist?
-    pub(crate) recipient_validity: policy::Mode,
+    pub recipient_validity: policy::Mode,
     /// Does mail from the null sender have several recipients?
-    pub(crate) bounce_recipients: Check,
+    pub bounce_recipients: Check,
     /// Does a field stand more than once?
-    pub(crate) repeated_field: Check,
+    pub repeated_field: Check,
 }
 
 /// One check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Check {
+pub struct Check {
     /// Whether it counts.
-    pub(crate) mode: policy::Mode,
+    pub mode: policy::Mode,
     /// What is done where it finds something.
-    pub(crate) action: policy::Action,
+    pub action: policy::Action,
 }
 
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
+pub struct Listen {
     /// Where.
-    pub(crate) address: ListenAddress,
+    pub address: ListenAddress,
     /// Whether TLS begins with the connection.
-    pub(crate) security: ListenSecurity,
+    pub security: ListenSecurity,
 }
 
 /// What a listener is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListenAddress {
+pub enum ListenAddress {
     /// An address and a port; `[::]` takes IPv4 as well.
     Tcp(SocketAddr),
     /// A socket file, absolute.
@@ -122,7 +122,7 @@ pub(crate) enum ListenAddress {
 
 /// How a connection to a listener begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListenSecurity {
+pub enum ListenSecurity {
     /// With a TLS handshake (RFC 8314 §3).
     ImplicitTls,
     /// In the clear; STARTTLS is offered where the instance has a certificate.
@@ -131,18 +131,18 @@ pub(crate) enum ListenSecurity {
 
 /// A certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tls {
+pub struct Tls {
     /// PEM: the certificate, then its chain.
-    pub(crate) certificate: PathBuf,
+    pub certificate: PathBuf,
     /// PEM: the private key.
-    pub(crate) key: PathBuf,
+    pub key: PathBuf,
     /// What to do where neither file exists.
-    pub(crate) missing: MissingCertificate,
+    pub missing: MissingCertificate,
 }
 
 /// What to do where a certificate's files do not exist at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MissingCertificate {
+pub enum MissingCertificate {
     /// Refuse the configuration.
     Refuse,
     /// Make a self-signed one for the host name and keep it in those files.
@@ -151,7 +151,7 @@ pub(crate) enum MissingCertificate {
 
 /// Who gets what an instance hands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Another instance of this configuration.
     Instance(InstanceName),
     /// Any mail transfer agent, by plain SMTP, without the promise of the handoff key.
@@ -160,11 +160,11 @@ pub(crate) enum Next {
 
 /// A fixed host and port: no lookup of mail exchangers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostPort {
+pub struct HostPort {
     /// A name or an address; an IPv6 address without brackets.
-    pub(crate) host: Box<str>,
+    pub host: Box<str>,
     /// The TCP port, not zero.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 impl std::fmt::Display for HostPort {
@@ -179,92 +179,92 @@ impl std::fmt::Display for HostPort {
 
 /// What a client may ask of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Connections at a time, over all listeners.
-    pub(crate) connections: u32,
+    pub connections: u32,
     /// Connections at a time from one client address.
-    pub(crate) connections_per_client: u32,
+    pub connections_per_client: u32,
     /// Connections at a time from one user of this machine.
-    pub(crate) connections_per_user: u32,
+    pub connections_per_user: u32,
     /// Recipients of one transaction.
-    pub(crate) recipients: u32,
+    pub recipients: u32,
     /// Octets of a message's content; announced as SIZE.
-    pub(crate) message_size: u64,
+    pub message_size: u64,
     /// Octets of a command line with its CR LF.
-    pub(crate) command_length: u32,
+    pub command_length: u32,
     /// Octets of a line of content without its CR LF; not applied to BINARYMIME.
-    pub(crate) line_length: u32,
+    pub line_length: u32,
     /// Refused commands that may pass without a message being accepted.
-    pub(crate) errors: u32,
+    pub errors: u32,
     /// Commands that may pass without a message being accepted.
-    pub(crate) commands: u32,
+    pub commands: u32,
     /// How long a command may be awaited.
-    pub(crate) command_timeout: Duration,
+    pub command_timeout: Duration,
     /// How long content may pause.
-    pub(crate) data_timeout: Duration,
+    pub data_timeout: Duration,
     /// Octets a second that a content must bring.
-    pub(crate) data_rate_min: u32,
+    pub data_rate_min: u32,
     /// How long a TLS handshake may take.
-    pub(crate) tls_timeout: Duration,
+    pub tls_timeout: Duration,
     /// Everything that happens between the end of data and its reply.
-    pub(crate) answer_timeout: Duration,
+    pub answer_timeout: Duration,
 }
 
 /// How an instance hands over to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HandoffSettings {
+pub struct HandoffSettings {
     /// How long the next instance may take before the own spool is used.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// Connections at a time on the edge.
-    pub(crate) connections: u32,
+    pub connections: u32,
     /// The answers to recipient questions that are remembered.
-    pub(crate) question_cache: QuestionCache,
+    pub question_cache: QuestionCache,
 }
 
 /// What a front remembers of the next instance's answers about recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QuestionCache {
+pub struct QuestionCache {
     /// Answers kept at most.
-    pub(crate) entries: u32,
+    pub entries: u32,
     /// How long an answer that accepts is used without asking again.
-    pub(crate) accepted_for: Duration,
+    pub accepted_for: Duration,
     /// How long an answer that refuses is used without asking again.
-    pub(crate) refused_for: Duration,
+    pub refused_for: Duration,
     /// How long after it was given an answer that accepts still serves when none can be had.
-    pub(crate) stale_for: Duration,
+    pub stale_for: Duration,
 }
 
 /// When and how often an instance tries what lies in its spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueueSettings {
+pub struct QueueSettings {
     /// The pauses after the first attempts; after the last of them each pause doubles.
-    pub(crate) retry: Vec<Duration>,
+    pub retry: Vec<Duration>,
     /// The longest pause.
-    pub(crate) retry_max: Duration,
+    pub retry_max: Duration,
     /// The age at which it is given up.
-    pub(crate) expiry: Duration,
+    pub expiry: Duration,
     /// Messages from outside are taken while fewer wait, and those of our own likewise.
-    pub(crate) messages: u32,
+    pub messages: u32,
     /// Attempts at a time.
-    pub(crate) concurrency: u32,
+    pub concurrency: u32,
     /// Attempts at a time at one site.
-    pub(crate) concurrency_per_site: u32,
+    pub concurrency_per_site: u32,
 }
 
 /// A mail transfer agent whose word is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// Where it connects from.
-    pub(crate) network: Network,
+    pub network: Network,
     /// The origin of the mail that it brings.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// Whether it may say who its client was.
-    pub(crate) xforward: Xforward,
+    pub xforward: Xforward,
 }
 
 /// Whether XFORWARD is offered to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Xforward {
+pub enum Xforward {
     /// It is offered and believed.
     Allowed,
     /// It is not offered.
@@ -273,17 +273,17 @@ pub(crate) enum Xforward {
 
 /// An address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+pub struct Network {
     /// The first address, with no bit set beyond the prefix.
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
     /// The bits that count: at most 32 for IPv4, 128 for IPv6.
-    pub(crate) prefix: u8,
+    pub prefix: u8,
 }
 
 impl Network {
     /// Whether the address lies in it. An IPv4 address mapped into IPv6 counts as IPv4, since
     /// that is how a listener on `[::]` sees it.
-    pub(crate) fn contains(self, address: IpAddr) -> bool {
+    pub fn contains(self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(client)) => {
                 let shift = 32 - u32::from(self.prefix);
@@ -304,7 +304,7 @@ impl Network {
     }
 
     /// Whether it is a single address.
-    pub(crate) const fn is_host(self) -> bool {
+    pub const fn is_host(self) -> bool {
         match self.address {
             IpAddr::V4(_) => self.prefix == 32,
             IpAddr::V6(_) => self.prefix == 128,
@@ -320,7 +320,7 @@ impl std::fmt::Display for Network {
 
 /// What a carriage return or line feed on its own means in what a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BareNewlines {
+pub enum BareNewlines {
     /// It is taken for a whole CR LF, and passed on as one.
     Normalize,
     /// The message is refused.
@@ -329,20 +329,20 @@ pub(crate) enum BareNewlines {
 
 /// Where and how the one log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Log {
+pub struct Log {
     /// The file; `None` is the standard error stream.
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// The form of a line.
-    pub(crate) format: LogFormat,
+    pub format: LogFormat,
     /// Octets after which the file is put aside and a new one begun.
-    pub(crate) rotate_size: u64,
+    pub rotate_size: u64,
     /// Files put aside that are kept.
-    pub(crate) rotate_keep: u32,
+    pub rotate_keep: u32,
 }
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// `time instance trace event key=value …`

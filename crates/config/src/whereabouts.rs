@@ -15,7 +15,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
+use crate::Config;
 use crate::regular_file;
 
 /// The file in the state directory.
@@ -32,7 +32,7 @@ const NAME_LEN_MAX: usize = 255;
 
 /// What programs of this machine need to know of the system whose state lies there; `None` where
 /// nothing can be read.
-pub(crate) fn read(state: &Path) -> Option<Config> {
+pub fn read(state: &Path) -> Option<Config> {
     let path = state.join(PUBLISHED);
     let mut text = String::new();
     let file = regular_file::open(&path).ok()?;
@@ -43,7 +43,7 @@ pub(crate) fn read(state: &Path) -> Option<Config> {
 }
 
 /// The state directory of the system that was started last with that configuration file.
-pub(crate) fn find(file: &Path) -> Option<PathBuf> {
+pub fn find(file: &Path) -> Option<PathBuf> {
     let name = link_name(file)?;
     folders()
         .into_iter()
@@ -55,7 +55,7 @@ pub(crate) fn find(file: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// What could not be written, and why.
-pub(crate) fn publish(file: Option<&Path>, config: &Config) -> Result<(), String> {
+pub fn publish(file: Option<&Path>, config: &Config) -> Result<(), String> {
     let path = config.state.join(PUBLISHED);
     write(&path, config.published().as_bytes())
         .map_err(|error| format!("{}: {error}", path.display()))?;

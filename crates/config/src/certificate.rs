@@ -15,8 +15,8 @@ use std::time::Duration;
 use mail::Timestamp;
 use net::tls::{PemPair, TlsAcceptor, TlsError, Validity};
 
-use crate::config::{MissingCertificate, Tls};
 use crate::regular_file;
+use crate::{MissingCertificate, Tls};
 
 /// The longest PEM file that is read, in octets.
 const PEM_LEN_MAX: u64 = 1 << 20;
@@ -29,16 +29,16 @@ const DAY: u64 = 86_400;
 
 /// A certificate and its key, ready for handshakes.
 #[derive(Clone)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     /// What shakes hands.
-    pub(crate) acceptor: TlsAcceptor,
+    pub acceptor: TlsAcceptor,
     /// When it is valid, and all that is shown with it.
-    pub(crate) validity: Validity,
+    pub validity: Validity,
 }
 
 /// One of the two files, as the configuration calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// `certificate`.
     Certificate,
     /// `key`.
@@ -47,11 +47,11 @@ pub(crate) enum Part {
 
 /// What is wrong with a file, which the text names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub struct Flaw {
     /// Which.
-    pub(crate) part: Part,
+    pub part: Part,
     /// In words for the operator.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Certificate {
@@ -59,7 +59,7 @@ impl Certificate {
     ///
     /// # Errors
     /// In words for the operator.
-    pub(crate) fn read_or_make(tls: &Tls, hostname: &str) -> Result<Self, String> {
+    pub fn read_or_make(tls: &Tls, hostname: &str) -> Result<Self, String> {
         if tls.will_be_made() {
             make(tls, hostname)?;
         }
@@ -73,7 +73,7 @@ impl Certificate {
     ///
     /// # Errors
     /// At least one, in the order of the configuration.
-    pub(crate) fn read(tls: &Tls) -> Result<Self, Vec<Flaw>> {
+    pub fn read(tls: &Tls) -> Result<Self, Vec<Flaw>> {
         let certificate = pem(&tls.certificate, "CERTIFICATE-----");
         let key = pem(&tls.key, "PRIVATE KEY-----");
         let pair = match (certificate, key) {
@@ -104,7 +104,7 @@ impl Certificate {
 
 impl Tls {
     /// Whether its files are made when an instance starts.
-    pub(crate) fn will_be_made(&self) -> bool {
+    pub fn will_be_made(&self) -> bool {
         let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
         match self.missing {
             MissingCertificate::Refuse => false,
@@ -178,7 +178,7 @@ fn pem(path: &Path, label: &str) -> Result<String, String> {
 }
 
 /// What an operator should know of when a certificate is valid, as the rest of a sentence about it.
-pub(crate) fn concern(validity: Validity, now: Timestamp) -> Option<String> {
+pub fn concern(validity: Validity, now: Timestamp) -> Option<String> {
     let Validity {
         not_before,
         not_after,
