@@ -206,6 +206,30 @@ async fn what_cannot_be_resolved_until_it_expires_fails_with_the_reason() {
 }
 
 #[tokio::test]
+async fn while_no_resolver_answers_no_message_expires() {
+    let plan = Plan {
+        probes: Backoff::new(&[Duration::from_millis(5)]),
+        expire_after: Duration::ZERO,
+        ..PATIENT
+    };
+    let silent = Err(Unresolved::NoResolver(table::DNS_SILENT.reply()));
+    let mx = Script::new([silent]);
+    let output = Instance::new(vec![resolved("y.org", Arc::clone(&mx) as _)], &plan);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(output.accept(message(&["a@y.org"]), "\r\n").await);
+    }
+    output.noted.until(1, deferred).await;
+    *mx.answers.lock().unwrap() = vec![discards("mx.example", None)];
+    for id in ids {
+        // What is not given up rests for a minute; an operator need not wait for that.
+        let _ = output.delivery.retry(id, None, "root").await;
+    }
+    output.noted.until(5, delivered).await;
+    assert_eq!(output.noted.count(failed), 0);
+}
+
+#[tokio::test]
 async fn a_domain_that_takes_no_mail_fails_at_once() {
     let reply = table::NO_SUCH_DOMAIN.reply();
     let mx = Script::new([Err(Unresolved::Refused(reply))]);
