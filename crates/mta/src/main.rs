@@ -11,7 +11,6 @@ mod errors;
 mod instance;
 mod leash;
 mod maildrop;
-mod observe;
 mod role;
 mod supervisor;
 

@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! Whatever peers have sent, a terminal is not steered by it: each line goes through
-//! [`neutral`](crate::observe::neutral).
+//! [`escape`](events::escape).
 //!
 //! # Failure
 //! A reader that went away (`postern queue | head`) is no error.
@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 
-use crate::observe::{neutral, neutral_json};
+use events::{escape, escape_json};
 
 /// Lines to be printed.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Page(String);
 impl Page {
     /// Appends a line. Line feeds within it are shown as such.
     pub(crate) fn line(&mut self, line: impl Display) {
-        self.0.push_str(&neutral(&line.to_string()));
+        self.0.push_str(&escape(&line.to_string()));
         self.0.push('\n');
     }
 
@@ -50,12 +50,12 @@ impl Lines {
 
     /// Prints a line.
     pub(crate) fn line(&mut self, line: impl Display) -> ControlFlow<()> {
-        self.put(&neutral(&line.to_string()))
+        self.put(&escape(&line.to_string()))
     }
 
     /// Prints a value as one line of JSON.
     pub(crate) fn json(&mut self, value: &Value) -> ControlFlow<()> {
-        self.put(&neutral_json(value))
+        self.put(&escape_json(value))
     }
 
     fn put(&mut self, line: &str) -> ControlFlow<()> {
@@ -68,7 +68,7 @@ impl Lines {
 
 /// Prints a line.
 pub(crate) fn print_line(line: impl Display) {
-    let _is_read = write_stdout(&(neutral(&line.to_string()) + "\n"));
+    let _is_read = write_stdout(&(escape(&line.to_string()) + "\n"));
 }
 
 /// Prints lines of ours that were made for people already.
@@ -80,7 +80,7 @@ pub(crate) fn print_text(text: &str) {
 
 /// Prints a value as one line of JSON.
 pub(crate) fn print_json(value: &Value) {
-    let _is_read = write_stdout(&(neutral_json(value) + "\n"));
+    let _is_read = write_stdout(&(escape_json(value) + "\n"));
 }
 
 /// Says what went wrong, on the standard error stream. Several lines are a list that speaks for
@@ -92,11 +92,11 @@ pub(crate) fn complain(text: &str) {
         "postern: "
     };
     for line in text.lines() {
-        let _ = writeln!(std::io::stderr(), "{name}{}", neutral(line));
+        let _ = writeln!(std::io::stderr(), "{name}{}", escape(line));
     }
 }
 
-/// Prints a part of something long that was made [neutral](neutral) already; whether anybody reads
+/// Prints a part of something long that was made [escape](escape) already; whether anybody reads
 /// it still.
 pub(crate) fn print_raw(text: &str) -> bool {
     write_stdout(text)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Config, ListenAddress, ListenSecurity, Role};
+use events::escape;
 use mail::{BodyType, Mailbox, Moment, Notify, Reply, ReversePath, Security, TraceId};
 use net::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +23,6 @@ use smtp::client::{
 
 use super::exit::Failure;
 use super::system::System;
-use crate::observe::neutral;
 
 /// How long nobody may say anything, whatever the machine would wait: somebody looks on.
 const SILENCE_TIME: Duration = Duration::from_secs(330);
@@ -269,7 +269,7 @@ impl Conversation {
                         let reason = closed.reason.reply();
                         return answer
                             .or(closed.unfinished)
-                            .ok_or_else(|| io::Error::other(neutral(&reason.to_string())));
+                            .ok_or_else(|| io::Error::other(escape(&reason.to_string())));
                     }
                     // Neither was asked for.
                     Event::StartTls | Event::Verified(_) => self.client.abandon(),

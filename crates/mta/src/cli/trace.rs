@@ -17,6 +17,7 @@ mod when;
 use std::path::Path;
 use std::time::Duration;
 
+use events::line::Line;
 use net::Clock;
 use serde_json::{Value, json};
 
@@ -24,7 +25,6 @@ use super::arguments::{SystemArguments, TraceArguments};
 use super::exit::{Exit, Failure};
 use super::output::{Page, complain, print_json};
 use super::system::System;
-use crate::observe::line::Line;
 use files::LogFiles;
 use journey::Journey;
 use needle::Needle;

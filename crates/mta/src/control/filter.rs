@@ -11,10 +11,10 @@
 use std::mem::discriminant;
 use std::time::Duration;
 
+use events::fields;
 use mail::{Disposition, DomainKey, MessageId, Origin, Timestamp, TraceId};
 
 use crate::instance::requests::{Brief, QueueRow, RecipientRow};
-use crate::observe::fields;
 
 /// As many terms as a filter may have.
 pub(crate) const N_TERMS_MAX: usize = 64;

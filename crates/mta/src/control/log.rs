@@ -28,8 +28,8 @@ use net::Clock;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
 
-use crate::observe::encoding::Decoded;
 use board::Board;
+use events::encoding::Decoded;
 use stream::Stream;
 pub(super) use writer::Care;
 use writer::{Job, Writer};

@@ -5,6 +5,9 @@ use std::io;
 use std::rc::Rc;
 
 use config::Role;
+use events::counters::Counters;
+use events::encoding::{Decoded, decode_batch};
+use events::sink::DATAGRAM_LEN_MAX;
 use mail::{InstanceName, Timestamp};
 use net::Clock;
 use rustix::net::{RecvFlags, recv};
@@ -14,9 +17,6 @@ use tokio::net::UnixDatagram;
 use super::asking::Asking;
 use super::log::{Gone, Log, Turn};
 use crate::leash::InstanceChannels;
-use crate::observe::counters::Counters;
-use crate::observe::encoding::{Decoded, decode_batch};
-use crate::observe::sink::DATAGRAM_LEN_MAX;
 
 /// As many batches of one instance are read before the others have their turn.
 const N_BATCHES_IN_A_ROW: usize = 16;

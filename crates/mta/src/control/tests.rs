@@ -10,13 +10,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use config::{LogFormat, Role};
+use events::encoding::{Batch, Lost};
+use events::samples;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::instance::requests::Channel;
 use crate::leash::InstanceChannels;
-use crate::observe::encoding::{Batch, Lost};
-use crate::observe::samples;
 
 /// A scratch directory with the log in it.
 struct Scratch(PathBuf);
@@ -278,7 +278,7 @@ fn events_are_logged_and_counted_and_hostile_octets_are_an_alarm() {
         assert!(log.contains("input - alarm text=\"7 events were lost before these: 2 final"));
         assert!(log.contains("control - alarm text=\"unreadable events from input: "));
         let member = &shared.members()[0];
-        let delivered = crate::observe::counters::Count::Delivered;
+        let delivered = events::counters::Count::Delivered;
         assert_eq!(member.counters.borrow().total(delivered), 1);
     });
 }

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use events::counters::Count;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,7 +14,6 @@ use super::asking::{Part, SILENCE_TIME};
 use super::filter::Filter;
 use super::members::{Member, Shared};
 use super::supervisor_end::SupervisorEnd;
-use crate::observe::counters::Count;
 
 /// How long a reload may take: instances read, check and prepare within it.
 const RELOAD_TIME: Duration = Duration::from_secs(60);

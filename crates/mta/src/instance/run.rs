@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use config::{Config, InstanceConfig};
 use delivery::{Delivery, Parts, Settings};
+use events::EventSink;
 use handoff::{EdgeReceiver, Ledger};
 use intake::{Admission, ContentMemory, EdgePeer, Leave};
 use mail::InstanceName;
@@ -49,7 +50,6 @@ use super::turned_away::TurnedAwayReport;
 use super::view::View;
 use crate::leash::{Beginning, Purpose};
 use crate::maildrop::Maildrop;
-use crate::observe::EventSink;
 use crate::role::Composition;
 
 /// How often it is looked whether the spool still takes records, whether the queue is full, and

@@ -8,6 +8,7 @@
 //! A reader that went away ends the list. An instance that stops to answer ends its part, and the
 //! exit status says so.
 
+use events::escape_json;
 use serde_json::{Value, json};
 
 use super::super::connection::Answer;
@@ -16,7 +17,6 @@ use super::super::output::Page;
 use super::super::words;
 use super::exit_of;
 use super::page::{Detail, Instance, Totals, heading, instances, messages_lines, total_line};
-use crate::observe::neutral_json;
 
 /// As many messages of each instance are asked for at a time.
 pub(super) const PAGE_LEN: u64 = 1000;
@@ -104,7 +104,7 @@ pub(super) fn print_json(
         let listed = each_page(instance, limit, ask, |instance| {
             for message in instance.messages() {
                 text.push_str(separator);
-                text.push_str(&neutral_json(message));
+                text.push_str(&escape_json(message));
                 separator = ",";
             }
             print(&std::mem::take(&mut text))
@@ -123,7 +123,7 @@ pub(super) fn print_json(
         text.push(']');
         for key in ["ok", "error", "no_answer"] {
             if let Some(value) = last.get(key) {
-                text.push_str(&format!(",\"{key}\":{}", neutral_json(value)));
+                text.push_str(&format!(",\"{key}\":{}", escape_json(value)));
             }
         }
         text.push('}');

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use spool::inspect::{ContentPlace, Entry, Record, SegmentUse, State};
 use spool::{Message, RecipientState};
 
-use crate::observe::fields;
+use events::fields;
 
 /// One line, behind the name of the segment.
 pub(super) fn line(segment: &str, entry: &Entry) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::observe::line::Line;
+use events::line::Line;
 
 /// The longest line that is read, in octets; what is longer was not written by control.
 const LINE_LEN_MAX: u64 = 64 * 1024;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::line::Line;
 use mail::TraceId;
 use serde_json::{Map, Value, json};
 
 use super::super::output::Page;
 use super::super::words;
 use super::queues::Waiting;
-use crate::observe::line::Line;
 
 /// The events that say where a recipient stands.
 const OUTCOMES: [&str; 6] = [

@@ -1,9 +1,9 @@
 //! What a journey is looked for by: a trace id, a message's number, a Message-ID or an address.
 
+use events::line::Line;
 use mail::{MessageId, TraceId};
 
 use crate::control::filter::Pattern;
-use crate::observe::line::Line;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use events::line::Line;
 use mail::TraceId;
 
 use super::needle::Needle;
 use super::when::When;
-use crate::observe::line::Line;
 
 /// What journeys are meant.
 #[derive(Clone, Debug, Default)]

@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use config::LogFormat;
+use events::encoding::Lost;
+use events::samples;
 
 use super::*;
-use crate::observe::encoding::Lost;
-use crate::observe::samples;
 
 mod streams;
 

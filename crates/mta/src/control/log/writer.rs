@@ -19,6 +19,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use config::LogFormat;
+use events::Format;
+use events::encoding::Decoded;
+use events::render::Renderer;
 use mail::event::{Event, What};
 use mail::{InstanceName, Timestamp};
 use net::Clock;
@@ -27,9 +30,6 @@ use tokio::sync::oneshot;
 use super::board::Board;
 use super::file::{Found, OpenFile, n_written, rotate, tail};
 use super::stream::{Mirror, Stream};
-use crate::observe::Format;
-use crate::observe::encoding::Decoded;
-use crate::observe::render::Renderer;
 
 /// How many octets of lines of control itself wait while the log cannot be written.
 const OWN_LEN_MAX: usize = 256 * 1024;
@@ -441,7 +441,7 @@ impl Writer {
         if self.settings.file.is_some()
             && let Some(mirror) = &self.mirror
         {
-            let shown = crate::observe::neutral(&text);
+            let shown = events::escape(&text);
             mirror.push(&format!("postern: {shown}\n"), |_| String::new());
         }
         self.trouble = Some((error.kind(), text, since));

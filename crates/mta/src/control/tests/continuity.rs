@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use events::EventSink;
 use mail::event::What;
 
 use super::*;
-use crate::observe::EventSink;
 
 const BEFORE: &str = "2026-11-23T23:50:00.000Z input - instance text=before\n";
 

@@ -9,14 +9,14 @@ use mail::{Disposition, Origin, Reply, Timestamp};
 
 /// What a field holds.
 #[derive(Clone, Copy)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     /// An address, or nothing for the null path. Text shows it in angle brackets.
     Address(&'a str),
     /// A number.
     Number(u64),
-    /// Anything that can be written, from the world or from here.
     /// With its cause.
     Reply(&'a Reply),
+    /// Anything that can be written, from the world or from here.
     Shown(&'a dyn fmt::Display),
     /// A text, from the world or from here.
     Text(&'a str),
@@ -27,7 +27,7 @@ pub(crate) enum Value<'a> {
 }
 
 /// The fields in the order in which they are shown, whatever the event.
-pub(crate) const ORDER: [&str; 34] = [
+pub const ORDER: [&str; 34] = [
     "client",
     "orig_client",
     "helo",
@@ -65,7 +65,7 @@ pub(crate) const ORDER: [&str; 34] = [
 ];
 
 /// The name of what happened.
-pub(crate) const fn name(what: &What) -> &'static str {
+pub const fn name(what: &What) -> &'static str {
     match what {
         What::Accepted { .. } => "accepted",
         What::Alarm { .. } => "alarm",
@@ -88,7 +88,7 @@ pub(crate) const fn name(what: &What) -> &'static str {
 }
 
 /// The word for where a recipient stands.
-pub(crate) const fn disposition(disposition: Disposition) -> &'static str {
+pub const fn disposition(disposition: Disposition) -> &'static str {
     match disposition {
         Disposition::Delivered => "delivered",
         Disposition::Dropped => "dropped",
@@ -100,7 +100,7 @@ pub(crate) const fn disposition(disposition: Disposition) -> &'static str {
 
 /// Gives each field of an event to `field`, in the order in which they are shown.
 #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
-pub(crate) fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Value<'a>)) {
+pub fn each<'a>(event: &'a Event, field: &mut dyn FnMut(&'static str, Value<'a>)) {
     match &event.what {
         What::Accepted {
             id,

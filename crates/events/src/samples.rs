@@ -8,21 +8,30 @@ use mail::{
 };
 
 /// What a peer would send to forge a line and steer a terminal.
-pub(crate) const HOSTILE: &str =
+pub const HOSTILE: &str =
     "x\" event=delivered\r\n2026-01-01T00:00:00.000Z in\u{1b}[2J\u{202e}\\ é\u{9b}";
 
-pub(crate) fn mailbox(text: &str) -> Mailbox {
+/// An address.
+///
+/// # Panics
+/// If it is not valid.
+#[must_use]
+pub fn mailbox(text: &str) -> Mailbox {
     Mailbox::parse(text).expect("a valid address")
 }
 
-pub(crate) fn trace(n: u64) -> TraceId {
+/// The `n`th trace id.
+#[must_use]
+pub fn trace(n: u64) -> TraceId {
     TraceId::new(
         Timestamp::from_unix_ms(1_795_477_800_000 + n),
         u128::from(n),
     )
 }
 
-pub(crate) fn event(trace: Option<TraceId>, what: What) -> Event {
+/// An event at a fixed time.
+#[must_use]
+pub fn event(trace: Option<TraceId>, what: What) -> Event {
     Event {
         at: Timestamp::from_unix_ms(1_795_477_800_123),
         trace,
@@ -30,7 +39,9 @@ pub(crate) fn event(trace: Option<TraceId>, what: What) -> Event {
     }
 }
 
-pub(crate) fn about(to: &str, disposition: Disposition) -> About {
+/// What is known of a recipient.
+#[must_use]
+pub fn about(to: &str, disposition: Disposition) -> About {
     About {
         id: MessageId(12),
         from: ReversePath::Mailbox(mailbox("\"o'neill =\\\" x\"@example.org")),
@@ -42,12 +53,14 @@ pub(crate) fn about(to: &str, disposition: Disposition) -> About {
     }
 }
 
-pub(crate) fn reply(code: u16) -> Reply {
+/// A reply whose text and cause are hostile.
+#[must_use]
+pub fn reply(code: u16) -> Reply {
     Reply::new(ReplyCode::new(code), None, HOSTILE).with_cause(HOSTILE)
 }
 
 /// A client over the network that tries to pass for another one.
-pub(crate) fn client() -> Source {
+pub fn client() -> Source {
     Source {
         client: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         helo: Some("x client=203.0.113.9] [203.0.113.9] uid=0".into()),
@@ -75,7 +88,7 @@ fn accepted(origin: Origin) -> What {
 }
 
 /// Every kind, and every form that its fields can take.
-pub(crate) fn all() -> Vec<Event> {
+pub fn all() -> Vec<Event> {
     [accepted_ones(), about_recipients(), others(), of_clients()].concat()
 }
 

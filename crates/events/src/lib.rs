@@ -8,20 +8,20 @@
 //! Giving an event never blocks and never fails; what had to be left out is counted and said. A
 //! text from a peer can neither end a line, nor look like another field, nor reach a terminal raw.
 
-pub(crate) mod counters;
+pub mod counters;
 mod decoding;
-pub(crate) mod encoding;
-pub(crate) mod fields;
-pub(crate) mod line;
-mod neutral;
+pub mod encoding;
+mod escape;
+pub mod fields;
+pub mod line;
 #[cfg(test)]
 mod reference;
-pub(crate) mod render;
-#[cfg(test)]
-pub(crate) mod samples;
-pub(crate) mod sink;
+pub mod render;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+pub mod sink;
 mod wire;
 
-pub(crate) use neutral::{neutral, neutral_json};
-pub(crate) use render::Format;
-pub(crate) use sink::EventSink;
+pub use escape::{escape, escape_json};
+pub use render::Format;
+pub use sink::EventSink;

@@ -158,7 +158,7 @@ const FIELDS: &[(&str, &str)] = &[
 const INTRODUCTION: &str = "\
 # Events
 
-Made by a test from `crates/mta/src/observe/reference.rs`; not to be changed here.
+Made by a test from `crates/events/src/reference.rs`; not to be changed here.
 
 The log has one line for each event. As text: `time instance trace event field=value …`; the \
 trace id is `-` where the event belongs to no message; a value stands in quotes where it holds \

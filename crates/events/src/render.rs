@@ -15,15 +15,15 @@ use std::fmt::{Display, Write};
 use mail::event::Event;
 use mail::{InstanceName, Timestamp, TraceId};
 
+use super::escape::{push_escaped, push_json_escaped};
 use super::fields::{self, Value};
-use super::neutral::{push_escaped, push_json_escaped};
 
 /// The fields that programs act upon, such as those that ban addresses: no value can imitate them.
 const FORGEABLE: [&str; 2] = ["client", "uid"];
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// One JSON object a line.
     Json,
     /// Words and `key=value`.
@@ -32,14 +32,14 @@ pub(crate) enum Format {
 
 /// Writes lines, and keeps what it needs for it.
 #[derive(Debug, Default)]
-pub(crate) struct Renderer {
+pub struct Renderer {
     times: Times,
     value: String,
 }
 
 impl Renderer {
     /// Appends the line of an event, with its line feed.
-    pub(crate) fn render(
+    pub fn render(
         &mut self,
         format: Format,
         instance: &InstanceName,
@@ -238,7 +238,7 @@ fn push_json_string(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::neutral::is_harmful;
+    use super::super::escape::is_harmful;
     use mail::event::What;
 
     use super::super::samples;

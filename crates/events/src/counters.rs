@@ -14,7 +14,7 @@ use mail::event::What;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Count {
+pub enum Count {
     /// Messages that this instance's spool took.
     Accepted,
     /// Connections of clients that have ended.
@@ -45,7 +45,7 @@ pub(crate) enum Count {
 
 impl Count {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 13] = [
+    pub const ALL: [Self; 13] = [
         Self::Accepted,
         Self::HandedOff,
         Self::Delivered,
@@ -62,7 +62,7 @@ impl Count {
     ];
 
     /// Its name in answers.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Connections => "connections",
@@ -108,16 +108,23 @@ const N_COUNTS: usize = Count::ALL.len();
 
 /// The counts of one instance.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub struct Counters {
     totals: [u64; N_COUNTS],
     slots: [[u32; N_COUNTS]; N_SLOTS],
     /// The second of the newest slot.
     second: u64,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Counters {
     /// Nothing counted yet.
-    pub(crate) const fn new() -> Self {
+    #[must_use]
+    pub const fn new() -> Self {
         Self {
             totals: [0; N_COUNTS],
             slots: [[0; N_COUNTS]; N_SLOTS],
@@ -126,7 +133,7 @@ impl Counters {
     }
 
     /// Counts an event that came at `now`.
-    pub(crate) fn record(&mut self, now: Moment, what: &What) {
+    pub fn record(&mut self, now: Moment, what: &What) {
         let Some(count) = Count::of(what) else { return };
         self.advance(now);
         self.totals[count as usize] += 1;
@@ -135,12 +142,12 @@ impl Counters {
     }
 
     /// How often it happened since control began.
-    pub(crate) const fn total(&self, count: Count) -> u64 {
+    pub const fn total(&self, count: Count) -> u64 {
         self.totals[count as usize]
     }
 
     /// How often it happened in the 60 seconds before `now`.
-    pub(crate) fn last_minute(&mut self, now: Moment, count: Count) -> u64 {
+    pub fn last_minute(&mut self, now: Moment, count: Count) -> u64 {
         self.advance(now);
         self.slots
             .iter()

@@ -11,11 +11,11 @@ use std::net::IpAddr;
 use mail::{EnhancedStatus, Mailbox, Reply, ReplyCode, ReversePath, Timestamp, TraceId};
 
 /// The longest text in an event, in octets: a header line is at most 998 (RFC 5322 §2.1.1).
-pub(super) const TEXT_LEN_MAX: usize = 1024;
+pub(crate) const TEXT_LEN_MAX: usize = 1024;
 
 /// Why octets are not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DecodeError {
+pub enum DecodeError {
     /// An address that does not obey the grammar.
     #[error("not an address")]
     Address,
@@ -37,15 +37,15 @@ pub(crate) enum DecodeError {
 }
 
 /// Appends values to a buffer.
-pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+pub(crate) struct Writer<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl Writer<'_> {
-    pub(super) fn byte(&mut self, value: u8) {
+    pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
     /// Seven bits an octet, the lowest first.
-    pub(super) fn number(&mut self, mut value: u64) {
+    pub(crate) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push((value & 0x7f) as u8 | 0x80);
             value >>= 7;
@@ -53,24 +53,24 @@ impl Writer<'_> {
         self.0.push((value & 0x7f) as u8);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         let kept = &text[..text.floor_char_boundary(TEXT_LEN_MAX)];
         self.number(kept.len() as u64);
         self.0.extend_from_slice(kept.as_bytes());
     }
 
-    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub(crate) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
             write(self, value);
         }
     }
 
-    pub(super) fn time(&mut self, at: Timestamp) {
+    pub(crate) fn time(&mut self, at: Timestamp) {
         self.number(at.unix_ms());
     }
 
-    pub(super) fn address(&mut self, address: IpAddr) {
+    pub(crate) fn address(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(v4) => {
                 self.byte(4);
@@ -83,19 +83,19 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn trace(&mut self, trace: TraceId) {
+    pub(crate) fn trace(&mut self, trace: TraceId) {
         self.0.extend_from_slice(&trace.to_bytes());
     }
 
-    pub(super) fn mailbox(&mut self, mailbox: &Mailbox) {
+    pub(crate) fn mailbox(&mut self, mailbox: &Mailbox) {
         self.text(mailbox.as_str());
     }
 
-    pub(super) fn sender(&mut self, path: &ReversePath) {
+    pub(crate) fn sender(&mut self, path: &ReversePath) {
         self.text(path.as_str());
     }
 
-    pub(super) fn reply(&mut self, reply: &Reply) {
+    pub(crate) fn reply(&mut self, reply: &Reply) {
         self.number(reply.code.value().into());
         self.optional(reply.enhanced, |w, enhanced| {
             w.byte(enhanced.class());
@@ -108,20 +108,20 @@ impl Writer<'_> {
 }
 
 /// Takes values from octets.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(DecodeError::Truncated)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         self.bytes(1).map(|bytes| bytes[0])
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -138,11 +138,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A number in a type that may be too small for it.
-    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
         self.number()?.try_into().map_err(|_| DecodeError::Value)
     }
 
-    pub(super) fn truth(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn truth(&mut self) -> Result<bool, DecodeError> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn str(&mut self) -> Result<&'a str, DecodeError> {
+    pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
         let len: usize = self.small()?;
         if len > TEXT_LEN_MAX {
             return Err(DecodeError::Text);
@@ -158,11 +158,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes(len)?).map_err(|_| DecodeError::Text)
     }
 
-    pub(super) fn text(&mut self) -> Result<Box<str>, DecodeError> {
+    pub(crate) fn text(&mut self) -> Result<Box<str>, DecodeError> {
         self.str().map(Into::into)
     }
 
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn time(&mut self) -> Result<Timestamp, DecodeError> {
+    pub(crate) fn time(&mut self) -> Result<Timestamp, DecodeError> {
         let ms = self.number()?;
         // The year 9999: what is later could not be written in four digits.
         if ms > 253_402_300_799_999 {
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         Ok(Timestamp::from_unix_ms(ms))
     }
 
-    pub(super) fn address(&mut self) -> Result<IpAddr, DecodeError> {
+    pub(crate) fn address(&mut self) -> Result<IpAddr, DecodeError> {
         let truncated = |_| DecodeError::Truncated;
         match self.byte()? {
             4 => {
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn trace(&mut self) -> Result<TraceId, DecodeError> {
+    pub(crate) fn trace(&mut self) -> Result<TraceId, DecodeError> {
         let bytes = self
             .bytes(16)?
             .try_into()
@@ -205,15 +205,15 @@ impl<'a> Reader<'a> {
         Ok(TraceId::from_bytes(bytes))
     }
 
-    pub(super) fn mailbox(&mut self) -> Result<Mailbox, DecodeError> {
+    pub(crate) fn mailbox(&mut self) -> Result<Mailbox, DecodeError> {
         Mailbox::parse(self.str()?).map_err(|_| DecodeError::Address)
     }
 
-    pub(super) fn sender(&mut self) -> Result<ReversePath, DecodeError> {
+    pub(crate) fn sender(&mut self) -> Result<ReversePath, DecodeError> {
         ReversePath::parse(self.str()?).map_err(|_| DecodeError::Address)
     }
 
-    pub(super) fn reply(&mut self) -> Result<Reply, DecodeError> {
+    pub(crate) fn reply(&mut self) -> Result<Reply, DecodeError> {
         let code = ReplyCode::from_peer(self.small()?).ok_or(DecodeError::Value)?;
         let enhanced = self.optional(|r| {
             let (class, subject, detail) = (r.byte()?, r.small()?, r.small()?);

@@ -12,22 +12,22 @@ use super::fields;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     /// When, as RFC 3339 text: it sorts as the time does.
-    pub(crate) at: String,
+    pub at: String,
     /// The instance that it happened in.
-    pub(crate) instance: String,
+    pub instance: String,
     /// The journey that it belongs to.
-    pub(crate) trace: Option<TraceId>,
+    pub trace: Option<TraceId>,
     /// What happened.
-    pub(crate) event: String,
+    pub event: String,
     /// The fields, in their order; addresses without their brackets.
-    pub(crate) fields: Vec<(String, String)>,
+    pub fields: Vec<(String, String)>,
 }
 
 impl Line {
     /// Reads a line of either form, without its line feed.
-    pub(crate) fn parse(line: &str) -> Option<Self> {
+    pub fn parse(line: &str) -> Option<Self> {
         if line.starts_with('{') {
             Self::parse_json(line)
         } else {
@@ -36,7 +36,7 @@ impl Line {
     }
 
     /// The value of a field.
-    pub(crate) fn field(&self, key: &str) -> Option<&str> {
+    pub fn field(&self, key: &str) -> Option<&str> {
         self.fields
             .iter()
             .find(|(name, _)| name == key)

@@ -10,7 +10,7 @@ use super::encoding::{PHASES, kind};
 use super::wire::{DecodeError, Reader};
 
 /// Reads an event.
-pub(super) fn decode(r: &mut Reader<'_>) -> Result<Event, DecodeError> {
+pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Event, DecodeError> {
     let at = r.time()?;
     let trace = r.optional(Reader::trace)?;
     let what = decode_what(r)?;

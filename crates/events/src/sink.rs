@@ -26,15 +26,15 @@ use tokio::sync::Notify;
 use super::encoding::{Batch, EVENT_LEN_MAX, HEAD_LEN_MAX, Lost};
 
 /// As many octets of events as are sent without waiting for more.
-pub(crate) const BATCH_LEN: usize = 32 * 1024;
+pub const BATCH_LEN: usize = 32 * 1024;
 /// How long an event waits for others.
-pub(crate) const BATCH_TIME: Duration = Duration::from_millis(10);
+pub const BATCH_TIME: Duration = Duration::from_millis(10);
 /// How many octets wait for a control that does not read: about 5,000 events.
-pub(crate) const BACKLOG_LEN_MAX: usize = 1024 * 1024;
+pub const BACKLOG_LEN_MAX: usize = 1024 * 1024;
 /// How many octets wait before final outcomes are lost as well: about 40,000 of these.
-pub(crate) const FINAL_BACKLOG_LEN_MAX: usize = 8 * 1024 * 1024;
+pub const FINAL_BACKLOG_LEN_MAX: usize = 8 * 1024 * 1024;
 /// The longest datagram that a sink makes; what control reads into is as large.
-pub(crate) const DATAGRAM_LEN_MAX: usize = BATCH_LEN + EVENT_LEN_MAX + HEAD_LEN_MAX + 10;
+pub const DATAGRAM_LEN_MAX: usize = BATCH_LEN + EVENT_LEN_MAX + HEAD_LEN_MAX + 10;
 
 /// How long to wait before another try when the socket was full.
 const FULL_TIME: Duration = Duration::from_millis(50);
@@ -44,7 +44,7 @@ const LAST_EVENTS_TIME: Duration = Duration::from_secs(1);
 
 /// Takes the events of one instance; its copies share one backlog.
 #[derive(Clone, Debug)]
-pub(crate) struct EventSink {
+pub struct EventSink {
     shared: Arc<Shared>,
 }
 
@@ -75,7 +75,7 @@ impl EventSink {
     /// A sink that sends over `socket`, a SEQPACKET end whose other end control reads.
     ///
     /// Someone must run [`Self::drive`], else events wait until a batch is full.
-    pub(crate) fn new(socket: OwnedFd) -> Self {
+    pub fn new(socket: OwnedFd) -> Self {
         let shared = Shared {
             socket,
             backlog: Mutex::default(),
@@ -87,21 +87,21 @@ impl EventSink {
     }
 
     /// Takes an event. From any thread.
-    pub(crate) fn record(&self, event: &Event) {
+    pub fn record(&self, event: &Event) {
         let mut backlog = self.lock();
         let limit = if event.what.is_final() {
             FINAL_BACKLOG_LEN_MAX
         } else {
             BACKLOG_LEN_MAX
         };
-        if backlog.waiting_len + backlog.batch.len() > limit {
+        if backlog.waiting_len + backlog.batch.n_octets() > limit {
             backlog.lost.add(&event.what);
             return;
         }
         let is_first = backlog.batch.n_events() == 0;
         backlog.batch.push(event);
         backlog.n_final += u64::from(event.what.is_final());
-        if backlog.batch.len() >= BATCH_LEN {
+        if backlog.batch.n_octets() >= BATCH_LEN {
             backlog.send(&self.shared.socket);
         } else if is_first {
             self.shared.wake.notify_one();
@@ -109,13 +109,13 @@ impl EventSink {
     }
 
     /// Sends what waits, as far as the socket takes it.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         self.lock().send(&self.shared.socket);
     }
 
     /// Sends what waits, for the end of an instance: a control that does not read has
     /// [`LAST_EVENTS_TIME`] to begin with it.
-    pub(crate) async fn finish(&self) {
+    pub async fn finish(&self) {
         let all = async {
             self.flush();
             while !self.is_empty() {
@@ -128,13 +128,13 @@ impl EventSink {
     }
 
     /// Whether control has, or will find in the socket, everything that was recorded.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let backlog = self.lock();
         !backlog.is_stuck() && backlog.batch.n_events() == 0
     }
 
     /// Sends batches when their time has come, for ever. Cancel-safe; run once for each sink.
-    pub(crate) async fn drive(self) {
+    pub async fn drive(self) {
         loop {
             self.shared.wake.notified().await;
             tokio::time::sleep(BATCH_TIME).await;
@@ -168,7 +168,7 @@ impl Backlog {
     fn send(&mut self, socket: &OwnedFd) {
         self.send_waiting(socket);
         // While the socket is full, the batch grows on: fewer and larger datagrams.
-        if !self.is_stuck() || self.batch.len() >= BATCH_LEN {
+        if !self.is_stuck() || self.batch.n_octets() >= BATCH_LEN {
             self.close_batch();
             self.send_waiting(socket);
         }

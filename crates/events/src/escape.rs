@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 /// Whether a character is shown as its number rather than as itself.
-pub(super) fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -20,7 +20,7 @@ pub(super) fn is_harmful(c: char) -> bool {
 }
 
 /// The text for a person's eyes: harmful characters stand as `\u{…}`. Not reversible.
-pub(crate) fn neutral(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         push_escaped(&mut shown, c);
@@ -29,7 +29,7 @@ pub(crate) fn neutral(text: &str) -> String {
 }
 
 /// Appends a character, or its number where it is harmful.
-pub(super) fn push_escaped(out: &mut String, c: char) {
+pub(crate) fn push_escaped(out: &mut String, c: char) {
     if is_harmful(c) {
         let _infallible = write!(out, "\\u{{{:x}}}", u32::from(c));
     } else {
@@ -39,7 +39,7 @@ pub(super) fn push_escaped(out: &mut String, c: char) {
 
 /// JSON in which every character that is not plain stands escaped, so that a terminal can show it.
 /// Harmful characters occur in JSON only within strings, so the value stays the same.
-pub(crate) fn neutral_json(value: &serde_json::Value) -> String {
+pub fn escape_json(value: &serde_json::Value) -> String {
     let text = value.to_string();
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -49,7 +49,7 @@ pub(crate) fn neutral_json(value: &serde_json::Value) -> String {
 }
 
 /// Appends a character as JSON strings write it when it is harmful, else as it is.
-pub(super) fn push_json_escaped(out: &mut String, c: char) {
+pub(crate) fn push_json_escaped(out: &mut String, c: char) {
     if !is_harmful(c) {
         out.push(c);
         return;
@@ -66,20 +66,20 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_shown_as_a_number() {
         assert_eq!(
-            neutral("a\u{1b}[2Jb\u{202e}\r\n"),
+            escape("a\u{1b}[2Jb\u{202e}\r\n"),
             "a\\u{1b}[2Jb\\u{202e}\\u{d}\\u{a}"
         );
         assert_eq!(
-            neutral("\u{9b}31m\u{e0041}\u{200b}"),
+            escape("\u{9b}31m\u{e0041}\u{200b}"),
             "\\u{9b}31m\\u{e0041}\\u{200b}"
         );
-        assert_eq!(neutral("käthe 北京 <a@b>"), "käthe 北京 <a@b>");
+        assert_eq!(escape("käthe 北京 <a@b>"), "käthe 北京 <a@b>");
     }
 
     #[test]
-    fn neutral_json_means_the_same() {
+    fn escape_json_means_the_same() {
         let value = serde_json::json!({"k\u{202e}": "a\u{1b}\u{7f}\u{85}\u{e0041}é\"\\"});
-        let shown = neutral_json(&value);
+        let shown = escape_json(&value);
         assert!(!shown.chars().any(is_harmful), "{shown}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"),

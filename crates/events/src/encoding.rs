@@ -13,41 +13,41 @@ use mail::event::{About, Event, Source, What};
 use mail::{Disposition, Origin};
 
 use super::decoding::decode;
-pub(crate) use super::wire::DecodeError;
+pub use super::wire::DecodeError;
 use super::wire::{Reader, TEXT_LEN_MAX, Writer};
 
 /// The longest encoded event, in octets: no kind has more than seven texts.
-pub(crate) const EVENT_LEN_MAX: usize = 8 * TEXT_LEN_MAX;
+pub const EVENT_LEN_MAX: usize = 8 * TEXT_LEN_MAX;
 
 /// The first octet of every batch.
 const VERSION: u8 = 2;
 
 /// The phases of a transaction that an event can name.
-pub(crate) const PHASES: [&str; 7] = [
+pub const PHASES: [&str; 7] = [
     "connect", "content", "data", "helo", "mail", "other", "rcpt",
 ];
 
 /// The longest head of a batch: a version and two numbers.
-pub(crate) const HEAD_LEN_MAX: usize = 21;
+pub const HEAD_LEN_MAX: usize = 21;
 
 /// What a sender had to leave out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
+pub struct Lost {
     /// Events.
-    pub(crate) n_events: u64,
+    pub n_events: u64,
     /// Those among them that were [final outcomes](What::is_final).
-    pub(crate) n_final: u64,
+    pub n_final: u64,
 }
 
 impl Lost {
     /// Counts an event.
-    pub(crate) fn add(&mut self, what: &What) {
+    pub fn add(&mut self, what: &What) {
         self.n_events += 1;
         self.n_final += u64::from(what.is_final());
     }
 
     /// Counts what somebody else has counted.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.n_events = self.n_events.saturating_add(other.n_events);
         self.n_final = self.n_final.saturating_add(other.n_final);
     }
@@ -55,7 +55,7 @@ impl Lost {
 
 /// Events in the making of a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     octets: Vec<u8>,
     scratch: Vec<u8>,
     n_events: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Appends an event.
-    pub(crate) fn push(&mut self, event: &Event) {
+    pub fn push(&mut self, event: &Event) {
         self.scratch.clear();
         encode(event, &mut Writer(&mut self.scratch));
         Writer(&mut self.octets).number(self.scratch.len() as u64);
@@ -72,17 +72,17 @@ impl Batch {
     }
 
     /// How many octets the events take.
-    pub(crate) fn len(&self) -> usize {
+    pub fn n_octets(&self) -> usize {
         self.octets.len()
     }
 
     /// How many events there are.
-    pub(crate) fn n_events(&self) -> u64 {
+    pub fn n_events(&self) -> u64 {
         self.n_events
     }
 
     /// Ends the batch as a datagram that also says what was lost before it.
-    pub(crate) fn take(&mut self, lost: Lost) -> Vec<u8> {
+    pub fn take(&mut self, lost: Lost) -> Vec<u8> {
         let mut datagram = Vec::with_capacity(self.octets.len() + HEAD_LEN_MAX);
         let mut writer = Writer(&mut datagram);
         writer.byte(VERSION);
@@ -96,16 +96,16 @@ impl Batch {
 
 /// What a batch said.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Decoded {
+pub struct Decoded {
     /// What the sender had to leave out before these.
-    pub(crate) lost: Lost,
+    pub lost: Lost,
     /// The events, in the order of the sender.
-    pub(crate) events: Vec<Event>,
+    pub events: Vec<Event>,
 }
 
 impl Decoded {
     /// That events are missing: logged with the events after them, at the time of those.
-    pub(crate) fn loss(&self) -> Option<Event> {
+    pub fn loss(&self) -> Option<Event> {
         let first = self.events.first().filter(|_| self.lost.n_events > 0)?;
         let Lost { n_events, n_final } = self.lost;
         let outcomes = match n_final {
@@ -128,7 +128,7 @@ impl Decoded {
 ///
 /// # Errors
 /// When any octet of it is not as [`Batch`] writes it; then nothing of it is believed.
-pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
+pub fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
     let mut reader = Reader(datagram);
     if reader.byte()? != VERSION {
         return Err(DecodeError::Version);
@@ -148,24 +148,24 @@ pub(crate) fn decode_batch(datagram: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 /// The octet that says what happened.
-pub(super) mod kind {
-    pub(in crate::observe) const ACCEPTED: u8 = 0;
-    pub(in crate::observe) const ALARM: u8 = 1;
-    pub(in crate::observe) const BREAKER: u8 = 2;
-    pub(in crate::observe) const DEFERRED: u8 = 3;
-    pub(in crate::observe) const DELIVERED: u8 = 4;
-    pub(in crate::observe) const DROPPED: u8 = 5;
-    pub(in crate::observe) const FAILED: u8 = 6;
-    pub(in crate::observe) const HANDED_OFF: u8 = 7;
-    pub(in crate::observe) const HELD: u8 = 8;
-    pub(in crate::observe) const NOTIFIED: u8 = 9;
-    pub(in crate::observe) const POSSIBLE_DUPLICATE: u8 = 10;
-    pub(in crate::observe) const REFUSED: u8 = 11;
-    pub(in crate::observe) const RELEASED: u8 = 12;
-    pub(in crate::observe) const INSTANCE: u8 = 13;
-    pub(in crate::observe) const DISCONNECTED: u8 = 14;
-    pub(in crate::observe) const PROTOCOL_ERROR: u8 = 15;
-    pub(in crate::observe) const CHECKED: u8 = 16;
+pub(crate) mod kind {
+    pub(crate) const ACCEPTED: u8 = 0;
+    pub(crate) const ALARM: u8 = 1;
+    pub(crate) const BREAKER: u8 = 2;
+    pub(crate) const DEFERRED: u8 = 3;
+    pub(crate) const DELIVERED: u8 = 4;
+    pub(crate) const DROPPED: u8 = 5;
+    pub(crate) const FAILED: u8 = 6;
+    pub(crate) const HANDED_OFF: u8 = 7;
+    pub(crate) const HELD: u8 = 8;
+    pub(crate) const NOTIFIED: u8 = 9;
+    pub(crate) const POSSIBLE_DUPLICATE: u8 = 10;
+    pub(crate) const REFUSED: u8 = 11;
+    pub(crate) const RELEASED: u8 = 12;
+    pub(crate) const INSTANCE: u8 = 13;
+    pub(crate) const DISCONNECTED: u8 = 14;
+    pub(crate) const PROTOCOL_ERROR: u8 = 15;
+    pub(crate) const CHECKED: u8 = 16;
 }
 
 #[expect(
