@@ -34,6 +34,7 @@ const RULES: &[Rule] = &[
     rule("queue", 1, &["mail"], Outside::Pure),
     rule("spool", 1, &["mail"], Outside::Blocking),
     rule("events", 2, &["mail"], Outside::Any),
+    rule("maildrop", 3, &["mail"], Outside::Blocking),
     rule("net", 2, &["mail", "smtp"], Outside::Any),
     rule("config", 3, &["mail", "net", "policy"], Outside::Any),
     rule("handoff", 3, &["mail", "net", "smtp"], Outside::Any),
@@ -54,8 +55,8 @@ const RULES: &[Rule] = &[
         "mta",
         5,
         &[
-            "config", "delivery", "dns", "events", "handoff", "intake", "mail", "net", "policy",
-            "queue", "smtp", "spool",
+            "config", "delivery", "dns", "events", "handoff", "intake", "mail", "maildrop", "net",
+            "policy", "queue", "smtp", "spool",
         ],
         Outside::Any,
     ),

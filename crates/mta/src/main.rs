@@ -10,7 +10,6 @@ mod control;
 mod errors;
 mod instance;
 mod leash;
-mod maildrop;
 mod role;
 mod supervisor;
 

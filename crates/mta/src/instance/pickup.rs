@@ -21,12 +21,12 @@ use std::time::Duration;
 use intake::{Intake, Leave, Left, PickupError};
 use mail::event::{Event, What};
 use mail::{HandoffKey, InstanceName, SpoolId};
+use maildrop::Maildrop;
 use net::Clock;
 use spool::Spool;
 use tokio::sync::watch;
 
 use super::doors::Sessions;
-use crate::maildrop::Maildrop;
 use files::{Bounds, Files, Found, Listing, Opened};
 
 /// How often it is looked for new files.

@@ -26,6 +26,7 @@ use handoff::{EdgeReceiver, Ledger};
 use intake::{Admission, ContentMemory, EdgePeer, Leave};
 use mail::InstanceName;
 use mail::event::{Sink, What};
+use maildrop::Maildrop;
 use net::{Clock, Entropy};
 use spool::Spool;
 use tokio::sync::watch;
@@ -49,7 +50,6 @@ use super::shortage::Shortage;
 use super::turned_away::TurnedAwayReport;
 use super::view::View;
 use crate::leash::{Beginning, Purpose};
-use crate::maildrop::Maildrop;
 use crate::role::Composition;
 
 /// How often it is looked whether the spool still takes records, whether the queue is full, and

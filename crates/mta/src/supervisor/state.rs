@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail::InstanceName;
+use maildrop::Maildrop;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::instance::bootstrap::SPOOL_IDS;
-use crate::maildrop::Maildrop;
 
 /// How long a new supervisor waits for the processes of an old one.
 const ORPHANS_PATIENCE: Duration = Duration::from_secs(30);

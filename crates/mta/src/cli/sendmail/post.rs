@@ -5,13 +5,13 @@
 //! maildrop that survives a power cut.
 
 use mail::{Mailbox, Reply, ReplyClass};
+use maildrop::{Envelope, RECIPIENTS_MAX};
 
 use super::super::exit::{Exit, Failure};
 use super::super::output::complain;
 use super::super::submission::{Late, Letter, submit};
 use super::site::Site;
 use super::{failure, sysexits};
-use crate::maildrop::{self, Envelope, RECIPIENTS_MAX};
 
 /// Posts a message, in as many transactions as its recipients need.
 ///

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use config::{Config, Role, STATE_DEFAULT};
+use maildrop::Maildrop;
 
 use super::super::arguments::SystemArguments;
 use super::super::exit::Failure;
 use super::super::submission::{Door, SubmitError};
 use super::super::system::{self, System};
 use super::{failure, sysexits};
-use crate::maildrop::Maildrop;
 
 /// What this machine is called, where the configuration does not say it.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use mail::{HandoffKey, InstanceName};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::maildrop::{COMPLETE_MODE, Envelope, HEADER_LEN_MAX, Maildrop};
+use maildrop::{COMPLETE_MODE, Envelope, HEADER_LEN_MAX, Maildrop};
 
 /// What the limits of a pass are.
 #[derive(Clone, Copy, Debug)]

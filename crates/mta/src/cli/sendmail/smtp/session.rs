@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mail::reply::table;
 use mail::{Mailbox, Moment, Reply, ReversePath, Security};
+use maildrop::RECIPIENTS_MAX;
 use net::Clock;
 use smtp::server::{
     BareNewlines, Committed, Dialect, Event, Extensions, Limits, Offer, Session, Settings, Starttls,
@@ -24,7 +25,6 @@ use super::super::site::Site;
 use super::super::{post, sysexits};
 use super::newlines::Newlines;
 use super::write_out;
-use crate::maildrop::RECIPIENTS_MAX;
 
 /// The largest message where the configuration does not say it.
 const MESSAGE_LEN_MAX: u64 = 50 * 1024 * 1024;

@@ -25,7 +25,7 @@ const LEFT_FREE: u64 = 16 * 1024 * 1024;
 
 /// Why a message could not be left.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LeaveError {
+pub enum LeaveError {
     /// The user has left as much as is allowed.
     #[error(
         "{n} messages of this user wait in {} with {len} octets; more than {PER_USER_MAX}, or \
@@ -57,7 +57,7 @@ pub(crate) enum LeaveError {
 ///
 /// # Errors
 /// When it cannot be left; nothing of it remains then.
-pub(crate) fn leave(state: &Path, envelope: &Envelope, content: &[u8]) -> Result<(), LeaveError> {
+pub fn leave(state: &Path, envelope: &Envelope, content: &[u8]) -> Result<(), LeaveError> {
     let folder = Maildrop::of(state).new_folder();
     let failed = |cause: io::Error| LeaveError::Failed {
         folder: folder.clone(),

@@ -23,45 +23,45 @@ use std::path::{Path, PathBuf};
 
 use mail::InstanceName;
 
-pub(crate) use envelope::{Envelope, HEADER_LEN_MAX, RECIPIENTS_MAX};
-pub(crate) use leave::leave;
+pub use envelope::{Envelope, EnvelopeError, HEADER_LEN_MAX, RECIPIENTS_MAX};
+pub use leave::{LeaveError, leave};
 
 /// How many messages of one user may lie there.
-pub(crate) const PER_USER_MAX: u32 = 1000;
+pub const PER_USER_MAX: u32 = 1000;
 
 /// How many octets of one user may lie there.
-pub(crate) const PER_USER_LEN_MAX: u64 = 512 * 1024 * 1024;
+pub const PER_USER_LEN_MAX: u64 = 512 * 1024 * 1024;
 
 /// The mode of a file that is complete.
-pub(crate) const COMPLETE_MODE: u32 = 0o740;
+pub const COMPLETE_MODE: u32 = 0o740;
 
 /// Where it lies.
 #[derive(Clone, Debug)]
-pub(crate) struct Maildrop(PathBuf);
+pub struct Maildrop(PathBuf);
 
 impl Maildrop {
     /// That of the system with this state directory.
-    pub(crate) fn of(state: &Path) -> Self {
+    pub fn of(state: &Path) -> Self {
         Self(state.join("maildrop"))
     }
 
     /// Where users leave mail.
-    pub(crate) fn new_folder(&self) -> PathBuf {
+    pub fn new_folder(&self) -> PathBuf {
         self.0.join("new")
     }
 
     /// Where an instance puts what it picks up.
-    pub(crate) fn taken_folder(&self, instance: &InstanceName) -> PathBuf {
+    pub fn taken_folder(&self, instance: &InstanceName) -> PathBuf {
         self.0.join("taken").join(instance.as_str())
     }
 
     /// Where what is no message is kept.
-    pub(crate) fn refused_folder(&self) -> PathBuf {
+    pub fn refused_folder(&self) -> PathBuf {
         self.0.join("refused")
     }
 
     /// The directories, each with the mode that it must have, whatever the umask.
-    pub(crate) fn folders(&self) -> [(PathBuf, u32); 4] {
+    pub fn folders(&self) -> [(PathBuf, u32); 4] {
         [
             (self.0.clone(), 0o711),
             (self.0.join("taken"), 0o700),

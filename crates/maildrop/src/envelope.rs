@@ -12,25 +12,25 @@ use mail::{Mailbox, ReversePath};
 const MAGIC: &str = "postern maildrop 1";
 
 /// How many recipients a file may name: as many as a transaction has by default.
-pub(crate) const RECIPIENTS_MAX: usize = 1000;
+pub const RECIPIENTS_MAX: usize = 1000;
 
 /// The longest envelope: each recipient with the longest address of RFC 5321.
-pub(crate) const HEADER_LEN_MAX: usize = 512 * 1024;
+pub const HEADER_LEN_MAX: usize = 512 * 1024;
 
 /// From whom, for whom, and how much follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Envelope {
+pub struct Envelope {
     /// The envelope sender.
-    pub(crate) sender: ReversePath,
+    pub sender: ReversePath,
     /// For whom.
-    pub(crate) recipients: Vec<Mailbox>,
+    pub recipients: Vec<Mailbox>,
     /// Octets of content.
-    pub(crate) content_len: u64,
+    pub content_len: u64,
 }
 
 /// Why a file is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvelopeError {
+pub enum EnvelopeError {
     /// It does not begin with the first line, or has no empty line in reach.
     #[error("it is no file of the maildrop")]
     Format,
@@ -44,7 +44,7 @@ pub(crate) enum EnvelopeError {
 
 impl Envelope {
     /// As it stands in a file.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = format!("{MAGIC}\nlength {}\n", self.content_len);
         text.push_str(&format!("from {}\n", self.sender.as_str()));
         for recipient in &self.recipients {
@@ -58,7 +58,7 @@ impl Envelope {
     ///
     /// # Errors
     /// When it is none.
-    pub(crate) fn read(beginning: &[u8]) -> Result<(Self, usize), EnvelopeError> {
+    pub fn read(beginning: &[u8]) -> Result<(Self, usize), EnvelopeError> {
         let mut lines = beginning.split_inclusive(|b| *b == b'\n').map(|line| {
             let text = line.strip_suffix(b"\n").map(str::from_utf8);
             text.and_then(Result::ok).map(|text| (text, line.len()))
