@@ -62,7 +62,7 @@ const BANS: &[Ban] = &[
 
 /// The crates that the program is made of above its pipeline: a preset is a setting, and what
 /// starts and shows instances names it.
-const PRESET_CRATES: &[&str] = &["crates/config/", "crates/mta/"];
+const PRESET_CRATES: &[&str] = &["crates/config/", "crates/mta/", "crates/supervisor/"];
 
 /// Files that may hold code that the compiler cannot check.
 const LICENSED: &[&str] = &[];

@@ -30,9 +30,12 @@ use net::Clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::leash::{ControlBootstrap, ControlLeash, ControlOrder, ControlReload, Told, Up, Weight};
 use log::{Care, Gone, Log};
 use members::Shared;
+use supervisor::channel::{
+    ControlBootstrap, ControlOrder, ControlProcessChannel, ControlReload, FromChild, LogLine,
+    Weight,
+};
 use supervisor_end::SupervisorEnd;
 
 /// How long lines of control itself wait for others.
@@ -81,13 +84,15 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         listeners,
         instances,
         lock,
-        leash,
+        channel,
     } = bootstrap;
-    let leash = ControlLeash::new(leash)?;
+    let channel = ControlProcessChannel::new(channel)?;
     let config = match Config::parse(&config, "the configuration", Some(&state)) {
         Ok(config) => config,
         Err(problems) => {
-            leash.say(Up::Failed(problems.to_string().into())).await;
+            channel
+                .say(FromChild::Failed(problems.to_string().into()))
+                .await;
             return Ok(());
         }
     };
@@ -97,22 +102,22 @@ async fn serve(bootstrap: ControlBootstrap) -> io::Result<()> {
         shared.add(channels)?;
     }
     complete_the_log(&shared).await;
-    let (supervisor, to_leash) = SupervisorEnd::new();
+    let (supervisor, to_channel) = SupervisorEnd::new();
     let places = operators::places();
     for (_, socket) in listeners {
         let (shared, places) = (Rc::clone(&shared), Arc::clone(&places));
         let serving = operators::serve(socket, shared, supervisor.clone(), places);
         tokio::task::spawn_local(serving);
     }
-    leash.say(Up::Ready).await;
+    channel.say(FromChild::Ready).await;
     let control = Control {
         shared,
-        leash,
+        channel,
         supervisor,
         prepared: None,
         is_orphan: false,
     };
-    control.obey(to_leash).await;
+    control.run(to_channel).await;
     operators::last_words(&places).await;
     drop(lock);
     Ok(())
@@ -125,7 +130,7 @@ fn own_name() -> InstanceName {
 /// What the supervisor's orders work on.
 struct Control {
     shared: Rc<Shared>,
-    leash: ControlLeash,
+    channel: ControlProcessChannel,
     supervisor: SupervisorEnd,
     prepared: Option<Prepared>,
     is_orphan: bool,
@@ -138,19 +143,21 @@ struct Prepared {
 }
 
 impl Control {
-    async fn obey(mut self, mut to_leash: mpsc::UnboundedReceiver<Box<str>>) {
+    async fn run(mut self, mut to_channel: mpsc::UnboundedReceiver<Box<str>>) {
         let mut looks = tokio::time::interval(FLUSH_TIME);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = Rc::clone(&self.shared);
         let mut keeping = pin!(keep_log(&shared));
         loop {
             tokio::select! {
-                order = self.leash.next(), if !self.is_orphan => {
+                order = self.channel.next(), if !self.is_orphan => {
                     if self.take_order(order).await {
                         break;
                     }
                 }
-                Some(request) = to_leash.recv() => self.leash.say(Up::Request(request)).await,
+                Some(request) = to_channel.recv() => {
+                    self.channel.say(FromChild::Request(request)).await;
+                }
                 _ = looks.tick(), if self.is_orphan => {
                     if self.shared.is_deserted() {
                         break;
@@ -177,18 +184,18 @@ impl Control {
             ControlOrder::Answer(json) => self.supervisor.take_answer(&json),
             ControlOrder::Commit => {
                 let said = match self.commit() {
-                    Ok(()) => Up::Committed,
-                    Err(error) => Up::Failed(error.to_string().into()),
+                    Ok(()) => FromChild::Committed,
+                    Err(error) => FromChild::Failed(error.to_string().into()),
                 };
-                self.leash.say(said).await;
+                self.channel.say(said).await;
             }
             ControlOrder::Forget(name) => self.shared.remove(&name),
             ControlOrder::Prepare(reload) => {
                 let said = self.prepare(reload);
-                self.leash.say(said).await;
+                self.channel.say(said).await;
             }
             ControlOrder::Stop => return true,
-            ControlOrder::SupervisorGone => {
+            ControlOrder::ParentExited => {
                 self.is_orphan = true;
                 let text = "the supervisor is gone; waiting for the instances to stop".to_owned();
                 self.shared.log.alarm(self.shared.now(), text);
@@ -198,13 +205,13 @@ impl Control {
         false
     }
 
-    fn prepare(&mut self, reload: ControlReload) -> Up {
+    fn prepare(&mut self, reload: ControlReload) -> FromChild {
         match Config::parse(&reload.config, "the configuration", None) {
             Ok(config) => {
                 self.prepared = Some(Prepared { config, reload });
-                Up::Prepared
+                FromChild::Prepared
             }
-            Err(problems) => Up::Refused(problems.to_string().into()),
+            Err(problems) => FromChild::Refused(problems.to_string().into()),
         }
     }
 
@@ -222,8 +229,8 @@ impl Control {
         Ok(())
     }
 
-    fn tell(&self, told: Told) {
-        let Told {
+    fn tell(&self, told: LogLine) {
+        let LogLine {
             at,
             about,
             weight,

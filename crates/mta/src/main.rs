@@ -9,9 +9,7 @@ mod cli;
 mod control;
 mod errors;
 mod instance;
-mod leash;
 mod role;
-mod supervisor;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -2,12 +2,12 @@
 
 use config::{Config, Finding, Location, Problems, Severity};
 use serde_json::{Value, json};
+use supervisor::Source;
 
 use super::arguments::SystemArguments;
 use super::exit::{Exit, Failure};
 use super::output::{Page, print_json};
 use super::system;
-use crate::supervisor::Source;
 
 /// Reads and checks; changes nothing.
 ///

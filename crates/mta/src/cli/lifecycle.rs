@@ -17,6 +17,8 @@ use mail::InstanceName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
+use supervisor::channel::Weight;
+use supervisor::{self, Progress, Source};
 
 use super::arguments::SystemArguments;
 use super::connection::{self, SILENCE_TIME};
@@ -24,8 +26,6 @@ use super::exit::{Exit, Failure};
 use super::output::{complain, print_json, print_line, print_text};
 use super::system::{self, System};
 use super::welcome::Welcome;
-use crate::leash::Weight;
-use crate::supervisor::{self, Progress, Source};
 
 /// How long `start` waits for the system to be ready.
 const START_TIME: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ pub(crate) fn run(source: Source) -> Result<Exit, Failure> {
         Progress::Stopped => print_line("stopped"),
         Progress::Stopping => print_line("stopping"),
         // Whoever reads standard error sees the whole log there.
-        Progress::Told(_) => {}
+        Progress::LogLine(_) => {}
         Progress::WaitingForOrphans => {
             print_line("waiting for processes of an earlier supervisor to stop");
         }
@@ -86,12 +86,12 @@ pub(crate) fn run_detached(source: Source) -> Result<Exit, Failure> {
                 .and_then(|()| stdout.flush());
             silence_stdout();
         }
-        Progress::Told(told) if !is_ready && told.weight == Weight::Alarm => {
+        Progress::LogLine(told) if !is_ready && told.weight == Weight::Alarm => {
             let about = told.about.as_ref().map_or("postern", InstanceName::as_str);
             print_line(format!("{about}: {}", told.text));
         }
         Progress::Listening { .. } | Progress::Started | Progress::Stopped => {}
-        Progress::Stopping | Progress::Told(_) | Progress::WaitingForOrphans => {}
+        Progress::Stopping | Progress::LogLine(_) | Progress::WaitingForOrphans => {}
     };
     if let Err(error) = supervisor::run(source, &mut show) {
         print_line(error);

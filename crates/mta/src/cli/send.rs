@@ -6,6 +6,7 @@ use std::path::Path;
 use mail::{Mailbox, ReversePath};
 use net::{Clock, Entropy};
 use serde_json::json;
+use supervisor::Source;
 
 use super::address_list;
 use super::arguments::{SendArguments, SystemArguments};
@@ -14,7 +15,6 @@ use super::letter::{self, Draft, Ending};
 use super::output::{complain, print_json, print_line};
 use super::submission::{Door, Late, Letter, SubmitError, Submitted, submit};
 use super::system::{self, System};
-use crate::supervisor::Source;
 
 /// The longest message that is read, in octets: it is held in memory.
 const INPUT_LEN_MAX: u64 = 512 * 1024 * 1024;

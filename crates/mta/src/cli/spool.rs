@@ -10,8 +10,8 @@ mod view;
 use super::arguments::{QuarantineVerb, SpoolVerb, SystemArguments};
 use super::exit::{Exit, Failure};
 use super::system::{self, System};
-use crate::supervisor::Source;
 use places::Place;
+use supervisor::Source;
 
 /// Carries out a verb on the spools of the system.
 ///

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::SystemArguments;
 use super::exit::{Exit, Failure};
-use crate::supervisor::{self, Source};
 use config::Config;
 use config::whereabouts;
+use supervisor::{self, Source};
 
 /// The configuration where nothing else is named: `sendmail` and `mailq` are called by programs
 /// that know of no argument and set no environment.

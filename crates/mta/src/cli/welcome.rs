@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use config::{Config, Listen, ListenAddress, ListenSecurity, Role, Route, RouteMatch};
 use mail::InstanceName;
+use supervisor::Source;
 
 use super::system::{self, System};
 use super::words;
-use crate::supervisor::Source;
 
 /// Collects what is to be said.
 #[derive(Debug)]

@@ -11,12 +11,12 @@ use events::sink::DATAGRAM_LEN_MAX;
 use mail::{InstanceName, Timestamp};
 use net::Clock;
 use rustix::net::{RecvFlags, recv};
+use supervisor::channel::InstanceChannels;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 
 use super::asking::Asking;
 use super::log::{Gone, Log, Turn};
-use crate::leash::InstanceChannels;
 
 /// As many batches of one instance are read before the others have their turn.
 const N_BATCHES_IN_A_ROW: usize = 16;

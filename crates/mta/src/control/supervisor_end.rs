@@ -1,4 +1,4 @@
-//! Requests to the supervisor, on their way over the leash and back.
+//! Requests to the supervisor, on their way over the control channel and back.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,14 +25,14 @@ struct Open {
 }
 
 impl SupervisorEnd {
-    /// Gives also what is to be said over the leash, as JSON.
+    /// Gives also what is to be said over the control channel, as JSON.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Box<str>>) {
-        let (outgoing, to_leash) = mpsc::unbounded_channel();
+        let (outgoing, to_channel) = mpsc::unbounded_channel();
         let inner = Inner {
             outgoing,
             open: RefCell::default(),
         };
-        (Self(Rc::new(inner)), to_leash)
+        (Self(Rc::new(inner)), to_channel)
     }
 
     /// Asks and waits for the answer, `limit` at most; `None` where none came. Connections of
@@ -53,7 +53,7 @@ impl SupervisorEnd {
         answer.ok().and_then(Result::ok).filter(|_| is_sent)
     }
 
-    /// Takes an answer that came over the leash to the one who asked.
+    /// Takes an answer that came over the control channel to the one who asked.
     pub(super) fn take_answer(&self, json: &str) {
         let Ok(answer) = serde_json::from_str::<Value>(json) else {
             return;

@@ -13,10 +13,10 @@ use config::{LogFormat, Role};
 use events::encoding::{Batch, Lost};
 use events::samples;
 use serde_json::{Value, json};
+use supervisor::channel::InstanceChannels;
 
 use super::*;
 use crate::instance::requests::Channel;
-use crate::leash::InstanceChannels;
 
 /// A scratch directory with the log in it.
 struct Scratch(PathBuf);
@@ -63,8 +63,8 @@ struct Instance {
 }
 
 fn channels(name: &str) -> (InstanceChannels, Instance) {
-    let (events, their_events) = crate::leash::pair().expect("a pair");
-    let (requests, their_requests) = crate::leash::pair().expect("a pair");
+    let (events, their_events) = supervisor::channel::pair().expect("a pair");
+    let (requests, their_requests) = supervisor::channel::pair().expect("a pair");
     let name = name.parse().expect("a name");
     (
         InstanceChannels {
@@ -286,10 +286,10 @@ fn events_are_logged_and_counted_and_hostile_octets_are_an_alarm() {
 #[test]
 fn an_answer_of_the_supervisor_finds_who_asked() {
     within_control(async {
-        let (supervisor, mut to_leash) = SupervisorEnd::new();
+        let (supervisor, mut to_channel) = SupervisorEnd::new();
         let heard = RefCell::new(Vec::new());
         let answering = async {
-            let frame = to_leash.recv().await.expect("a request");
+            let frame = to_channel.recv().await.expect("a request");
             let request: Value = serde_json::from_str(&frame).expect("JSON");
             supervisor.take_answer("garbage");
             supervisor.take_answer(&json!({"id": 999, "ok": "other"}).to_string());

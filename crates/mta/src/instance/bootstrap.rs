@@ -1,10 +1,10 @@
-//! How an instance comes into being: what the supervisor hands it over the leash.
+//! How an instance comes into being: what the supervisor hands it over the control channel.
 //!
-//! [`Bootstrap::receive`] runs before any runtime or thread exists; then [`Reins`] carries the
-//! supervisor's orders for as long as the process lives.
+//! [`Bootstrap::receive`] runs before any runtime or thread exists; then [`SupervisorLink`] carries
+//! the supervisor's orders for as long as the process lives.
 //!
 //! # Failure
-//! A supervisor that dies shows as [`Order::SupervisorGone`]: the instance stops in order.
+//! A supervisor that dies shows as [`Order::ParentExited`]: the instance stops in order.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,12 +14,10 @@ use std::time::Duration;
 use config::{Listen, Role};
 use mail::InstanceName;
 
-use crate::leash::{
-    AsyncLeash, Beginning, Bundle, Leash, LeashError, Purpose, Rest, Up, take_standard_input,
+use supervisor::channel::{
+    AsyncControlChannel, Beginning, ChannelError, ChildCommand, ControlChannel, FromChild, Purpose,
+    Setup, take_standard_input,
 };
-
-/// The directory in the state directory in which instances keep which spool was theirs.
-pub(crate) const SPOOL_IDS: &str = "spool-ids";
 
 /// Everything that an instance starts with.
 #[derive(Debug)]
@@ -50,7 +48,7 @@ pub(crate) struct Bootstrap {
     /// so that a new supervisor can tell when the last process of an old one is gone.
     pub(crate) lock: OwnedFd,
     /// To the supervisor.
-    pub(crate) leash: Leash,
+    pub(crate) channel: ControlChannel,
 }
 
 /// Why an instance did not come into being.
@@ -64,7 +62,7 @@ pub(crate) enum BootstrapError {
     NotAChild(#[source] io::Error),
     /// What came could not be read.
     #[error(transparent)]
-    Leash(#[from] LeashError),
+    ControlChannel(#[from] ChannelError),
 }
 
 impl Bootstrap {
@@ -74,55 +72,59 @@ impl Bootstrap {
     /// # Errors
     /// When the process was not started by the supervisor, or what it sent cannot be read.
     pub(crate) fn receive() -> Result<Option<Self>, BootstrapError> {
-        let leash = take_standard_input().map_err(BootstrapError::NotAChild)?;
-        match leash.receive_bundle()? {
-            Some((bundle, beginning)) => Self::new(bundle, beginning, leash).map(Some),
+        let channel = take_standard_input().map_err(BootstrapError::NotAChild)?;
+        match channel.receive_setup()? {
+            Some((setup, beginning)) => Self::new(setup, beginning, channel).map(Some),
             None => Ok(None),
         }
     }
 
     /// To be kept aside for the case that what follows fails.
-    pub(crate) fn last_words(&self) -> LastWords {
-        LastWords(self.leash.try_clone().ok())
+    pub(crate) fn last_words(&self) -> FinalReport {
+        FinalReport(self.channel.try_clone().ok())
     }
 
-    fn new(mut bundle: Bundle, beginning: Beginning, leash: Leash) -> Result<Self, BootstrapError> {
-        let (_, events) = bundle
+    fn new(
+        mut setup: Setup,
+        beginning: Beginning,
+        channel: ControlChannel,
+    ) -> Result<Self, BootstrapError> {
+        let (_, events) = setup
             .events
             .pop()
             .ok_or(BootstrapError::Missing("events"))?;
-        let (_, _, requests) = bundle
+        let (_, _, requests) = setup
             .requests
             .pop()
             .ok_or(BootstrapError::Missing("requests"))?;
         Ok(Self {
-            name: bundle.name.ok_or(BootstrapError::Missing("a name"))?,
-            purpose: bundle.purpose,
+            name: setup.name.ok_or(BootstrapError::Missing("a name"))?,
+            purpose: setup.purpose,
             beginning,
-            generation: bundle.generation,
-            config: bundle.config,
-            state: bundle.state,
-            listeners: bundle.listeners,
-            edges_to: bundle.edges_to,
-            edges_from: bundle.edges_from,
+            generation: setup.generation,
+            config: setup.config,
+            state: setup.state,
+            listeners: setup.listeners,
+            edges_to: setup.edges_to,
+            edges_from: setup.edges_from,
             events,
             requests,
-            lock: bundle.lock.ok_or(BootstrapError::Missing("the lock"))?,
-            leash,
+            lock: setup.lock.ok_or(BootstrapError::Missing("the lock"))?,
+            channel,
         })
     }
 }
 
 /// Tells the supervisor why the process is about to end, so that the reason stands in the log.
 #[derive(Debug)]
-pub(crate) struct LastWords(Option<Leash>);
+pub(crate) struct FinalReport(Option<ControlChannel>);
 
-impl LastWords {
+impl FinalReport {
     /// That it cannot start or go on.
     pub(crate) fn fail(&self, why: &str) {
-        if let Some(leash) = &self.0 {
+        if let Some(channel) = &self.0 {
             // A supervisor that is gone does not want to know.
-            let _ = leash.say(&Up::Failed(why.into()));
+            let _ = channel.say(&FromChild::Failed(why.into()));
         }
     }
 }
@@ -147,11 +149,11 @@ pub(crate) struct Reload {
 pub(crate) enum Order {
     /// Forget what was prepared: another instance refused.
     Abandon,
-    /// Take what was prepared into use; answer [`Reins::committed`].
+    /// Take what was prepared into use; answer [`SupervisorLink::committed`].
     Commit,
     /// End, where nothing is left to do and the instance is there to empty its queue.
     Leave,
-    /// Read and check this; answer [`Reins::prepared`] or [`Reins::refused`].
+    /// Read and check this; answer [`SupervisorLink::prepared`] or [`SupervisorLink::refused`].
     Prepare(Reload),
     /// Give up the spool, which the next generation waits for, finish what clients have begun
     /// within this time, exit.
@@ -160,73 +162,77 @@ pub(crate) enum Order {
     /// their fronts have closed them: they are stopped first.
     Stop(Duration),
     /// As [`Self::Stop`], with a limit of one's own.
-    SupervisorGone,
+    ParentExited,
 }
 
-/// The leash within a runtime. Pings are answered while [`Self::next`] is awaited.
+/// The control channel within a runtime. Pings are answered while [`Self::next`] is awaited.
 #[derive(Debug)]
-pub(crate) struct Reins(AsyncLeash);
+pub(crate) struct SupervisorLink(AsyncControlChannel);
 
-impl Reins {
+impl SupervisorLink {
     /// Must be called within a runtime.
     ///
     /// # Errors
     /// When the runtime cannot watch the descriptor.
-    pub(crate) fn new(leash: Leash) -> io::Result<Self> {
-        leash.into_async().map(Self)
+    pub(crate) fn new(channel: ControlChannel) -> io::Result<Self> {
+        channel.into_async().map(Self)
     }
 
     /// The next order. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Order {
         loop {
             return match self.0.next().await {
-                Ok(Some(Rest::Abandon)) => Order::Abandon,
-                Ok(Some(Rest::Commit)) => Order::Commit,
-                Ok(Some(Rest::Leave)) => Order::Leave,
-                Ok(Some(Rest::Prepare(bundle))) => Order::Prepare(Reload {
-                    purpose: bundle.purpose,
-                    config: bundle.config,
-                    listeners: bundle.listeners,
-                    edges_to: bundle.edges_to,
-                    edges_from: bundle.edges_from,
+                Ok(Some(ChildCommand::Abandon)) => Order::Abandon,
+                Ok(Some(ChildCommand::Commit)) => Order::Commit,
+                Ok(Some(ChildCommand::Leave)) => Order::Leave,
+                Ok(Some(ChildCommand::Prepare(setup))) => Order::Prepare(Reload {
+                    purpose: setup.purpose,
+                    config: setup.config,
+                    listeners: setup.listeners,
+                    edges_to: setup.edges_to,
+                    edges_from: setup.edges_from,
                 }),
-                Ok(Some(Rest::Retire(limit, heir))) => Order::Retire(limit, heir),
-                Ok(Some(Rest::Stop(limit))) => Order::Stop(limit),
+                Ok(Some(ChildCommand::Retire(limit, successor))) => Order::Retire(limit, successor),
+                Ok(Some(ChildCommand::Stop(limit))) => Order::Stop(limit),
                 // For control only.
                 Ok(Some(
-                    Rest::Answer(_) | Rest::Forget(_) | Rest::Go(_) | Rest::Ping(_) | Rest::Tell(_),
+                    ChildCommand::Answer(_)
+                    | ChildCommand::Forget(_)
+                    | ChildCommand::Go(_)
+                    | ChildCommand::Ping(_)
+                    | ChildCommand::Tell(_),
                 )) => continue,
-                Ok(None) | Err(_) => Order::SupervisorGone,
+                Ok(None) | Err(_) => Order::ParentExited,
             };
         }
     }
 
     /// It accepts.
     pub(crate) async fn ready(&self) {
-        self.say(Up::Ready).await;
+        self.say(FromChild::Ready).await;
     }
 
     /// The reload can be taken: committing it cannot fail any more.
     pub(crate) async fn prepared(&self) {
-        self.say(Up::Prepared).await;
+        self.say(FromChild::Prepared).await;
     }
 
     /// The reload cannot be taken.
     pub(crate) async fn refused(&self, why: &str) {
-        self.say(Up::Refused(why.into())).await;
+        self.say(FromChild::Refused(why.into())).await;
     }
 
     /// Nothing is left to do.
     pub(crate) async fn drained(&self) {
-        self.say(Up::Drained).await;
+        self.say(FromChild::Drained).await;
     }
 
     /// The reload is in force.
     pub(crate) async fn committed(&self) {
-        self.say(Up::Committed).await;
+        self.say(FromChild::Committed).await;
     }
 
-    async fn say(&self, up: Up) {
+    async fn say(&self, up: FromChild) {
         // A supervisor that is gone shows in `next`.
         let _ = self.0.say(&up).await;
     }

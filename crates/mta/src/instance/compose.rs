@@ -187,7 +187,10 @@ pub(crate) fn next_settings(own: &InstanceConfig, next: mail::InstanceName) -> h
 
 /// How an old process of this instance speaks to the new one: at the end of its clients' messages,
 /// which wait for as long as the new one needs to begin.
-pub(crate) fn heir_settings(name: &mail::InstanceName, patience: Duration) -> handoff::Settings {
+pub(crate) fn successor_settings(
+    name: &mail::InstanceName,
+    patience: Duration,
+) -> handoff::Settings {
     handoff::Settings {
         own_name: name.clone(),
         next_name: name.clone(),

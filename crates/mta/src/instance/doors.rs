@@ -30,7 +30,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::leash::Purpose;
+use supervisor::channel::Purpose;
 
 /// The fewest connections that another instance may have: a process that makes way for this one is
 /// in no configuration.

@@ -35,7 +35,7 @@ impl Kind {
 
 /// What operators are to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum LogLine {
     /// It became full: an alarm.
     Full(String),
     /// There is room again.
@@ -55,14 +55,19 @@ const ROOM_BELOW_PERCENT: u64 = 90;
 
 impl Fullness {
     /// So many messages of this kind wait, of at most `messages_max`.
-    pub(crate) fn look(&mut self, kind: Kind, n_waiting: u64, messages_max: u64) -> Option<Told> {
+    pub(crate) fn look(
+        &mut self,
+        kind: Kind,
+        n_waiting: u64,
+        messages_max: u64,
+    ) -> Option<LogLine> {
         let was_full = &mut self.is_full[kind as usize];
         let has_room =
             u128::from(n_waiting) * 100 < u128::from(messages_max) * u128::from(ROOM_BELOW_PERCENT);
         let whose = kind.words();
         if n_waiting >= messages_max && !*was_full {
             *was_full = true;
-            return Some(Told::Full(format!(
+            return Some(LogLine::Full(format!(
                 "the queue is full: {n_waiting} messages {whose} wait, of {messages_max} \
                  (`queue.messages`); more are put off with 452 until it empties: `postern queue \
                  list` shows why they wait, `postern queue drop` makes room, a higher \
@@ -71,7 +76,7 @@ impl Fullness {
         }
         if has_room && *was_full {
             *was_full = false;
-            return Some(Told::Room(format!(
+            return Some(LogLine::Room(format!(
                 "the queue has room again: {n_waiting} messages {whose} wait, of {messages_max}"
             )));
         }
@@ -85,8 +90,8 @@ mod tests {
 
     fn kinds(fullness: &mut Fullness, kind: Kind, counts: &[u64]) -> Vec<&'static str> {
         let told = counts.iter().map(|&n| match fullness.look(kind, n, 1000) {
-            Some(Told::Full(_)) => "full",
-            Some(Told::Room(_)) => "room",
+            Some(LogLine::Full(_)) => "full",
+            Some(LogLine::Room(_)) => "room",
             None => "",
         });
         told.collect()
@@ -114,12 +119,12 @@ mod tests {
         let mut fullness = Fullness::default();
         assert!(matches!(
             fullness.look(Kind::Ours, 1, 1),
-            Some(Told::Full(text)) if text.contains("1 messages of our own wait, of 1 ")
+            Some(LogLine::Full(text)) if text.contains("1 messages of our own wait, of 1 ")
         ));
         assert_eq!(fullness.look(Kind::Ours, 1, 1), None);
         assert!(matches!(
             fullness.look(Kind::Ours, 0, 1),
-            Some(Told::Room(_))
+            Some(LogLine::Room(_))
         ));
     }
 }

@@ -29,6 +29,7 @@ use mail::event::{Sink, What};
 use maildrop::Maildrop;
 use net::{Clock, Entropy};
 use spool::Spool;
+use supervisor::channel::{Beginning, Purpose};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -37,19 +38,18 @@ use parting::{Edges, FAILED_LIMIT, ORPHAN_LIMIT};
 use parts::{Instance, Onwards, delivery_settings, make_doors, make_edges, make_next};
 
 use super::bell::Bell;
-use super::bootstrap::{Bootstrap, Order, Reins, Reload};
+use super::bootstrap::{Bootstrap, Order, Reload, SupervisorLink};
 use super::compose;
 use super::doors::{Door, Doors, Hall, Sessions};
 use super::draining::Draining;
 use super::expiry::Expiry;
-use super::fullness::{Fullness, Kind, Told};
+use super::fullness::{Fullness, Kind, LogLine};
 use super::memory;
 use super::pickup::Pickup;
 use super::requests;
 use super::shortage::Shortage;
 use super::turned_away::TurnedAwayReport;
 use super::view::View;
-use crate::leash::{Beginning, Purpose};
 use crate::role::Composition;
 
 /// How often it is looked whether the spool still takes records, whether the queue is full, and
@@ -88,7 +88,7 @@ fn start(bootstrap: Bootstrap) -> Result<(), String> {
     if bootstrap.beginning == Beginning::OnCommit {
         opened = try_to_begin(&bootstrap, &config)?;
         if !bootstrap
-            .leash
+            .channel
             .wait_for_commit()
             .map_err(|e| e.to_string())?
         {
@@ -167,12 +167,12 @@ async fn run(
     let mut running = Running::new(instance, sessions, bootstrap.generation, bootstrap.requests);
     running.spool_dir = spool_dir;
     running.receive_outcomes(inboxes);
-    let mut reins = Reins::new(bootstrap.leash).map_err(|e| e.to_string())?;
+    let mut link = SupervisorLink::new(bootstrap.channel).map_err(|e| e.to_string())?;
     running.open_edges(edges);
     running.doors.set_listeners(doors);
     running.pick_up(&bootstrap.state);
-    reins.ready().await;
-    let ended = running.obey(&mut reins).await;
+    link.ready().await;
+    let ended = running.run(&mut link).await;
     sink.finish().await;
     drop(bootstrap.lock);
     ended
@@ -270,7 +270,7 @@ impl Running {
     }
 
     /// Reports what is left of a queue that is to be emptied, and that nothing is.
-    async fn look_at_draining(&mut self, reins: &Reins) {
+    async fn look_at_draining(&mut self, link: &SupervisorLink) {
         if self.sessions.borrow().purpose != Purpose::Drain {
             self.draining = Draining::default();
             return;
@@ -281,7 +281,7 @@ impl Running {
             self.instance.tell(What::Alarm { text: text.into() });
         }
         if self.is_drained() {
-            reins.drained().await;
+            link.drained().await;
         }
     }
 
@@ -310,10 +310,10 @@ impl Running {
         }
     }
 
-    fn tell_room(&self, told: Option<Told>) {
+    fn tell_room(&self, told: Option<LogLine>) {
         match told {
-            Some(Told::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
-            Some(Told::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
+            Some(LogLine::Full(text)) => self.instance.tell(What::Alarm { text: text.into() }),
+            Some(LogLine::Room(text)) => self.instance.tell(What::Instance { text: text.into() }),
             None => {}
         }
     }
@@ -348,16 +348,16 @@ impl Running {
 
     /// Carries out the supervisor's orders until the end. An error when the spool failed: then the
     /// process must end, and a new one recover what was acknowledged.
-    async fn obey(&mut self, reins: &mut Reins) -> Result<(), String> {
+    async fn run(&mut self, link: &mut SupervisorLink) -> Result<(), String> {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         loop {
             let order = tokio::select! {
-                order = reins.next() => order,
+                order = link.next() => order,
                 _ = check.tick() => {
                     self.look_at_queue();
                     self.look_at_certificate();
                     self.look_at_turned_away();
-                    self.look_at_draining(reins).await;
+                    self.look_at_draining(link).await;
                     if let Some(failure) = self.instance.spool.failure() {
                         let text =
                             format!("the spool cannot be written ({failure}); starting anew");
@@ -372,8 +372,8 @@ impl Running {
                 Order::Abandon => self.prepared = None,
                 Order::Commit => {
                     self.commit();
-                    reins.committed().await;
-                    self.look_at_draining(reins).await;
+                    link.committed().await;
+                    self.look_at_draining(link).await;
                 }
                 Order::Leave if self.is_drained() => {
                     self.stop(FAILED_LIMIT, Edges::Cut).await;
@@ -381,18 +381,18 @@ impl Running {
                 }
                 Order::Leave => {}
                 Order::Prepare(reload) => match self.prepare(reload) {
-                    Ok(()) => reins.prepared().await,
-                    Err(why) => reins.refused(&why).await,
+                    Ok(()) => link.prepared().await,
+                    Err(why) => link.refused(&why).await,
                 },
-                Order::Retire(limit, heir) => {
-                    self.retire(limit, heir, reins).await;
+                Order::Retire(limit, successor) => {
+                    self.retire(limit, successor, link).await;
                     return Ok(());
                 }
                 Order::Stop(limit) => {
                     self.stop(limit, Edges::UntilClosed).await;
                     return Ok(());
                 }
-                Order::SupervisorGone => {
+                Order::ParentExited => {
                     self.stop(ORPHAN_LIMIT, Edges::UntilClosed).await;
                     return Ok(());
                 }

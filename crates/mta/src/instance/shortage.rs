@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::fullness::Told;
+use super::fullness::LogLine;
 
 /// Without a refusal for so long there is room again: a disk that is nearly full takes a small
 /// message now and then.
@@ -21,12 +21,12 @@ pub(crate) struct Shortage {
 
 impl Shortage {
     /// So many messages had been refused for want of room; `now` never goes backwards.
-    pub(crate) fn look(&mut self, n_refused: u64, now: Duration) -> Option<Told> {
+    pub(crate) fn look(&mut self, n_refused: u64, now: Duration) -> Option<LogLine> {
         if n_refused > self.n_refused {
             self.n_refused = n_refused;
             let is_news = self.refused_last.replace(now).is_none();
             return is_news.then(|| {
-                Told::Full(
+                LogLine::Full(
                     "no room on the disk of the spool: messages are put off with 452, and what \
                      becomes of those that are here is still recorded. Make room on the file \
                      system of the state directory, or let \
@@ -38,7 +38,7 @@ impl Shortage {
         let since = now.saturating_sub(self.refused_last?);
         (since >= ROOM_AFTER).then(|| {
             self.refused_last = None;
-            Told::Room(
+            LogLine::Room(
                 "the disk of the spool has room again: nothing was refused for a minute".into(),
             )
         })
@@ -61,13 +61,13 @@ mod tests {
                 1 + second.min(100) / 10
             };
             match shortage.look(n_refused, Duration::from_secs(second)) {
-                Some(Told::Full(_)) => told.push((second, "full")),
-                Some(Told::Room(_)) => told.push((second, "room")),
+                Some(LogLine::Full(_)) => told.push((second, "full")),
+                Some(LogLine::Room(_)) => told.push((second, "room")),
                 None => {}
             }
         }
         assert_eq!(told, [(2, "full"), (160, "room")]);
         let again = shortage.look(99, Duration::from_secs(301));
-        assert!(matches!(again, Some(Told::Full(text)) if text.contains("452")));
+        assert!(matches!(again, Some(LogLine::Full(text)) if text.contains("452")));
     }
 }

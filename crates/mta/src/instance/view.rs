@@ -8,6 +8,7 @@ use intake::{Admission, Onward};
 use mail::MessageId;
 use net::Clock;
 use spool::{Browser, Spool};
+use supervisor::channel::Purpose;
 use tokio::sync::watch;
 
 use super::doors::Sessions;
@@ -15,7 +16,6 @@ use super::draining;
 use super::requests::{
     Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
 };
-use crate::leash::Purpose;
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {

@@ -1,4 +1,5 @@
-//! No line of the log is lost, doubled or mixed up: over kills, rotation, and three writers in a hurry.
+//! No line of the log is lost, doubled or mixed up: over kills, rotation, and three writers in a
+//! hurry.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

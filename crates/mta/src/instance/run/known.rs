@@ -8,7 +8,7 @@ use std::path::Path;
 use config::regular_file;
 use mail::{InstanceName, SpoolId};
 
-use crate::instance::bootstrap::SPOOL_IDS as DIR;
+use supervisor::SPOOL_IDS as DIR;
 
 /// Keeps the id of the spool for the next start; returns that of the one before, if it was another.
 ///

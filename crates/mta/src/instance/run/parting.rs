@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Running;
-use crate::instance::bootstrap::{Order, Reins};
+use crate::instance::bootstrap::{Order, SupervisorLink};
 use crate::instance::compose;
 use crate::instance::unfinished::{Inbox, Outbox, receive};
 
@@ -120,9 +120,14 @@ impl Running {
         }
     }
 
-    /// Makes way for the process at the other end of `heir`, and ends when the clients that are in
-    /// have left, or after `limit`.
-    pub(super) async fn retire(&self, limit: Duration, heir: OwnedFd, reins: &mut Reins) {
+    /// Makes way for the process at the other end of `successor`, and ends when the clients that
+    /// are in have left, or after `limit`.
+    pub(super) async fn retire(
+        &self,
+        limit: Duration,
+        successor: OwnedFd,
+        link: &mut SupervisorLink,
+    ) {
         self.instance.tell(What::Instance {
             text: "makes way for a new process".into(),
         });
@@ -131,11 +136,11 @@ impl Running {
             Ok(()) => None,
             Err(_) => Some(self.leave_attempts().await),
         };
-        self.give_up_the_spool(heir).await;
+        self.give_up_the_spool(successor).await;
         let (over, attempts_over) = watch::channel(late.is_none());
         match late {
             None => {
-                self.wait_for_last_messages(limit, reins, attempts_over)
+                self.wait_for_last_messages(limit, link, attempts_over)
                     .await
             }
             Some(Ok(late)) => {
@@ -144,7 +149,7 @@ impl Running {
                     late.forward(&delivery).await;
                     over.send_replace(true);
                 });
-                self.wait_for_last_messages(limit, reins, attempts_over)
+                self.wait_for_last_messages(limit, link, attempts_over)
                     .await;
             }
             Some(Err(why)) => {
@@ -181,12 +186,12 @@ impl Running {
     }
 
     /// From here on it is the new process's. Nobody is accepted here any more.
-    async fn give_up_the_spool(&self, heir: OwnedFd) {
+    async fn give_up_the_spool(&self, successor: OwnedFd) {
         let instance = &self.instance;
         let (id, epoch) = (instance.spool.id(), instance.spool.epoch());
-        let heir = Next::new(
-            EdgeSender::new(heir),
-            compose::heir_settings(&instance.name, HEIR_PATIENCE),
+        let successor = Next::new(
+            EdgeSender::new(successor),
+            compose::successor_settings(&instance.name, HEIR_PATIENCE),
             // Another receiver than the next instance, so another book.
             Arc::new(Mutex::new(Ledger::new(id, epoch))),
             instance.clock,
@@ -197,7 +202,7 @@ impl Running {
         self.requests.abort();
         self.late_outcomes.abort();
         // Whoever takes longer is told that the spool is closed.
-        let _ = timeout(COMMITS_LIMIT, instance.tenure.end(heir)).await;
+        let _ = timeout(COMMITS_LIMIT, instance.tenure.end(successor)).await;
         let spool = instance.spool.clone();
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
         instance.tell(What::Instance {
@@ -209,14 +214,14 @@ impl Running {
     async fn wait_for_last_messages(
         &self,
         limit: Duration,
-        reins: &mut Reins,
+        link: &mut SupervisorLink,
         attempts_over: watch::Receiver<bool>,
     ) {
         let ordered_to_stop = async {
             loop {
-                match reins.next().await {
+                match link.next().await {
                     Order::Stop(limit) => return limit,
-                    Order::SupervisorGone => return ORPHAN_LIMIT,
+                    Order::ParentExited => return ORPHAN_LIMIT,
                     Order::Abandon
                     | Order::Commit
                     | Order::Leave

@@ -15,11 +15,11 @@ use mail::{InstanceName, Origin, Reply};
 use net::{Clock, Entropy};
 use smtp::server::Offer;
 use spool::{Fresh, Spool};
+use supervisor::channel::Purpose;
 
 use crate::instance::compose::{self, Answering};
 use crate::instance::doors::{Door, Sessions};
 use crate::instance::unfinished::Inbox;
-use crate::leash::Purpose;
 use crate::role::Composition;
 
 /// What stays the same over reloads.
