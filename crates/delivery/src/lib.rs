@@ -26,7 +26,7 @@ pub use command::Touched;
 pub use delivery::{Delivery, FRESH_LEN_MAX, FRESH_MAX, Parts, Settings};
 pub use outage::Outage;
 pub use recovery::Recovered;
-pub use resolver::{Hop, RESOLVE_TIME, Resolver, Resolving, Unresolved, Via};
+pub use resolver::{Hop, NoResolver, RESOLVE_TIME, Resolver, Resolving, Unresolved, Via};
 pub use route::{Asked, Match, OpenTo, Route, Routes, Standing};
 pub use sweep::{LAG_MAX, SWEEP_INTERVAL};
 pub use takeover::{LateOutcome, LateRecipient, Unfinished};

@@ -16,6 +16,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mail::reply::table;
@@ -252,6 +253,52 @@ impl Delivery {
                 ))
             }));
         });
+    }
+}
+
+/// The resolver of a route that has none, for a reason that operators can put right: the mail waits
+/// and does not expire, and an alarm is logged once.
+#[derive(Debug)]
+pub struct NoResolver {
+    route: Box<str>,
+    cause: Box<str>,
+    is_reported: AtomicBool,
+}
+
+impl NoResolver {
+    /// In the place of `route`.
+    #[must_use]
+    pub fn new(route: &str, cause: &str) -> Self {
+        Self {
+            route: route.into(),
+            cause: cause.into(),
+            is_reported: AtomicBool::new(false),
+        }
+    }
+}
+
+impl fmt::Display for NoResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.route)
+    }
+}
+
+impl Resolver for NoResolver {
+    fn resolve<'a>(&'a self, _domain: &'a str) -> Resolving<'a> {
+        let reply = table::DNS_SILENT.reply().with_cause(&self.cause);
+        Box::pin(std::future::ready(Err(Unresolved::NoResolver(reply))))
+    }
+
+    fn news(&self) -> Option<News> {
+        let is_first = !self.is_reported.swap(true, Ordering::Relaxed);
+        is_first.then(|| {
+            let text = format!(
+                "mail of route {} waits, and does not expire: no resolver: {}; mend it, then run \
+                 `postern reload`",
+                self.route, self.cause
+            );
+            News::Alarm(text.into())
+        })
     }
 }
 

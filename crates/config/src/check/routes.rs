@@ -29,6 +29,7 @@ pub(super) fn check(findings: &mut Findings<'_>) {
                             output's to reach; move this route there";
                 findings.error(instance, &["route", &index, "to", "mx"], text.to_owned());
             }
+            one_way_by_port(findings, instance, i, &index);
         }
         if let Some(Next::Smtp(host)) = &instance.next {
             back_to_us(findings, instance, host, &["next"]);
@@ -49,6 +50,26 @@ fn shadowed(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &
             let text = format!("can never match: `{first}` before it takes everything of `{one}`");
             findings.warning(on, &["route", index, key(one), &j.to_string()], text);
         }
+    }
+}
+
+/// Mail exchangers at one port are one destination for each domain, however it is routed there.
+fn one_way_by_port(findings: &mut Findings<'_>, on: &InstanceConfig, i: usize, index: &str) {
+    let Target::Mx(this) = &on.routes[i].to else {
+        return;
+    };
+    let differs = |route: &Route| match &route.to {
+        Target::Mx(other) => other.port == this.port && other != this,
+        _ => false,
+    };
+    if let Some(first) = on.routes[..i].iter().position(differs) {
+        let text = format!(
+            "route {} reaches exchangers at port {} with other settings: give both the same, or \
+             another port",
+            first + 1,
+            this.port
+        );
+        findings.error(on, &["route", index, "to", "mx"], text);
     }
 }
 

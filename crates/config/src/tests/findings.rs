@@ -446,3 +446,26 @@ fn a_peer_may_not_claim_more_than_its_instance_and_a_range_not_to_be_ours() {
         &[("6:39: warning", "this peer never counts")],
     );
 }
+
+#[test]
+fn exchangers_at_one_port_are_reached_in_one_way() {
+    let routes = |first: &str, second: &str| {
+        format!(
+            "[instance.output]\nrole = \"output\"\n[[instance.output.route]]\n\
+             domain = \"a.example\"\nto = {{ mx = {{ {first} }} }}\n[[instance.output.route]]\n\
+             domain = \"*\"\nto = {{ mx = {{ {second} }} }}\n"
+        )
+    };
+    let one_way = |text: &str| -> Vec<String> {
+        let found = findings(text).into_iter();
+        found
+            .filter(|line| line.contains("with other settings"))
+            .collect()
+    };
+    let other = "resolver = \"127.0.0.1\"";
+    let found = one_way(&routes("", other));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("9:8: error"), "{found:#?}");
+    assert!(one_way(&routes(other, other)).is_empty());
+    assert!(one_way(&routes("port = 2525", other)).is_empty());
+}

@@ -12,7 +12,7 @@ use delivery::transport::{
     Domains, Handoff, Mailboxes, Maildir, MaildirSettings, Mx, MxSettings, OwnAddresses, Relay,
     RelaySettings, Transport,
 };
-use delivery::{Asked, Match, OpenTo, Routes, Via};
+use delivery::{Asked, Match, NoResolver, OpenTo, Routes, Via};
 use dns::ResolverSettings;
 use handoff::{Lifetimes, Next};
 use intake::{
@@ -20,7 +20,6 @@ use intake::{
     Recipients,
 };
 use mail::event::{Event, Sink};
-use mail::reply::table;
 use mail::{Mailbox, Origin, Reply, ReplyCode};
 use net::Clock;
 use net::tls::TlsAcceptor;
@@ -380,8 +379,7 @@ fn mx(config: &Config, own: &InstanceConfig, clock: Clock, from: &config::MxRout
     });
     match made {
         Ok(mx) => Via::Resolver(Arc::new(mx)),
-        // Mail waits until it is put right, and is not lost.
-        Err(e) => Transport::Error(table::UNRESOLVED.reply().with_cause(&e)).into(),
+        Err(e) => Via::Resolver(Arc::new(NoResolver::new("mx", &e))),
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use delivery::transport::Transport;
-use delivery::{Hop, Match, OpenTo, Resolver, Resolving, Route, Unresolved, Via};
+use delivery::{Hop, Match, NoResolver, OpenTo, Resolver, Resolving, Route, Unresolved, Via};
 use mail::reply::table;
 use queue::Backoff;
 
 use crate::world::{
-    Instance, LATER, LIMIT, PATIENT, Plan, deferred, delivered, failed, held, hold, message,
+    Instance, LATER, LIMIT, PATIENT, Plan, alarm, deferred, delivered, failed, held, hold, message,
 };
 
 /// Answers what was laid down for it, one after the other, and then the last again.
@@ -227,6 +227,28 @@ async fn while_no_resolver_answers_no_message_expires() {
     }
     output.noted.until(5, delivered).await;
     assert_eq!(output.noted.count(failed), 0);
+}
+
+#[tokio::test]
+async fn a_route_without_a_resolver_keeps_its_mail_and_raises_one_alarm() {
+    let plan = Plan {
+        probes: Backoff::new(&[Duration::from_millis(5)]),
+        expire_after: Duration::ZERO,
+        ..PATIENT
+    };
+    let none = Arc::new(NoResolver::new("mx", "/etc/resolv.conf: permission denied"));
+    let output = Instance::new(vec![resolved("y.org", none)], &plan);
+    for _ in 0..5 {
+        output.accept(message(&["a@y.org"]), "\r\n").await;
+    }
+    output.noted.until(1, deferred).await;
+    let mx = Script::new([discards("mx.example", None)]);
+    output.reload(vec![resolved("y.org", mx)]);
+    output.noted.until(5, delivered).await;
+    assert_eq!(
+        (output.noted.count(failed), output.noted.count(alarm)),
+        (0, 1)
+    );
 }
 
 #[tokio::test]
