@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mail::reply::table;
-use mail::{Moment, Outcome, Reply};
+use mail::{Author, Moment, Outcome, Reply};
 use queue::{Finish, Job, Which};
 use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 
@@ -207,7 +207,7 @@ impl Delivery {
              with the process; report it, then release or drop it",
             stored.id
         ));
-        let held = Outcome::Held(reply);
+        let held = Outcome::held(reply);
         let tried = |way: Way| way.tried(&vec![held.clone(); way.recipients.len()]);
         let tried = ways.into_iter().flat_map(tried).collect();
         Ended {
@@ -288,7 +288,8 @@ impl Delivery {
             let states = way.states(stored);
             let outcome = |(_, state): (u32, &RecipientState)| {
                 let last = state.reply.as_ref().unwrap_or(&unreached);
-                Outcome::Deferred(last.clone())
+                // The record does not hold whose words it is: so no host is named as their author.
+                Outcome::deferred(last.clone())
             };
             way.tried(&states.map(outcome).collect::<Vec<_>>())
         };
@@ -343,7 +344,7 @@ impl Delivery {
                 SiteSeen::Down => way.transport.to_string().into(),
             },
             is_relay: matches!(*way.transport, Transport::Relay(_)),
-            reply: outcome.reply().clone(),
+            reply: outcome.reply.clone(),
         });
         let outcomes = twins.outcomes_of_all(&outcomes);
         (seen, way.tried_with(&outcomes, success, &by))
@@ -507,9 +508,9 @@ impl Ended {
 /// Ends by itself, as each transaction settles somebody (RFC 5321 §4.5.3.1.10).
 fn leave_to_next_transaction(tried: &mut Vec<Tried>) -> bool {
     let any = |wanted: fn(&Tried) -> bool| tried.iter().any(wanted);
-    let goes_on = any(|t| matches!(t.outcome, Outcome::Delivered(_))) && any(is_one_too_many);
+    let goes_on = any(|t| t.outcome.is_delivered()) && any(is_one_too_many);
     if goes_on {
-        tried.retain(|t| !matches!(t.outcome, Outcome::Deferred(_)));
+        tried.retain(|t| !t.outcome.is_deferred());
     }
     goes_on
 }
@@ -517,9 +518,10 @@ fn leave_to_next_transaction(tried: &mut Vec<Tried>) -> bool {
 /// Whether a host said that it takes no more recipients in this transaction. One of our own
 /// instances has a key for exactly these, and is asked about all of them again.
 fn is_one_too_many(tried: &Tried) -> bool {
-    let Outcome::Deferred(reply) = &tried.outcome else {
+    let Outcome { reply, by, .. } = &tried.outcome;
+    if !tried.outcome.is_deferred() || *by != Author::Peer {
         return false;
-    };
+    }
     let too_many = table::TOO_MANY_RECIPIENTS.reply();
     let says_so = reply.enhanced.is_none_or(|e| Some(e) == too_many.enhanced);
     says_so && reply.code == too_many.code && tried.handoff.is_none()

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use mail::dsn::Action;
 use mail::reply::table;
-use mail::{Disposition, HandoffKey, MessageId, Moment, Outcome, Reply, Timestamp};
+use mail::{
+    Author, Disposition, HandoffKey, MessageId, Moment, Outcome, OutcomeKind, Reply, Timestamp,
+};
 use spool::{CommitError, Content, Ending, Fresh, Progress, RecipientState, Stored};
 
 use crate::delivery::{Delivery, Settings, State};
@@ -244,7 +246,7 @@ impl Record<'_> {
         let pending = table::HANDOFF_PENDING.reply();
         let states = self.changes.states.iter().map(|(_, state)| state);
         let told = |(tried, state): (&Tried, &RecipientState)| {
-            let is_told = state.disposition.is_final() || *tried.outcome.reply() == pending;
+            let is_told = state.disposition.is_final() || tried.outcome.reply == pending;
             tried.handoff.filter(|_| is_told)
         };
         self.tried.iter().zip(states).filter_map(told).collect()
@@ -269,16 +271,13 @@ impl Record<'_> {
 /// took none of their recipients, and of some it knows no more than that it could not do it now.
 fn in_doubt(tried: &[Tried]) -> BTreeSet<HandoffKey> {
     let pending = table::HANDOFF_PENDING.reply();
-    let is_told = |outcome: &Outcome| match outcome {
-        Outcome::Delivered(_) => true,
-        other => *other.reply() == pending,
-    };
+    let is_told = |outcome: &Outcome| outcome.is_delivered() || outcome.reply == pending;
     let keys_of = |wanted: &dyn Fn(&Outcome) -> bool| -> BTreeSet<HandoffKey> {
         let those = tried.iter().filter(|tried| wanted(&tried.outcome));
         those.filter_map(|tried| tried.handoff).collect()
     };
     let told = keys_of(&is_told);
-    let mut doubted = keys_of(&|outcome| matches!(outcome, Outcome::Deferred(_)));
+    let mut doubted = keys_of(&Outcome::is_deferred);
     doubted.retain(|key| !told.contains(key));
     doubted
 }
@@ -286,9 +285,10 @@ fn in_doubt(tried: &[Tried]) -> BTreeSet<HandoffKey> {
 /// Whether the next instance may have stored a recipient's copy without our knowing: it gave no
 /// answer, or one that leaves this open.
 fn is_unknown(stored: &Stored, tried: &Tried) -> bool {
-    let (Outcome::Deferred(reply), Some(key)) = (&tried.outcome, tried.handoff) else {
+    let (OutcomeKind::Deferred, Some(key)) = (tried.outcome.kind, tried.handoff) else {
         return false;
     };
+    let reply = &tried.outcome.reply;
     let leaves_open = [
         &table::NEXT_AWAY,
         &table::SHUTTING_DOWN_LATE,
@@ -329,16 +329,16 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
     for t in tried {
         let attempts = attempts(stored, t.index) + 1;
         changes.n_deferred_before += u32::from(attempts > 1);
-        let reply = t.outcome.reply().clone();
-        let (disposition, last) = match &t.outcome {
-            Outcome::Deferred(_) if expired && !is_doubted(t) && t.by.may_expire() => {
+        let reply = t.outcome.reply.clone();
+        let (disposition, last) = match t.outcome.kind {
+            OutcomeKind::Deferred if expired && !is_doubted(t) && t.by.may_expire() => {
                 (Disposition::Failed, expiry_reply(&reply))
             }
-            Outcome::Deferred(_) => (Disposition::Pending, reply),
-            Outcome::Delivered(_) => (Disposition::Delivered, reply),
-            Outcome::Failed(_) if is_doubted(t) => (Disposition::Pending, reply),
-            Outcome::Failed(_) => (Disposition::Failed, reply),
-            Outcome::Held(_) => (Disposition::Held, reply),
+            OutcomeKind::Deferred => (Disposition::Pending, reply),
+            OutcomeKind::Delivered => (Disposition::Delivered, reply),
+            OutcomeKind::Failed if is_doubted(t) => (Disposition::Pending, reply),
+            OutcomeKind::Failed => (Disposition::Failed, reply),
+            OutcomeKind::Held => (Disposition::Held, reply),
         };
         changes.n_closed += u32::from(disposition.is_final());
         changes.n_pending += u32::from(disposition == Disposition::Pending);
@@ -366,12 +366,11 @@ fn judge(stored: &Stored, tried: &[Tried], expired: bool) -> Changes {
     changes
 }
 
-/// The other host and its own words, where the last of them came from one.
+/// The other host and its reply, where the last reply came from one.
 fn remote(tried: &Tried) -> Option<(Box<str>, Reply)> {
     let host = tried.by.host()?;
-    let reply = tried.outcome.reply();
-    let is_ours = table::ALL.iter().any(|row| row.reply() == *reply);
-    (!is_ours).then(|| (host.into(), reply.clone()))
+    let Outcome { reply, by, .. } = &tried.outcome;
+    (*by == Author::Peer).then(|| (host.into(), reply.clone()))
 }
 
 fn attempts(stored: &Stored, index: u32) -> u32 {

@@ -2,11 +2,14 @@
 //!
 //! # Guarantees
 //! [`Transport::deliver`] returns one outcome for each recipient that it was given, in their order.
-//! [`Outcome::Delivered`] means that the next hop has taken responsibility: durably stored, or
+//! [`Delivered`] means that the next hop has taken responsibility: durably stored, or
 //! answered with 2yz after the whole content. A future that is dropped leaves the outcome unknown.
 //!
 //! # Failure
-//! What goes wrong here and not at the recipient is [`Outcome::Deferred`].
+//! What goes wrong here and not at the recipient is [`Deferred`].
+//!
+//! [`Deferred`]: mail::OutcomeKind::Deferred
+//! [`Delivered`]: mail::OutcomeKind::Delivered
 
 mod handoff;
 mod maildir;
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mail::dsn::Action;
-use mail::{Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
+use mail::{Author, Envelope, HandoffKey, MessageId, Outcome, Provenance, Reply, SpoolId};
 
 pub use handoff::Handoff;
 pub use maildir::{
@@ -131,22 +134,23 @@ impl Transport {
         match self {
             Self::Discard { why } => {
                 let reply = mail::reply::table::OK.with_text(&format!("discarded: {why}"));
-                Carried::all(work.recipients.len(), &Outcome::Delivered(reply))
+                Carried::all(work.recipients.len(), &Outcome::delivered(reply))
             }
-            Self::Error(reply) => {
-                Carried::all(work.recipients.len(), &Outcome::from_reply(reply.clone()))
-            }
+            Self::Error(reply) => Carried::all(
+                work.recipients.len(),
+                &Outcome::from_reply(reply.clone(), Author::Us),
+            ),
             Self::Handoff(handoff) => handoff.deliver(work).await,
             Self::Hold { why } => {
                 let reply = mail::reply::table::HELD.with_text(&format!("held: {why}"));
-                Carried::all(work.recipients.len(), &Outcome::Held(reply))
+                Carried::all(work.recipients.len(), &Outcome::held(reply))
             }
             Self::Maildir(maildir) => maildir.deliver(work).await,
             Self::Mx(exchangers) => exchangers.deliver(work).await,
             Self::Relay(relay) => relay.deliver(work).await,
             Self::Unresolved { reply, by, .. } => Carried {
                 by: by.clone(),
-                ..Carried::down(work.recipients.len(), reply.clone())
+                ..Carried::down(work.recipients.len(), &Outcome::deferred(reply.clone()))
             },
         }
     }
@@ -227,13 +231,10 @@ impl Carried {
     }
 
     /// The site is down.
-    fn down(n_recipients: usize, reply: Reply) -> Self {
+    fn down(n_recipients: usize, outcome: &Outcome) -> Self {
         Self {
-            outcomes: vec![Outcome::Deferred(reply); n_recipients],
             site: SiteSeen::Down,
-            success: None,
-            news: Vec::new(),
-            by: By::Transport,
+            ..Self::all(n_recipients, outcome)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What became of a recipient: at one attempt, and in all.
 
-use crate::Reply;
+use crate::{Reply, ReplyClass};
 
 /// Where one recipient of a queued message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,35 +25,95 @@ impl Disposition {
     }
 }
 
+/// Whose words a reply is. The words do not show it: a peer may reply with exactly ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Author {
+    /// The host or instance at the other end of a connection sent it.
+    Peer,
+    /// This process made it.
+    Us,
+}
+
 /// What one attempt came to for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub struct Outcome {
+    /// What it means for the recipient.
+    pub kind: OutcomeKind,
+    /// The reply behind it.
+    pub reply: Reply,
+    /// Whose words the reply is.
+    pub by: Author,
+}
+
+/// What an attempt means for a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutcomeKind {
     /// Not now; to be tried again.
-    Deferred(Reply),
+    Deferred,
     /// Done.
-    Delivered(Reply),
+    Delivered,
     /// Never.
-    Failed(Reply),
-    /// Kept for an operator, and why.
-    Held(Reply),
+    Failed,
+    /// Kept for an operator; the reply has the reason.
+    Held,
 }
 
 impl Outcome {
-    /// What a peer's reply to the recipient or to the data means.
+    /// What a reply to the recipient or to the data means.
     #[must_use]
-    pub fn from_reply(reply: Reply) -> Self {
-        match reply.class() {
-            crate::ReplyClass::Positive => Self::Delivered(reply),
-            crate::ReplyClass::Permanent => Self::Failed(reply),
-            _ => Self::Deferred(reply),
-        }
+    pub fn from_reply(reply: Reply, by: Author) -> Self {
+        let kind = match reply.class() {
+            ReplyClass::Positive => OutcomeKind::Delivered,
+            ReplyClass::Permanent => OutcomeKind::Failed,
+            ReplyClass::Intermediate | ReplyClass::Transient => OutcomeKind::Deferred,
+        };
+        Self { kind, reply, by }
     }
 
-    /// The reply behind it.
+    /// A peer's reply to the recipient or to the data.
     #[must_use]
-    pub const fn reply(&self) -> &Reply {
-        match self {
-            Self::Deferred(r) | Self::Delivered(r) | Self::Failed(r) | Self::Held(r) => r,
-        }
+    pub fn from_peer(reply: Reply) -> Self {
+        Self::from_reply(reply, Author::Peer)
+    }
+
+    /// We defer it.
+    #[must_use]
+    pub const fn deferred(reply: Reply) -> Self {
+        Self::ours(OutcomeKind::Deferred, reply)
+    }
+
+    /// We delivered it ourselves.
+    #[must_use]
+    pub const fn delivered(reply: Reply) -> Self {
+        Self::ours(OutcomeKind::Delivered, reply)
+    }
+
+    /// We refuse it for good.
+    #[must_use]
+    pub const fn failed(reply: Reply) -> Self {
+        Self::ours(OutcomeKind::Failed, reply)
+    }
+
+    /// We keep it for an operator.
+    #[must_use]
+    pub const fn held(reply: Reply) -> Self {
+        Self::ours(OutcomeKind::Held, reply)
+    }
+
+    const fn ours(kind: OutcomeKind, reply: Reply) -> Self {
+        let by = Author::Us;
+        Self { kind, reply, by }
+    }
+
+    /// Whether the recipient is to be tried again.
+    #[must_use]
+    pub const fn is_deferred(&self) -> bool {
+        matches!(self.kind, OutcomeKind::Deferred)
+    }
+
+    /// Whether nothing is left to do for the recipient, as it has its copy.
+    #[must_use]
+    pub const fn is_delivered(&self) -> bool {
+        matches!(self.kind, OutcomeKind::Delivered)
     }
 }

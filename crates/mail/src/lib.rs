@@ -30,7 +30,7 @@ pub mod xtext;
 pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
 pub use address_literal::{address_literal, name_or_literal, parse_address_literal};
 pub use client::{Client, Security};
-pub use disposition::{Disposition, Outcome};
+pub use disposition::{Author, Disposition, Outcome, OutcomeKind};
 pub use domain_key::DomainKey;
 pub use enhanced_status::EnhancedStatus;
 pub use envelope::{BodyType, Envelope, Notify, Recipient, Return};

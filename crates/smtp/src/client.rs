@@ -48,7 +48,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Moment, Security};
+use mail::{Author, Moment, Security};
 
 use crate::codec::reply::ReplyReader;
 
@@ -289,15 +289,18 @@ impl Client {
         if !self.is_idle() {
             self.close(CloseReason::Abandoned);
             let reply = CloseReason::Abandoned.reply();
-            let unfinished = Running::new(transaction).finish(&reply, Phase::Idle);
+            let unfinished = Running::new(transaction).finish(&reply, Author::Us, Phase::Idle);
             self.events.push_back(Event::Finished(unfinished));
             return;
         }
         let obstacle = transaction.obstacle(&self.capabilities);
         let running = Running::new(transaction);
         if let Some(obstacle) = obstacle {
-            self.events
-                .push_back(Event::Finished(running.finish(&obstacle, Phase::Hello)));
+            self.events.push_back(Event::Finished(running.finish(
+                &obstacle,
+                Author::Us,
+                Phase::Hello,
+            )));
             return;
         }
         self.running = Some(running);
@@ -381,7 +384,7 @@ impl Client {
             ) {
                 running.distrust();
             }
-            running.finish(&reason.reply(), phase)
+            running.finish(&reason.reply(), reason.by(), phase)
         });
         self.events.push_back(Event::Closed(Closed {
             reason,

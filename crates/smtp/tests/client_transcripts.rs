@@ -237,7 +237,7 @@ fn finished_text(finished: &Finished) -> String {
     format!("finished, data sent {sent}: {}", groups.join(" | "))
 }
 
-fn reply_text(RecipientReply { reply, phase }: &RecipientReply) -> String {
+fn reply_text(RecipientReply { reply, phase, .. }: &RecipientReply) -> String {
     match reply.is_positive() {
         true => reply.to_string(),
         false => format!("{reply} (at {phase})"),

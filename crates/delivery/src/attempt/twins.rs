@@ -13,7 +13,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mail::{Disposition, DomainKey, Envelope, Mailbox, Notify, Outcome, Recipient};
+use mail::{
+    Author, Disposition, DomainKey, Envelope, Mailbox, Notify, Outcome, OutcomeKind, Recipient,
+};
 use spool::Stored;
 
 use super::ways::Way;
@@ -142,9 +144,18 @@ fn delivered_with(stored: &Stored, way: &Way, index: u32, twin: u32) -> Option<T
     let twin = stored.recipients.get(usize::try_from(twin).ok()?)?;
     let reply = twin.reply.clone();
     let reply = reply.unwrap_or_else(|| mail::reply::table::DELIVERED_LOCALLY.reply());
+    // What a host has, that host took; all else is delivered here.
+    let by = match &*way.transport {
+        Transport::Handoff(_) | Transport::Mx(_) | Transport::Relay(_) => Author::Peer,
+        _ => Author::Us,
+    };
     Some(Tried {
         index,
-        outcome: Outcome::Delivered(reply),
+        outcome: Outcome {
+            kind: OutcomeKind::Delivered,
+            reply,
+            by,
+        },
         by: CarriedBy::Here(Arc::clone(&way.transport)),
         handoff: None,
         success: None,

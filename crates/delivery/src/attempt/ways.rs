@@ -108,7 +108,7 @@ impl Way {
         by: &By,
     ) -> Vec<Tried> {
         // A transport that forgot one has not delivered it.
-        let missing = Outcome::Deferred(table::TRY_AGAIN.reply());
+        let missing = Outcome::deferred(table::TRY_AGAIN.reply());
         let outcomes = outcomes.iter().chain(std::iter::repeat(&missing));
         let pairs = self.recipients.iter().zip(outcomes);
         let by = || match by {

@@ -57,7 +57,7 @@ impl Handoff {
 async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> Carried {
     let n = work.recipients.len();
     let Some(key) = work.handoff else {
-        return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply()));
+        return Carried::all(n, &Outcome::deferred(table::TRY_AGAIN.reply()));
     };
     let mut provenance = work.provenance.clone();
     provenance.visited.push(own_name.clone());
@@ -76,7 +76,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         None if len > SMALL_LEN_MAX => None,
         None => match reader.read_all() {
             Ok(read) => Some(read.into()),
-            Err(_) => return Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
+            Err(_) => return Carried::all(n, &Outcome::deferred(table::TRY_AGAIN.reply())),
         },
     };
     let content = match &whole {
@@ -95,7 +95,7 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
     match next.hand_off(&handoff).await {
         // It is so for every message, and the others need not be tried to learn it.
         Answer::Replies(replies) if replies.iter().all(is_out_of_order) => {
-            let outcomes = replies.into_iter().map(Outcome::from_reply).collect();
+            let outcomes = replies.into_iter().map(Outcome::from_peer).collect();
             Carried {
                 outcomes,
                 site: SiteSeen::Down,
@@ -105,18 +105,23 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
             }
         }
         Answer::Replies(replies) => {
-            Carried::each(replies.into_iter().map(Outcome::from_reply).collect())
+            Carried::each(replies.into_iter().map(Outcome::from_peer).collect())
         }
         Answer::NotTried => {
             let cause = format!("not tried: instance {} takes no mail now", next.name());
-            Carried::down(n, table::NEXT_AWAY.reply().with_cause(&cause))
+            Carried::down(n, &away(&cause))
         }
         Answer::Unknown => {
             let cause = format!("no answer from instance {}", next.name());
-            Carried::down(n, table::NEXT_AWAY.reply().with_cause(&cause))
+            Carried::down(n, &away(&cause))
         }
-        Answer::Unreadable => Carried::all(n, &Outcome::Deferred(table::TRY_AGAIN.reply())),
+        Answer::Unreadable => Carried::all(n, &Outcome::deferred(table::TRY_AGAIN.reply())),
     }
+}
+
+/// Nothing is known of what it did with the message.
+fn away(cause: &str) -> Outcome {
+    Outcome::deferred(table::NEXT_AWAY.reply().with_cause(cause))
 }
 
 /// Whether the next instance says that it stores nothing now: its queue or disk is full, its disk

@@ -215,7 +215,7 @@ impl Maildir {
             // claimed. What was stored is recognised at the next attempt.
             let failed = table::MAILBOX_FAILED.reply();
             let failed = failed.with_cause("the delivery was cut short: see standard error");
-            return Carried::all(n_letters, &Outcome::Deferred(failed));
+            return Carried::all(n_letters, &Outcome::deferred(failed));
         };
         let is_down = |stored: &Result<(), Failure>| match stored {
             Err(Failure::Mailbox(trouble)) => trouble.place == Within::Root,
@@ -279,7 +279,7 @@ impl Maildir {
 
 fn outcome(stored: &Result<(), Failure>) -> Outcome {
     match stored {
-        Ok(()) => Outcome::Delivered(table::DELIVERED_LOCALLY.reply()),
+        Ok(()) => Outcome::delivered(table::DELIVERED_LOCALLY.reply()),
         Err(failure) => failure.outcome(),
     }
 }

@@ -33,7 +33,7 @@ use std::time::Duration;
 use dns::{Exchanger, Failure, ResolverSettings};
 use mail::dsn::Action;
 use mail::reply::table;
-use mail::{BodyType, Moment, Outcome, Reply, ReplyClass};
+use mail::{Author, BodyType, Moment, Outcome, OutcomeKind, Reply, ReplyClass};
 use net::tls::TlsConnector;
 use net::{ClientConnection, Clock, Entropy};
 use smtp::client::{self, Capability, Closed, TlsWish};
@@ -130,6 +130,8 @@ struct Known {
 struct Missed {
     /// What that means for the recipients, if no other takes it.
     reply: Reply,
+    /// Whose words that is.
+    by: Author,
     /// For operators: which exchanger, which address, what happened.
     cause: String,
     /// It refuses for good.
@@ -226,7 +228,7 @@ impl Exchangers {
                 shared.try_each(&self.exchangers, letter, &mut body).await
             }
             Err(e) => {
-                let deferred = Outcome::Deferred(cause::unreadable(&e));
+                let deferred = Outcome::deferred(cause::unreadable(&e));
                 Carried::all(letter.indexes.len(), &deferred)
             }
         }
@@ -347,7 +349,7 @@ impl Shared {
                 connection.machine().abandon();
                 let hours = TRANSACTION_MAX.as_secs() / 3600;
                 let cause = format!("{host}: the message is not through after {hours} hours");
-                let deferred = Outcome::Deferred(row.reply().with_cause(&cause));
+                let deferred = Outcome::deferred(row.reply().with_cause(&cause));
                 Ok(vec![deferred; letter.indexes.len()])
             }
         }
@@ -414,25 +416,36 @@ impl Missed {
     fn because(cause: String) -> Self {
         Self {
             reply: table::NO_CONNECTION.reply(),
+            by: Author::Us,
             cause,
             for_good: false,
         }
     }
 
     /// The connection ended before anything was said of the message.
-    fn ended(reply: Reply) -> Self {
+    fn ended(outcome: Outcome) -> Self {
+        let Outcome { reply, by, .. } = outcome;
         Self {
             cause: reply.cause().unwrap_or_else(|| reply.text()).to_owned(),
             for_good: false,
             reply,
+            by,
         }
     }
 
     /// It does not want this host, for now or for good.
-    fn refused(reply: Reply) -> Self {
+    fn refused(outcome: Outcome) -> Self {
         Self {
-            for_good: reply.class() == ReplyClass::Permanent,
-            ..Self::ended(reply)
+            for_good: outcome.reply.class() == ReplyClass::Permanent,
+            ..Self::ended(outcome)
+        }
+    }
+
+    fn outcome(self, kind: OutcomeKind, cause: &str) -> Outcome {
+        Outcome {
+            kind,
+            reply: self.reply.with_cause(cause),
+            by: self.by,
         }
     }
 }
@@ -445,16 +458,16 @@ fn none_reached(mut missed: Vec<Missed>, n_recipients: usize) -> Carried {
     let for_good = !missed.is_empty() && missed.iter().all(|miss| miss.for_good);
     match missed.pop() {
         Some(last) if for_good => {
-            let reply = last.reply.with_cause(&cause);
-            Carried::all(n_recipients, &Outcome::Failed(reply))
+            let failed = last.outcome(OutcomeKind::Failed, &cause);
+            Carried::all(n_recipients, &failed)
         }
         Some(last) if missed.is_empty() => {
-            Carried::down(n_recipients, last.reply.with_cause(&cause))
+            Carried::down(n_recipients, &last.outcome(OutcomeKind::Deferred, &cause))
         }
-        _ => Carried::down(
-            n_recipients,
-            table::NO_CONNECTION.reply().with_cause(&cause),
-        ),
+        _ => {
+            let reply = table::NO_CONNECTION.reply().with_cause(&cause);
+            Carried::down(n_recipients, &Outcome::deferred(reply))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use mail::dsn::Action;
 use mail::reply::table;
-use mail::{BodyType, Envelope, Outcome, Provenance, Reply};
+use mail::{Author, BodyType, Envelope, Outcome, Provenance, Reply};
 use net::{ClientConnection, Clock};
 use smtp::client::{self, Capability, CloseReason, Closed, DataSent, Event, Finished, Phase};
 use smtp::client::{ClientRecipient, RecipientReply, Transaction};
@@ -90,7 +90,7 @@ impl Relay {
 
     async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Carried {
         let n_recipients = letter.indexes.len();
-        let deferred = |reply: Reply| Carried::all(n_recipients, &Outcome::Deferred(reply));
+        let deferred = |reply: Reply| Carried::all(n_recipients, &Outcome::deferred(reply));
         let mut body = match Body::open(content) {
             Ok(body) => body,
             Err(e) => return deferred(cause::unreadable(&e)),
@@ -114,7 +114,7 @@ impl Relay {
                 let tried = try_on(&mut fresh.line, &host, letter, &mut body).await;
                 self.settle(fresh, tried, n_recipients)
             }
-            Err(reply) => Carried::down(n_recipients, reply),
+            Err(outcome) => Carried::down(n_recipients, &outcome),
         }
     }
 
@@ -237,7 +237,7 @@ pub(super) async fn try_on<C: Octets>(
         unfinished: None,
     };
     let unreadable = |e: &spool::ReadError| {
-        let deferred = Outcome::Deferred(cause::unreadable(e));
+        let deferred = Outcome::deferred(cause::unreadable(e));
         Ok(vec![deferred; letter.indexes.len()])
     };
     let Some(can) = connection.machine_ref().capabilities().copied() else {
@@ -288,10 +288,13 @@ pub(super) fn is_stale(closed: &Closed) -> bool {
 
 /// Whether the host cannot have the whole content, and no recipient has a reply of its own.
 fn said_nothing(closed: &Closed) -> bool {
-    let unknown = closed.reason.reply();
+    // A refusal of the connection stands for each recipient without a reply, as the host's words.
+    let is_of_the_end = |of: &RecipientReply| match &closed.reason {
+        CloseReason::Refused(end) => of.reply == *end,
+        _ => of.by == Author::Us,
+    };
     closed.unfinished.as_ref().is_none_or(|unfinished| {
-        let replies = &unfinished.recipients;
-        unfinished.data_sent == DataSent::No && replies.iter().all(|of| of.reply == unknown)
+        unfinished.data_sent == DataSent::No && unfinished.recipients.iter().all(is_of_the_end)
     })
 }
 
@@ -325,16 +328,17 @@ pub(super) fn outcomes(closed: Closed, n_recipients: usize, host: &Host<'_>) -> 
         data_sent,
     }) = closed.unfinished
     else {
-        return vec![Outcome::Deferred(unknown); n_recipients];
+        return vec![unknown; n_recipients];
     };
     let outcome = |of: RecipientReply| {
-        if of.reply != unknown {
+        // A reply of its own, be it in the words that we have for the end of a connection.
+        if of.by == Author::Peer {
             return cause::outcome(of, host);
         }
-        Outcome::from_reply(match data_sent {
-            DataSent::Unconfirmed => cause::unconfirmed(&unknown),
-            DataSent::No | DataSent::Yes => unknown.clone(),
-        })
+        match data_sent {
+            DataSent::Unconfirmed => cause::unconfirmed(&unknown.reply),
+            DataSent::No | DataSent::Yes => Outcome::from_reply(unknown.reply.clone(), unknown.by),
+        }
     };
     recipients.into_iter().map(outcome).collect()
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use delivery::{Delivery, LateOutcome, LateRecipient, Unfinished};
 use mail::dsn::Action;
-use mail::{EnhancedStatus, MessageId, Outcome, Reply, ReplyCode};
+use mail::{Author, EnhancedStatus, MessageId, Outcome, OutcomeKind, Reply, ReplyCode};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
@@ -212,13 +212,17 @@ fn late_outcome(value: &Value) -> Option<LateOutcome> {
 }
 
 fn recipient_value(of: &LateRecipient) -> Value {
-    let kind = match &of.outcome {
-        Outcome::Deferred(_) => "deferred",
-        Outcome::Delivered(_) => "delivered",
-        Outcome::Failed(_) => "failed",
-        Outcome::Held(_) => "held",
+    let kind = match of.outcome.kind {
+        OutcomeKind::Deferred => "deferred",
+        OutcomeKind::Delivered => "delivered",
+        OutcomeKind::Failed => "failed",
+        OutcomeKind::Held => "held",
     };
-    let reply = of.outcome.reply();
+    let by = match of.outcome.by {
+        Author::Peer => "peer",
+        Author::Us => "us",
+    };
+    let reply = &of.outcome.reply;
     let success = of.success.map(|action| match action {
         Action::Relayed => "relayed",
         Action::Delayed | Action::Delivered | Action::Failed => "delivered",
@@ -229,6 +233,7 @@ fn recipient_value(of: &LateRecipient) -> Value {
         "code": reply.code.value(),
         "enhanced": reply.enhanced.map(|enhanced| enhanced.to_string()),
         "text": reply.text(),
+        "by": by,
         "transport": of.transport,
         "host": of.host,
         "success": success,
@@ -240,15 +245,21 @@ fn late_recipient(value: &Value) -> Option<LateRecipient> {
     let enhanced = value["enhanced"].as_str().and_then(EnhancedStatus::parse);
     let text = value["text"].as_str()?;
     let reply = Reply::new(ReplyCode::from_peer(code)?, enhanced, text);
+    let kind = match value["outcome"].as_str()? {
+        "deferred" => OutcomeKind::Deferred,
+        "delivered" => OutcomeKind::Delivered,
+        "failed" => OutcomeKind::Failed,
+        "held" => OutcomeKind::Held,
+        _ => return None,
+    };
+    let by = match value["by"].as_str()? {
+        "peer" => Author::Peer,
+        "us" => Author::Us,
+        _ => return None,
+    };
     Some(LateRecipient {
         index: u32::try_from(value["index"].as_u64()?).ok()?,
-        outcome: match value["outcome"].as_str()? {
-            "deferred" => Outcome::Deferred(reply),
-            "delivered" => Outcome::Delivered(reply),
-            "failed" => Outcome::Failed(reply),
-            "held" => Outcome::Held(reply),
-            _ => return None,
-        },
+        outcome: Outcome { kind, reply, by },
         transport: value["transport"].as_str()?.into(),
         host: value["host"].as_str().map(Into::into),
         success: match value["success"].as_str() {
@@ -287,16 +298,16 @@ mod tests {
             recipients: vec![
                 recipient(
                     0,
-                    Outcome::Delivered(reply(250, "ok \"ü\"")),
+                    Outcome::from_peer(reply(250, "ok \"ü\"")),
                     Some(Action::Relayed),
                 ),
-                recipient(1, Outcome::Deferred(reply(450, "later")), None),
+                recipient(1, Outcome::deferred(reply(450, "later")), None),
                 recipient(
                     2,
-                    Outcome::Failed(reply(550, "no")),
+                    Outcome::from_peer(reply(550, "no")),
                     Some(Action::Delivered),
                 ),
-                recipient(3, Outcome::Held(reply(250, "held")), None),
+                recipient(3, Outcome::held(reply(250, "held")), None),
             ],
         }
     }

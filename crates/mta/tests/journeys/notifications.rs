@@ -228,3 +228,30 @@ async fn what_declares_smtputf8_without_need_goes_to_a_host_that_lacks_it() {
     instance.noted.until(1, failed).await;
     assert_eq!(host.taken().len(), 1);
 }
+
+#[tokio::test]
+async fn a_host_that_replies_with_our_exact_words_is_named_as_their_author() {
+    let replies = ["550 5.1.1 no such user"];
+    let host = Host::new(&[("a@y.org", &replies)]).await;
+    let instance = Instance::new(vec![relay("y.org", host.port), hold("x.org")], &PATIENT);
+    let id = instance.accept(message(&["a@y.org"]), "\r\n").await;
+    instance.noted.until(1, notified).await;
+    instance.recorded_end(id).await;
+    let report = the_report(&instance);
+    assert!(report.contains("\r\nRemote-MTA: dns; "), "{report}");
+    assert!(report.contains("\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"));
+}
+
+#[tokio::test]
+async fn a_refusal_of_our_own_on_the_way_to_a_host_names_no_host() {
+    let host = Host::new(&[]).await;
+    let instance = Instance::new(vec![relay("y.org", host.port), hold("x.org")], &PATIENT);
+    let mut in_need = message(&["a@y.org"]);
+    in_need.envelope.smtputf8 = true;
+    let id = instance.accept(in_need, "Subject: grüße\r\n\r\n").await;
+    instance.noted.until(1, notified).await;
+    instance.recorded_end(id).await;
+    let report = the_report(&instance);
+    assert!(!report.contains("Remote-MTA:"), "{report}");
+    assert!(report.contains("\r\nDiagnostic-Code: X-Postern; "));
+}

@@ -1,7 +1,7 @@
 //! What a client tells its driver.
 
-use mail::Reply;
 use mail::reply::table;
+use mail::{Author, Reply};
 
 use super::phase::Phase;
 use crate::codec::reply::ReplyError;
@@ -40,6 +40,8 @@ pub struct Finished {
 pub struct RecipientReply {
     /// The reply.
     pub reply: Reply,
+    /// Whose words it is: the server's, or ours in place of a reply.
+    pub by: Author,
     /// What it answered, or where the connection ended without it.
     pub phase: Phase,
 }
@@ -110,6 +112,24 @@ impl CloseReason {
             Self::Refused(reply) | Self::Unsendable(reply) => reply.clone(),
             Self::TimedOut => table::ATTEMPT_TIMED_OUT.reply(),
             Self::TlsUnavailable => table::PEER_WITHOUT_TLS.reply(),
+        }
+    }
+
+    /// Whose words [`Self::reply`] is.
+    #[must_use]
+    pub const fn by(&self) -> Author {
+        match self {
+            Self::Refused(_) => Author::Peer,
+            Self::Abandoned
+            | Self::Dialect
+            | Self::Injection
+            | Self::Lost
+            | Self::Protocol(_)
+            | Self::Quit
+            | Self::TimedOut
+            | Self::TlsUnavailable
+            | Self::Unexpected(_)
+            | Self::Unsendable(_) => Author::Us,
         }
     }
 }

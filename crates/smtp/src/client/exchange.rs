@@ -8,7 +8,7 @@
 //! RFC 5321 §3.3, §4.1.1; RFC 2033 §4.2; RFC 2920 §3.1; RFC 3030 §2, §4.2.
 
 use mail::reply::table;
-use mail::{BodyType, EnhancedStatus, Reply, ReplyClass, ReplyCode};
+use mail::{Author, BodyType, EnhancedStatus, Reply, ReplyClass, ReplyCode};
 
 use super::capabilities::Capability;
 use super::command::{write_mail, write_rcpt, write_xforward};
@@ -170,7 +170,7 @@ impl Client {
         let phase = self.phase();
         if let Some(running) = self.running.take() {
             // Nobody is without a reply here, but for a message without recipients.
-            let finished = running.finish(&table::TRY_AGAIN.reply(), phase);
+            let finished = running.finish(&table::TRY_AGAIN.reply(), Author::Us, phase);
             self.events.push_back(Event::Finished(finished));
         }
     }

@@ -1,7 +1,7 @@
 //! One message to one server: what is to be sent, and how far it has come.
 
 use mail::reply::table;
-use mail::{BodyType, Mailbox, Notify, Reply, Return, ReversePath};
+use mail::{Author, BodyType, Mailbox, Notify, Reply, Return, ReversePath};
 
 use super::Part;
 use super::capabilities::{Capabilities, Capability};
@@ -176,17 +176,26 @@ impl Running {
 
     pub(super) fn refuse(&mut self, index: usize, reply: Reply) {
         if let Some(standing @ Standing::Asked) = self.standings.get_mut(index) {
-            let phase = Phase::Rcpt;
-            *standing = Standing::Decided(RecipientReply { reply, phase });
+            *standing = Standing::Decided(RecipientReply {
+                reply,
+                by: Author::Peer,
+                phase: Phase::Rcpt,
+            });
         }
     }
 
-    /// `reply`, which ended `phase`, is final for everyone who has no final reply.
+    /// `reply`, with which the server ended `phase`, is final for each recipient without a final
+    /// reply.
     pub(super) fn decide_all(&mut self, reply: &Reply, phase: Phase) {
+        self.decide_rest(reply, Author::Peer, phase);
+    }
+
+    fn decide_rest(&mut self, reply: &Reply, by: Author, phase: Phase) {
         for standing in &mut self.standings {
             if !matches!(standing, Standing::Decided(_)) {
                 *standing = Standing::Decided(RecipientReply {
                     reply: reply.clone(),
+                    by,
                     phase,
                 });
             }
@@ -206,8 +215,11 @@ impl Running {
             .iter_mut()
             .filter(|standing| matches!(standing, Standing::Accepted));
         if let Some(standing) = accepted.next() {
-            let phase = Phase::EndOfData;
-            *standing = Standing::Decided(RecipientReply { reply, phase });
+            *standing = Standing::Decided(RecipientReply {
+                reply,
+                by: Author::Peer,
+                phase: Phase::EndOfData,
+            });
         }
         accepted.next().is_some()
     }
@@ -249,9 +261,9 @@ impl Running {
         }
     }
 
-    /// What became of it, where `reply` is for everyone who has no final reply, and it ended in
-    /// `phase`.
-    pub(super) fn finish(mut self, reply: &Reply, phase: Phase) -> Finished {
+    /// What became of it, where `reply` is for each recipient without a final reply, and it ended
+    /// in `phase`.
+    pub(super) fn finish(mut self, reply: &Reply, by: Author, phase: Phase) -> Finished {
         let data_sent = if !self.content_given {
             DataSent::No
         } else if self.is_hopeful() {
@@ -261,7 +273,7 @@ impl Running {
         } else {
             DataSent::No
         };
-        self.decide_all(reply, phase);
+        self.decide_rest(reply, by, phase);
         let recipients = self
             .standings
             .into_iter()

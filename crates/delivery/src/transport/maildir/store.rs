@@ -272,16 +272,16 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 impl Failure {
     pub(super) fn outcome(&self) -> Outcome {
         let trouble = match self {
-            Self::Content => return Outcome::Deferred(table::TRY_AGAIN.reply()),
+            Self::Content => return Outcome::deferred(table::TRY_AGAIN.reply()),
             Self::Mailbox(trouble) => trouble,
-            Self::NoSuchUser => return Outcome::Failed(table::NO_SUCH_USER.reply()),
+            Self::NoSuchUser => return Outcome::failed(table::NO_SUCH_USER.reply()),
         };
         let row = match trouble.why {
             Why::Failed(_, Errno::DQUOT) => &table::MAILBOX_FULL,
             Why::Failed(_, Errno::NOSPC) => &table::STORAGE_FULL,
             _ => &table::MAILBOX_FAILED,
         };
-        Outcome::Deferred(row.reply().with_cause(&trouble.text()))
+        Outcome::deferred(row.reply().with_cause(&trouble.text()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 
-use mail::{BodyType, Origin, Recipient, ReversePath, Timestamp, TraceId};
+use mail::{BodyType, Origin, OutcomeKind, Recipient, ReversePath, Timestamp, TraceId};
 use spool::ReadError;
 
 use super::*;
@@ -132,7 +132,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 #[track_caller]
 fn assert_delivered(outcomes: &[Outcome]) {
-    let delivered = |outcome: &Outcome| matches!(outcome, Outcome::Delivered(_));
+    let delivered = |outcome: &Outcome| outcome.is_delivered();
     assert!(outcomes.iter().all(delivered), "{outcomes:?}");
 }
 
@@ -249,7 +249,10 @@ async fn links_that_the_owner_of_a_mailbox_made_are_not_followed() {
     symlink(&elsewhere, scratch.alice()).unwrap();
     let outcomes = deliver(&scratch, &to, b"x".to_vec()).await;
     assert!(
-        matches!(&outcomes[..], [Outcome::Deferred(_)]),
+        matches!(
+            &outcomes[..],
+            [one] if one.is_deferred()
+        ),
         "{outcomes:?}"
     );
     assert!(files(&elsewhere).is_empty());
@@ -264,7 +267,7 @@ async fn a_local_part_that_is_no_directory_name_fails_alone() {
         "\".ssh\"@example.org",
     ];
     let outcomes = deliver(&scratch, &to, b"x".to_vec()).await;
-    let no_such_user = Outcome::Failed(table::NO_SUCH_USER.reply());
+    let no_such_user = Outcome::failed(table::NO_SUCH_USER.reply());
     assert_eq!((&outcomes[0], &outcomes[2]), (&no_such_user, &no_such_user));
     assert_delivered(&outcomes[1..2]);
     assert_eq!(
@@ -279,9 +282,10 @@ async fn a_mailbox_that_cannot_be_written_defers_and_says_why() {
     let domain = scratch.0.join("mail/example.org");
     fs::write(&domain, "a file").unwrap();
     let outcomes = deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await;
-    let [Outcome::Deferred(reply)] = &outcomes[..] else {
+    let [Outcome { kind, reply, .. }] = &outcomes[..] else {
         panic!("{outcomes:?}");
     };
+    assert_eq!(*kind, OutcomeKind::Deferred);
     // A remote sender is shown no path of ours.
     assert_eq!(reply.to_string(), "451 4.2.0 mailbox cannot be written now");
     let uid = rustix::process::geteuid().as_raw();
@@ -334,7 +338,7 @@ async fn a_damaged_content_reaches_no_mailbox() {
         told: false,
     };
     let outcomes = deliver(&scratch, &["alice@example.org", "bob@example.org"], content).await;
-    let deferred = Outcome::Deferred(table::TRY_AGAIN.reply());
+    let deferred = Outcome::deferred(table::TRY_AGAIN.reply());
     assert_eq!(outcomes, [deferred.clone(), deferred]);
     for directory in ["alice/new", "alice/tmp", "bob/new", "bob/tmp"] {
         let directory = scratch.0.join("mail/example.org").join(directory);
@@ -366,7 +370,7 @@ async fn a_mailbox_is_missing_only_below_a_base_that_is_there() {
     );
     assert_eq!(look(&maildir, "a@other.org").await, (Some(451), true));
     let outcomes = deliver_by(&maildir, &["bob@example.org"], b"x".to_vec()).await;
-    let no_such_user = Outcome::Failed(table::NO_SUCH_USER.reply());
+    let no_such_user = Outcome::failed(table::NO_SUCH_USER.reply());
     assert_eq!(outcomes.outcomes, [no_such_user]);
     assert!(!scratch.0.join("mail/example.org/bob").exists());
 }
@@ -390,9 +394,10 @@ async fn assert_nobody_is_refused(scratch: &Scratch, maildir: &Maildir, what: &s
         let (code, _) = look(maildir, &address).await;
         assert_eq!(code, Some(451), "{what}: {address}");
         let carried = deliver_by(maildir, &[&*address], b"x".to_vec()).await;
-        let [Outcome::Deferred(reply)] = &carried.outcomes[..] else {
+        let [Outcome { kind, reply, .. }] = &carried.outcomes[..] else {
             panic!("{what}: {carried:?}");
         };
+        assert_eq!(*kind, OutcomeKind::Deferred);
         let cause = reply.cause().unwrap();
         let root = scratch.0.join("mail");
         assert!(cause.contains(root.to_str().unwrap()), "{what}: {cause}");
@@ -456,7 +461,10 @@ async fn another_root_than_before_refuses_nobody_and_gets_no_new_mailbox() {
         (Some(451), true)
     );
     let carried = deliver_by(&made, &["alice@example.org"], b"x".to_vec()).await;
-    assert!(matches!(&carried.outcomes[..], [Outcome::Deferred(_)]));
+    assert!(matches!(
+        &carried.outcomes[..],
+        [one] if one.is_deferred()
+    ));
     assert_eq!(carried.site, SiteSeen::Down);
     assert!(!scratch.alice().exists());
     fs::remove_dir_all(scratch.0.join("mail")).unwrap();
@@ -486,7 +494,10 @@ async fn a_root_is_never_made_but_in_the_state_directory() {
     let scratch = Scratch::empty();
     let outcomes = deliver(&scratch, &["alice@example.org"], b"x".to_vec()).await;
     assert!(
-        matches!(&outcomes[..], [Outcome::Deferred(_)]),
+        matches!(
+            &outcomes[..],
+            [one] if one.is_deferred()
+        ),
         "{outcomes:?}"
     );
     assert!(!scratch.0.join("mail").exists());

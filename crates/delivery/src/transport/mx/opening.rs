@@ -108,11 +108,11 @@ impl Shared {
 }
 
 fn ended(host: &Host<'_>, tls: TlsWish, closed: &Closed) -> Ended {
-    let reply = cause::end(closed, host);
+    let outcome = cause::end(closed, host);
     match &closed.reason {
         // A reply behind the answer to STARTTLS: nothing of this connection is believed.
         CloseReason::Injection if tls == TlsWish::IfOffered => Ended::Handshake,
-        CloseReason::Refused(_) => Ended::Missed(Missed::refused(reply)),
-        _ => Ended::Missed(Missed::ended(reply)),
+        CloseReason::Refused(_) => Ended::Missed(Missed::refused(outcome)),
+        _ => Ended::Missed(Missed::ended(outcome)),
     }
 }

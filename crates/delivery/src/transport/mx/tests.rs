@@ -137,15 +137,15 @@ async fn send(mx: &Mx, recipients: &[&str]) -> Carried {
             }
             Transport::Hold { why } => {
                 let held = table::HELD.with_text(&format!("held: {why}"));
-                Carried::all(n_recipients, &Outcome::Held(held))
+                Carried::all(n_recipients, &Outcome::held(held))
             }
             other => panic!("{other}"),
         },
-        Err(Unresolved::Refused(reply)) => Carried::all(n_recipients, &Outcome::Failed(reply)),
-        Err(Unresolved::NotNow(reply)) => Carried::down(n_recipients, reply),
+        Err(Unresolved::Refused(reply)) => Carried::all(n_recipients, &Outcome::failed(reply)),
+        Err(Unresolved::NotNow(reply)) => Carried::down(n_recipients, &Outcome::deferred(reply)),
         Err(Unresolved::NoResolver(reply)) => Carried {
             by: By::Nothing,
-            ..Carried::down(n_recipients, reply)
+            ..Carried::down(n_recipients, &Outcome::deferred(reply))
         },
     }
 }
@@ -237,19 +237,19 @@ async fn serve(
 /// What came of each recipient, for operators.
 fn outcomes(carried: &Carried) -> Vec<String> {
     let line = |outcome: &Outcome| {
-        let what = match outcome {
-            Outcome::Delivered(_) => "delivered",
-            Outcome::Deferred(_) => "deferred",
-            Outcome::Failed(_) => "failed",
-            Outcome::Held(_) => "held",
+        let what = match outcome.kind {
+            OutcomeKind::Delivered => "delivered",
+            OutcomeKind::Deferred => "deferred",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::Held => "held",
         };
-        format!("{what} {}", outcome.reply())
+        format!("{what} {}", outcome.reply)
     };
     carried.outcomes.iter().map(line).collect()
 }
 
 fn cause(carried: &Carried) -> &str {
-    carried.outcomes[0].reply().cause().unwrap_or_default()
+    carried.outcomes[0].reply.cause().unwrap_or_default()
 }
 
 fn by(host: &str) -> By {

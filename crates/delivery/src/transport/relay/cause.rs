@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use mail::reply::table;
-use mail::{Outcome, Reply, ReplyClass};
+use mail::{Author, Outcome, OutcomeKind, Reply, ReplyClass};
 use net::host_and_address;
 use smtp::client::{CloseReason, Closed, RecipientReply};
 use spool::ReadError;
@@ -24,18 +24,20 @@ impl fmt::Display for Host<'_> {
 
 /// What the reply for a recipient comes to.
 pub(in crate::transport) fn outcome(of: RecipientReply, host: &Host<'_>) -> Outcome {
-    let RecipientReply { reply, phase } = of;
-    Outcome::from_reply(match reply.class() {
-        ReplyClass::Transient => {
+    let RecipientReply { reply, by, phase } = of;
+    let reply = match reply.class() {
+        ReplyClass::Transient if by == Author::Peer => {
             let cause = replied(&reply, host, phase);
             reply.with_cause(&cause)
         }
-        ReplyClass::Intermediate | ReplyClass::Permanent | ReplyClass::Positive => reply,
-    })
+        _ => reply,
+    };
+    Outcome::from_reply(reply, by)
 }
 
-/// What the end of a connection means for a recipient without a reply of its own.
-pub(in crate::transport) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
+/// What the end of a connection means for a recipient without a reply of its own: it is tried
+/// again.
+pub(in crate::transport) fn end(closed: &Closed, host: &Host<'_>) -> Outcome {
     let Closed { reason, phase, .. } = closed;
     let reply = reason.reply();
     let cause = match reason {
@@ -52,15 +54,19 @@ pub(in crate::transport) fn end(closed: &Closed, host: &Host<'_>) -> Reply {
         | CloseReason::TlsUnavailable
         | CloseReason::Unsendable(_) => format!("{host} at {phase}: {}", reply.text()),
     };
-    reply.with_cause(&cause)
+    Outcome {
+        kind: OutcomeKind::Deferred,
+        reply: reply.with_cause(&cause),
+        by: reason.by(),
+    }
 }
 
 /// The whole content was sent, and `end` came in place of its reply.
-pub(in crate::transport) fn unconfirmed(end: &Reply) -> Reply {
+pub(in crate::transport) fn unconfirmed(end: &Reply) -> Outcome {
     let reply = table::DELIVERY_UNCONFIRMED.reply();
     let cause = end.cause().unwrap_or_else(|| end.text());
     let cause = format!("{cause}; the next attempt may deliver it twice");
-    reply.with_cause(&cause)
+    Outcome::deferred(reply.with_cause(&cause))
 }
 
 /// The content cannot be read from the spool.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use mail::reply::table;
-use mail::{Moment, Reply, Security};
+use mail::{Moment, Outcome, Security};
 use net::{ClientConnection, Clock, Connection, Stream};
 use smtp::client::{Client, Event};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -104,7 +104,7 @@ impl Pool {
     ///
     /// # Errors
     /// What its failure means for the recipients; always that they are to be tried again.
-    pub(in crate::transport) async fn connect(&self) -> Result<Connected, Reply> {
+    pub(in crate::transport) async fn connect(&self) -> Result<Connected, Outcome> {
         let RelaySettings {
             host,
             port,
@@ -114,7 +114,10 @@ impl Pool {
         } = &self.settings;
         let (stream, address) = Stream::connect(host, *port, *connect_timeout)
             .await
-            .map_err(|e| table::NO_CONNECTION.reply().with_cause(&e.to_string()))?;
+            .map_err(|e| {
+                let reply = table::NO_CONNECTION.reply().with_cause(&e.to_string());
+                Outcome::deferred(reply)
+            })?;
         let machine = Client::new(Arc::clone(client), Security::Plain, self.clock.now());
         let mut line = Connection::new(stream, machine, self.clock);
         loop {
@@ -123,9 +126,11 @@ impl Pool {
                 Some(Event::Closed(closed)) => {
                     return Err(cause::end(&closed, &self.host(address)));
                 }
-                Some(Event::StartTls) => return Err(table::PEER_WITHOUT_TLS.reply()),
+                Some(Event::StartTls) => {
+                    return Err(Outcome::deferred(table::PEER_WITHOUT_TLS.reply()));
+                }
                 Some(Event::Finished(_) | Event::SendContent | Event::Verified(_)) => {}
-                None => return Err(table::CONNECTION_LOST.reply()),
+                None => return Err(Outcome::deferred(table::CONNECTION_LOST.reply())),
             }
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Barrier;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use mail::{BodyType, Mailbox, Origin, Recipient, ReversePath, Timestamp, TraceId};
+use mail::{
+    Author, BodyType, Mailbox, Origin, OutcomeKind, Recipient, ReversePath, Timestamp, TraceId,
+};
 use smtp::client::{Dialect, Settings, Timeouts, TlsWish};
 
 use super::*;
@@ -143,21 +145,24 @@ const LONG: Duration = Duration::from_secs(60);
 /// What becomes of the recipients, in the words that their senders may read.
 async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String> {
     let outcomes = attempt(relay, recipients, content).await;
-    let shown = outcomes.into_iter().map(|outcome| match outcome {
-        Outcome::Deferred(reply) => format!("deferred {reply}"),
-        Outcome::Delivered(reply) => format!("delivered {reply}"),
-        Outcome::Failed(reply) => format!("failed {reply}"),
-        Outcome::Held(reply) => format!("held {reply}"),
-    });
+    let shown = outcomes
+        .into_iter()
+        .map(|Outcome { kind, reply, .. }| match kind {
+            OutcomeKind::Deferred => format!("deferred {reply}"),
+            OutcomeKind::Delivered => format!("delivered {reply}"),
+            OutcomeKind::Failed => format!("failed {reply}"),
+            OutcomeKind::Held => format!("held {reply}"),
+        });
     shown.collect()
 }
 
 /// The cause of what becomes of the only recipient; `AT` stands for host and port.
 async fn cause_at(relay: &Relay) -> String {
     let outcomes = attempt(relay, &["a@y.org"], b"x").await;
-    let [Outcome::Deferred(reply)] = outcomes.as_slice() else {
+    let [Outcome { kind, reply, .. }] = outcomes.as_slice() else {
         panic!("not deferred: {outcomes:?}");
     };
+    assert_eq!(*kind, OutcomeKind::Deferred);
     let cause = reply.cause().unwrap_or("none");
     cause.replace(&relay.to_string(), "AT")
 }
@@ -266,6 +271,23 @@ async fn each_recipient_has_its_own_outcome() {
         ]
     );
     assert_eq!(contents(serving).await, ["x\r\n"]);
+}
+
+#[tokio::test]
+async fn a_reply_in_our_words_for_a_lost_connection_is_the_hosts_own() {
+    let (port, _serving) = host(vec![steps(&[
+        &HELLO,
+        &ENVELOPE,
+        &[Say("250 ok"), Say("451 4.4.2 connection lost")],
+    ])]);
+    let relay = relay(port, LONG);
+    let outcomes = attempt(&relay, &["a@y.org"], b"x").await;
+    let [Outcome { reply, by, .. }] = outcomes.as_slice() else {
+        panic!("one recipient: {outcomes:?}");
+    };
+    assert_eq!(*by, Author::Peer);
+    let expected = format!("{relay} replied at RCPT: 451 4.4.2 connection lost");
+    assert_eq!(reply.cause(), Some(&*expected));
 }
 
 #[tokio::test]
@@ -466,9 +488,9 @@ async fn operators_are_told_which_host_did_not_take_a_connection_and_why() {
     let refused = relay(port, LONG).pool.connect().await.map(drop);
     let refused = refused.unwrap_err();
     let expected = format!("cannot connect to 127.0.0.1:{port}: connection refused");
-    assert_eq!(refused.cause(), Some(&*expected));
+    assert_eq!(refused.reply.cause(), Some(&*expected));
     // The sender of the message is told no host of ours.
-    assert_eq!(refused.text(), "no connection to the next host");
+    assert_eq!(refused.reply.text(), "no connection to the next host");
 }
 
 #[tokio::test]
