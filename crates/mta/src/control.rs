@@ -9,7 +9,6 @@
 //! at once. No instance, no operator and no slow disk can make it hold up mail.
 
 mod asking;
-pub(crate) mod filter;
 mod log;
 mod members;
 mod operators;

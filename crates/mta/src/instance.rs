@@ -9,7 +9,6 @@ mod expiry;
 mod fullness;
 mod memory;
 mod pickup;
-pub(crate) mod requests;
 mod resolver;
 mod run;
 mod shortage;

@@ -5,6 +5,7 @@ mod page;
 
 use clap::Subcommand as _;
 use config::nearest::nearest;
+use operate::filter::{Filter, FilterError};
 use serde_json::{Value, json};
 
 use super::arguments::{FilterArguments, ListArguments, QueueVerb, StepArguments, SystemArguments};
@@ -12,7 +13,6 @@ use super::connection::{self, Answer, SILENCE_TIME};
 use super::exit::{Exit, Failure};
 use super::output::{Page, complain, print_json, print_line, print_raw};
 use super::system::System;
-use crate::control::filter::{Filter, FilterError};
 use page::{Detail, Instance, counts_page, instances, list_page, merged, steps_page};
 
 /// As many messages are shown whole.

@@ -18,7 +18,7 @@ use net::Clock;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::instance::requests::Channel;
+use operate::Channel;
 
 /// How long an instance may be silent.
 pub(super) const SILENCE_TIME: Duration = Duration::from_millis(700);

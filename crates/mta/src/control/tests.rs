@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use config::{LogFormat, Role};
 use events::encoding::{Batch, Lost};
 use events::samples;
+use operate::Channel;
 use serde_json::{Value, json};
 use supervisor::channel::InstanceChannels;
 
 use super::*;
-use crate::instance::requests::Channel;
 
 /// A scratch directory with the log in it.
 struct Scratch(PathBuf);

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use events::counters::Count;
+use operate::filter::Filter;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::asking::{Part, SILENCE_TIME};
-use super::filter::Filter;
 use super::members::{Member, Shared};
 use super::supervisor_end::SupervisorEnd;
 

@@ -46,7 +46,6 @@ use super::expiry::Expiry;
 use super::fullness::{Fullness, Kind, LogLine};
 use super::memory;
 use super::pickup::Pickup;
-use super::requests;
 use super::shortage::Shortage;
 use super::turned_away::TurnedAwayReport;
 use super::view::View;
@@ -238,7 +237,7 @@ impl Running {
             clock: instance.clock,
             generation,
         });
-        let requests = tokio::spawn(requests::serve(view, requests, instance.clock));
+        let requests = tokio::spawn(operate::serve(view, requests, instance.clock));
         tokio::spawn(Arc::clone(&instance.delivery).run());
         let doors = Doors::new(hall.clone());
         Self {

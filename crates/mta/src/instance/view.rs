@@ -7,15 +7,15 @@ use delivery::Delivery;
 use intake::{Admission, Onward};
 use mail::MessageId;
 use net::Clock;
+use operate::{
+    Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
+};
 use spool::{Browser, Spool};
 use supervisor::channel::Purpose;
 use tokio::sync::watch;
 
 use super::doors::Sessions;
 use super::draining;
-use super::requests::{
-    Brief, InstanceStatus, PageRow, QueueCounts, QueueRow, QueueView, RecipientRow, Step,
-};
 
 /// Looks into the parts of an instance.
 pub(crate) struct View {

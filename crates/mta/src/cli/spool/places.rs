@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::Config;
+use operate::filter::Filter;
 use spool::RealDisk;
 use spool::inspect::Inspection;
 
 use super::super::arguments::SystemArguments;
 use super::super::exit::Failure;
-use crate::control::filter::Filter;
 use crate::errors::with_causes;
 
 /// The spool of one instance.

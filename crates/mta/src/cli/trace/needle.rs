@@ -3,7 +3,7 @@
 use events::line::Line;
 use mail::{MessageId, TraceId};
 
-use crate::control::filter::Pattern;
+use operate::filter::Pattern;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use mail::Timestamp;
 
-use crate::control::filter::parse_age;
+use operate::filter::parse_age;
 
 /// A time, as lines of the log have it: these texts sort as the times do.
 pub(super) type When = String;

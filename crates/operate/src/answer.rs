@@ -5,7 +5,7 @@ use mail::{Disposition, Origin, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{Brief, FRAME_LEN_MAX, InstanceStatus, QueueCounts, QueueRow, RecipientRow};
-use crate::control::filter::Selection;
+use crate::filter::Selection;
 
 /// How many octets of rows go into one frame; the rest of it is around them.
 const ROWS_LEN_MAX: usize = FRAME_LEN_MAX - 4096;

@@ -14,14 +14,14 @@ use std::time::Duration;
 use events::fields;
 use mail::{Disposition, DomainKey, MessageId, Origin, Timestamp, TraceId};
 
-use crate::instance::requests::{Brief, QueueRow, RecipientRow};
+use crate::{Brief, QueueRow, RecipientRow};
 
 /// As many terms as a filter may have.
-pub(crate) const N_TERMS_MAX: usize = 64;
+pub const N_TERMS_MAX: usize = 64;
 
 /// What is wrong with a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FilterError {
+pub enum FilterError {
     /// A name that is no term.
     #[error("unknown filter `{0}`; the filters are {TERMS}")]
     Name(String),
@@ -46,7 +46,7 @@ const TERMS: &str = "instance= from= to= domain= uid= reason= state= id= trace= 
 
 /// Which messages, and which of their recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub struct Filter {
     /// Messages by name; where there are any, others are not chosen.
     names: Vec<Name>,
     terms: Vec<Term>,
@@ -94,7 +94,7 @@ enum State {
 
 /// What a filter chooses of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Selection {
+pub enum Selection {
     /// All of it: the filter says nothing about recipients.
     Message,
     /// Nothing.
@@ -108,7 +108,7 @@ impl Filter {
     ///
     /// # Errors
     /// Says which term is wrong and what it wants.
-    pub(crate) fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, FilterError> {
+    pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, FilterError> {
         let mut filter = Self::default();
         for word in words {
             parse_word(word.as_ref(), &mut filter)?;
@@ -121,14 +121,14 @@ impl Filter {
     }
 
     /// Whether it names a message by its number but not the instance whose number that is.
-    pub(crate) fn is_ambiguous(&self) -> bool {
+    pub fn is_ambiguous(&self) -> bool {
         let is_instance = |term: &Term| matches!(term, Term::Instance(_));
         let is_bare = |name: &Name| name.instance.is_none() && matches!(name.what, Named::Id(_));
         self.names.iter().any(is_bare) && !self.terms.iter().any(is_instance)
     }
 
     /// Whether messages of this instance can be chosen.
-    pub(crate) fn has_instance(&self, instance: &str) -> bool {
+    pub fn has_instance(&self, instance: &str) -> bool {
         let is_named = self.names.is_empty() || self.names.iter().any(|n| n.is_in(instance));
         is_named
             && self.all_hold(
@@ -138,13 +138,13 @@ impl Filter {
     }
 
     /// What of it is meant for one of the instances that it [has](Self::has_instance).
-    pub(crate) fn for_instance(mut self, instance: &str) -> Self {
+    pub fn for_instance(mut self, instance: &str) -> Self {
         self.names.retain(|name| name.is_in(instance));
         self
     }
 
     /// The messages that alone can be chosen, where these are known by their numbers; else none.
-    pub(crate) fn ids(&self) -> Vec<MessageId> {
+    pub fn ids(&self) -> Vec<MessageId> {
         let id = |name: &Name| match name.what {
             Named::Id(id) => Some(id),
             Named::Trace(_) => None,
@@ -157,7 +157,7 @@ impl Filter {
     }
 
     /// Whether what memory has of a message is enough to [restrict](Self::restrict) it.
-    pub(crate) fn is_brief(&self) -> bool {
+    pub fn is_brief(&self) -> bool {
         let is_id = |name: &Name| matches!(name.what, Named::Id(_));
         self.names.iter().all(is_id)
             && self.terms.iter().all(|term| match term {
@@ -168,7 +168,7 @@ impl Filter {
     }
 
     /// What is left of a message when only what is chosen of it counts.
-    pub(crate) fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
+    pub fn restrict(&self, brief: Brief, now: Timestamp) -> Option<Brief> {
         let is_named = |name: &Name| name.what == Named::Id(brief.id);
         let fits = |term: &Term| term.fits_brief(&brief, now);
         if !(self.names.is_empty() || self.names.iter().any(is_named))
@@ -184,7 +184,7 @@ impl Filter {
     }
 
     /// What of a message is chosen, at the time `now`.
-    pub(crate) fn select(&self, row: &QueueRow, now: Timestamp) -> Selection {
+    pub fn select(&self, row: &QueueRow, now: Timestamp) -> Selection {
         let is_named = |name: &Name| name.names(row);
         let is_of_message = |term: &Term| !term.is_about_recipients();
         if !(self.names.is_empty() || self.names.iter().any(is_named))
@@ -401,7 +401,7 @@ fn without_brackets(text: &str) -> &str {
 }
 
 /// Reads `90s`, `30m`, `2h`, `5d`, `1w`.
-pub(crate) fn parse_age(text: &str) -> Option<Duration> {
+pub fn parse_age(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let seconds = match unit {
         "s" => 1,
@@ -452,7 +452,7 @@ fn parse_state(text: &str) -> Option<State> {
 
 /// A text in which `*` stands for any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     text: Box<str>,
     /// With the labels of a domain, or of what follows the `@`, as A-labels where no `*` is in
     /// them.
@@ -463,7 +463,7 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     /// Reads it; an empty text is none.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let at = text.rfind('@').map_or(0, |at| at + 1);
         let (before, domain) = text.split_at(at);
@@ -477,7 +477,7 @@ impl Pattern {
     }
 
     /// Whether the whole text is as the pattern says.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         matches_glob(self.text.as_bytes(), text.as_bytes())
     }
 
@@ -487,7 +487,7 @@ impl Pattern {
     }
 
     /// Whether an address is as the pattern says, or its local part where the pattern has no `@`.
-    pub(crate) fn names(&self, address: &str) -> bool {
+    pub fn names(&self, address: &str) -> bool {
         let Some((local_part, domain)) = address.rsplit_once('@') else {
             return self.matches(address);
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mail::{MessageId, Timestamp};
 
 use super::{Brief, PAGE_LEN, PageRow, QueueRow, QueueView};
-use crate::control::filter::{Filter, Selection};
+use crate::filter::{Filter, Selection};
 
 /// Walks the queue in the order of ids, a page at a time, through a filter.
 pub(super) struct Pages<'a, V: QueueView> {

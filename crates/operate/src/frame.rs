@@ -7,10 +7,10 @@ use mail::{MessageId, Timestamp};
 use serde_json::{Value, json};
 
 use super::Step;
-use crate::control::filter::Filter;
+use crate::filter::Filter;
 
 /// The longest frame, in octets.
-pub(crate) const FRAME_LEN_MAX: usize = 64 * 1024;
+pub const FRAME_LEN_MAX: usize = 64 * 1024;
 
 /// What control wants to know or to have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,14 +130,14 @@ pub(super) fn error(id: u64, text: &str) -> Value {
 
 /// One end of a requests channel.
 #[derive(Debug)]
-pub(crate) struct Channel(tokio::net::UnixDatagram);
+pub struct Channel(tokio::net::UnixDatagram);
 
 impl Channel {
     /// The channel over a SEQPACKET socket. Must be called within a runtime.
     ///
     /// # Errors
     /// When the socket cannot be polled.
-    pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
         // SEQPACKET ends are read and written as those of datagrams are.
         let socket = std::os::unix::net::UnixDatagram::from(socket);
         socket.set_nonblocking(true)?;
@@ -148,7 +148,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the socket fails.
-    pub(crate) async fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
+    pub async fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         buffer.reserve(FRAME_LEN_MAX);
         self.0.recv_buf(buffer).await.map(drop)
@@ -158,7 +158,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the socket fails.
-    pub(crate) async fn send(&self, frame: &Value) -> io::Result<()> {
+    pub async fn send(&self, frame: &Value) -> io::Result<()> {
         self.0.send(frame.to_string().as_bytes()).await.map(drop)
     }
 
@@ -166,7 +166,7 @@ impl Channel {
     ///
     /// # Errors
     /// `WouldBlock` where there is none; else when the socket fails.
-    pub(crate) fn try_send(&self, frame: &Value) -> io::Result<()> {
+    pub fn try_send(&self, frame: &Value) -> io::Result<()> {
         self.0.try_send(frame.to_string().as_bytes()).map(drop)
     }
 }

@@ -17,7 +17,7 @@ use super::pages::{Chosen, Pages, before_first};
 use super::{
     N_BRIEFS_AT_ONCE, N_REQUESTS_MAX, N_ROWS_SHOWN, QueueRow, QueueView, RecipientRow, Step,
 };
-use crate::control::filter::{Filter, Selection};
+use crate::filter::{Filter, Selection};
 
 /// How long a page is waited for in silence: less than control takes for no answer.
 const SIGN_OF_LIFE_TIME: Duration = Duration::from_millis(200);
@@ -32,11 +32,7 @@ const N_ERRORS_SHOWN: usize = 8;
 ///
 /// # Errors
 /// When the socket fails.
-pub(crate) async fn serve<V: QueueView>(
-    view: Arc<V>,
-    socket: OwnedFd,
-    clock: Clock,
-) -> io::Result<()> {
+pub async fn serve<V: QueueView>(view: Arc<V>, socket: OwnedFd, clock: Clock) -> io::Result<()> {
     let channel = Arc::new(Channel::new(socket)?);
     let mut running = JoinSet::new();
     let mut buffer = Vec::new();

@@ -13,6 +13,7 @@
 //! What cannot be read as a request is answered with an error where it has an id, else dropped.
 
 mod answer;
+pub mod filter;
 mod frame;
 mod pages;
 mod serve;
@@ -22,24 +23,24 @@ use std::time::Duration;
 
 use mail::{Disposition, Mailbox, MessageId, Origin, Reply, ReversePath, Timestamp, TraceId};
 
-pub(crate) use frame::{Channel, FRAME_LEN_MAX};
-pub(crate) use serve::serve;
+pub use frame::{Channel, FRAME_LEN_MAX};
+pub use serve::serve;
 
 /// How many requests are worked on at a time.
-pub(crate) const N_REQUESTS_MAX: usize = 8;
+pub const N_REQUESTS_MAX: usize = 8;
 
 /// How many messages of the queue are read before the next sign of life.
-pub(crate) const PAGE_LEN: usize = 64;
+pub const PAGE_LEN: usize = 64;
 
 /// How many messages are counted from memory before the runtime is given back: half a millisecond.
-pub(crate) const N_BRIEFS_AT_ONCE: usize = 16 * 1024;
+pub const N_BRIEFS_AT_ONCE: usize = 16 * 1024;
 
 /// As many messages are shown by a dry run; it counts them all.
-pub(crate) const N_ROWS_SHOWN: u64 = 1000;
+pub const N_ROWS_SHOWN: u64 = 1000;
 
 /// One message in the queue, as a page has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PageRow {
+pub enum PageRow {
     /// It cannot be read.
     Unreadable(Brief),
     /// It was read.
@@ -48,94 +49,94 @@ pub(crate) enum PageRow {
 
 /// One message in the queue, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueueRow {
+pub struct QueueRow {
     /// Its id in this instance's spool.
-    pub(crate) id: MessageId,
+    pub id: MessageId,
     /// Its journey.
-    pub(crate) trace: TraceId,
+    pub trace: TraceId,
     /// The envelope sender.
-    pub(crate) from: ReversePath,
+    pub from: ReversePath,
     /// When it entered the system.
-    pub(crate) arrived: Timestamp,
+    pub arrived: Timestamp,
     /// Octets of content.
-    pub(crate) size_bytes: u64,
+    pub size_bytes: u64,
     /// Where it entered.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// The recipients, all or those that are not settled yet.
-    pub(crate) recipients: Vec<RecipientRow>,
+    pub recipients: Vec<RecipientRow>,
 }
 
 /// One recipient of a message in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecipientRow {
+pub struct RecipientRow {
     /// Its place in the envelope: what names it for ever.
-    pub(crate) index: u32,
+    pub index: u32,
     /// Its address.
-    pub(crate) address: Mailbox,
+    pub address: Mailbox,
     /// Where it stands.
-    pub(crate) disposition: Disposition,
+    pub disposition: Disposition,
     /// Attempts so far.
-    pub(crate) attempts: u32,
+    pub attempts: u32,
     /// When the next attempt is due; `None` where there will be none.
-    pub(crate) next_due: Option<Timestamp>,
+    pub next_due: Option<Timestamp>,
     /// What the last attempt came to, or why it is held.
-    pub(crate) reply: Option<Reply>,
+    pub reply: Option<Reply>,
     /// What it waits for, where it was not tried yet.
-    pub(crate) waits_for: Option<Box<str>>,
+    pub waits_for: Option<Box<str>>,
     /// Where it goes: `relay smtp.example.net:587`.
-    pub(crate) destination: Box<str>,
+    pub destination: Box<str>,
 }
 
 /// What memory has of a message in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Brief {
+pub struct Brief {
     /// Its id in this instance's spool.
-    pub(crate) id: MessageId,
+    pub id: MessageId,
     /// When it entered the system.
-    pub(crate) arrived: Timestamp,
+    pub arrived: Timestamp,
     /// Octets of content.
-    pub(crate) size_bytes: u64,
+    pub size_bytes: u64,
     /// Recipients that are not settled.
-    pub(crate) n_recipients: u32,
+    pub n_recipients: u32,
     /// Those of them that were tried, and will be again.
-    pub(crate) n_deferred: u32,
+    pub n_deferred: u32,
     /// Those of them that are held.
-    pub(crate) n_held: u32,
+    pub n_held: u32,
 }
 
 /// What is in the queue, in numbers that are at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct QueueCounts {
+pub struct QueueCounts {
     /// Messages.
-    pub(crate) n_messages: u64,
+    pub n_messages: u64,
     /// Attempts that go on now.
-    pub(crate) n_active: u64,
+    pub n_active: u64,
     /// Messages at sites that wait for their turn or their time.
-    pub(crate) n_waiting: u64,
+    pub n_waiting: u64,
 }
 
 /// What an instance says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InstanceStatus {
+pub struct InstanceStatus {
     /// How long this process has run.
-    pub(crate) uptime: Duration,
+    pub uptime: Duration,
     /// The generation of its configuration.
-    pub(crate) generation: u64,
+    pub generation: u64,
     /// Connections of clients that are open now.
-    pub(crate) n_connections: u64,
+    pub n_connections: u64,
     /// Connections that found no place since the process started.
-    pub(crate) n_turned_away: u64,
+    pub n_turned_away: u64,
     /// Octets that the spool takes on disk.
-    pub(crate) spool_bytes: u64,
+    pub spool_bytes: u64,
     /// The last moment at which the certificate is valid that it shows.
-    pub(crate) certificate_until: Option<Timestamp>,
+    pub certificate_until: Option<Timestamp>,
     /// What an operator should know: `handoff to output: off, since …`.
-    pub(crate) notes: Vec<Box<str>>,
+    pub notes: Vec<Box<str>>,
 }
 
 /// What an operator does to a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Takes it out for ever, without a notification.
     Drop,
     /// Keeps it until it is released.
@@ -148,7 +149,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// The verb of the request.
-    pub(crate) const fn verb(self) -> &'static str {
+    pub const fn verb(self) -> &'static str {
         match self {
             Self::Drop => "queue.drop",
             Self::Hold => "queue.hold",
@@ -159,7 +160,7 @@ impl Step {
 }
 
 /// What an instance must be able to say and do about its queue.
-pub(crate) trait QueueView: Send + Sync + 'static {
+pub trait QueueView: Send + Sync + 'static {
     /// What it pays to remember from one page to the next.
     type Browser: Send + 'static;
 
