@@ -62,7 +62,7 @@ pub(super) struct Child {
     pub(super) failed: Option<Box<str>>,
     /// When it is killed: it has been told to make way or to stop.
     pub(super) kill_at: Option<Moment>,
-    /// LogLine to stop: at once, and not only to make way.
+    /// It was ordered to stop: at once, and not only to make way.
     pub(super) told_to_stop: bool,
     /// It empties its queue, and was told to end where that is empty.
     pub(super) may_leave: bool,
