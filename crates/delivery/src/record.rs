@@ -7,6 +7,7 @@
 
 mod doubt;
 mod events;
+mod keys;
 mod reports;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::notification::{Reported, Written, is_wanted};
 use crate::transport::{Handoff, Transport};
 
 pub(crate) use doubt::is_in_doubt;
+use keys::{in_doubt, is_not_in_record, is_unknown};
 
 /// What came of one recipient at one attempt.
 pub(crate) struct Tried {
@@ -243,10 +245,9 @@ impl Record<'_> {
     /// The keys under which nothing is in doubt any more: the next instance took or refused a part
     /// of their recipients, or says that the others are not in its record.
     fn settled(&self) -> BTreeSet<HandoffKey> {
-        let pending = table::HANDOFF_PENDING.reply();
         let states = self.changes.states.iter().map(|(_, state)| state);
         let told = |(tried, state): (&Tried, &RecipientState)| {
-            let is_told = state.disposition.is_final() || tried.outcome.reply == pending;
+            let is_told = state.disposition.is_final() || is_not_in_record(&tried.outcome);
             tried.handoff.filter(|_| is_told)
         };
         self.tried.iter().zip(states).filter_map(told).collect()
@@ -265,43 +266,6 @@ impl Record<'_> {
             next_due: self.next_due,
         }
     }
-}
-
-/// The keys under which the next instance may have stored something that it says nothing of: it
-/// took none of their recipients, and of some it knows no more than that it could not do it now.
-fn in_doubt(tried: &[Tried]) -> BTreeSet<HandoffKey> {
-    let pending = table::HANDOFF_PENDING.reply();
-    let is_told = |outcome: &Outcome| outcome.is_delivered() || outcome.reply == pending;
-    let keys_of = |wanted: &dyn Fn(&Outcome) -> bool| -> BTreeSet<HandoffKey> {
-        let those = tried.iter().filter(|tried| wanted(&tried.outcome));
-        those.filter_map(|tried| tried.handoff).collect()
-    };
-    let told = keys_of(&is_told);
-    let mut doubted = keys_of(&Outcome::is_deferred);
-    doubted.retain(|key| !told.contains(key));
-    doubted
-}
-
-/// Whether the next instance may have stored a recipient's copy without our knowing: it gave no
-/// answer, or one that leaves this open.
-fn is_unknown(stored: &Stored, tried: &Tried) -> bool {
-    let (OutcomeKind::Deferred, Some(key)) = (tried.outcome.kind, tried.handoff) else {
-        return false;
-    };
-    let reply = &tried.outcome.reply;
-    let leaves_open = [
-        &table::NEXT_AWAY,
-        &table::SHUTTING_DOWN_LATE,
-        &table::STORAGE_FAILED,
-    ];
-    if leaves_open.iter().any(|row| row.reply() == *reply) {
-        return true;
-    }
-    // Given for a content that cannot be read, too, which was never sent as a whole: it leaves
-    // open what came of the attempts before.
-    let place = usize::try_from(tried.index).unwrap_or(usize::MAX);
-    let was_bound = stored.recipients.get(place).and_then(|state| state.handoff) == Some(key);
-    was_bound && *reply == table::TRY_AGAIN.reply()
 }
 
 /// What each outcome means for its recipient.

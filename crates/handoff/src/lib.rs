@@ -16,6 +16,7 @@ mod load;
 mod next;
 mod parameters;
 mod questions;
+mod refusal;
 
 pub use breaker::{Breaker, Change, PROBE_INTERVAL, TRIAL_PAUSE_MAX};
 pub use content::{Content, PIECE_LEN, Source};
@@ -25,3 +26,4 @@ pub use load::Load;
 pub use next::{Answer, FULL_FOR, Handoff, Next, OnChange, Settings, mode_for};
 pub use parameters::{Mode, ParameterError, Parameters, VISITED_MAX};
 pub use questions::{Lifetimes, Questions};
+pub use refusal::Refusal;

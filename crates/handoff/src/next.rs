@@ -16,7 +16,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mail::reply::table;
 use mail::{Envelope, HandoffKey, InstanceName, Moment, Reply, Security};
 use net::{ClientConnection, Clock, Connection};
 use smtp::client::{self, Client};
@@ -24,7 +23,9 @@ use tokio::sync::Semaphore;
 
 use crate::content::Content;
 use crate::exchange::{Work, is_lost, is_unreadable, lost, verify};
-use crate::{Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions};
+use crate::{
+    Breaker, Change, EdgeSender, Ledger, Lifetimes, Load, Mode, Parameters, Questions, Refusal,
+};
 
 /// For each of these many octets of content, a handoff gets another second of patience: a large
 /// message must not look like a slow instance.
@@ -379,13 +380,13 @@ impl Next {
     }
 
     fn succeeded(&self, replies: &[Reply]) {
-        let full = table::QUEUE_FULL.reply();
+        let is_full = |reply: &Reply| Refusal::of(reply) == Some(Refusal::QueueFull);
         let change = {
             let mut state = self.state();
             if let Some(taken) = replies.iter().find(|reply| reply.is_positive()) {
                 state.load = Load::told(taken);
                 state.full_until = None;
-            } else if replies.contains(&full) {
+            } else if replies.iter().any(is_full) {
                 state.full_until = Some(self.clock.now() + FULL_FOR);
             }
             state.breaker.succeeded(self.clock.now())

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoff::{Answer, Handoff, Mode, Next, Parameters, mode_for};
+use handoff::{Answer, Handoff, Mode, Next, Parameters, Refusal, mode_for};
 use mail::event::{Source, What};
 use mail::reply::table;
 use mail::{Reply, ReplyClass};
@@ -207,22 +207,28 @@ enum Then {
     Refuse,
 }
 
+const fn cannot_store(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::Stopping | Refusal::StorageFailed | Refusal::StorageFull | Refusal::TryAgain => {
+            true
+        }
+        Refusal::NotInRecord | Refusal::QueueFull => false,
+    }
+}
+
 fn then(mode: Mode, replies: &[Reply]) -> Then {
     let n_taken = replies.iter().filter(|reply| reply.is_positive()).count();
-    // Said after the data by an instance that cannot store: its state, and no word on recipients.
-    let cannot_store = [
-        table::SHUTTING_DOWN_LATE.reply(),
-        table::STORAGE_FAILED.reply(),
-        table::STORAGE_FULL.reply(),
-        table::TRY_AGAIN.reply(),
-    ];
-    let full = table::QUEUE_FULL.reply();
+    let all_are = |wanted: fn(Refusal) -> bool| {
+        let mut refusals = replies.iter().map(Refusal::of);
+        refusals.all(|refusal| refusal.is_some_and(wanted))
+    };
     match mode {
         _ if n_taken == replies.len() => Then::Acknowledge,
-        Mode::All if replies.iter().all(|reply| *reply == full) => Then::ComeAgain,
+        Mode::All if all_are(|refusal| refusal == Refusal::QueueFull) => Then::ComeAgain,
         Mode::Each if n_taken > 0 => Then::KeepRest,
         Mode::Each => Then::Keep,
-        Mode::All if replies.iter().all(|reply| cannot_store.contains(reply)) => Then::Keep,
+        // After the data, by an instance that cannot store: this is about it, and no recipient.
+        Mode::All if all_are(cannot_store) => Then::Keep,
         Mode::All => Then::Refuse,
     }
 }

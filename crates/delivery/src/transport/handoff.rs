@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use handoff::{Answer, Content, Mode, Next, Parameters, Source};
+use handoff::{Answer, Content, Mode, Next, Parameters, Refusal, Source};
 use mail::reply::table;
 use mail::{HandoffKey, InstanceName, Outcome, Reply};
 use spool::Reader;
@@ -124,16 +124,10 @@ fn away(cause: &str) -> Outcome {
     Outcome::deferred(table::NEXT_AWAY.reply().with_cause(cause))
 }
 
-/// Whether the next instance says that it stores nothing now: its queue or disk is full, its disk
-/// fails, or it stops.
+/// Whether the next instance replies that it stores nothing now: its queue or disk is full, its
+/// disk fails, or it stops.
 fn is_out_of_order(reply: &Reply) -> bool {
-    let rows = [
-        &table::QUEUE_FULL,
-        &table::SHUTTING_DOWN_LATE,
-        &table::STORAGE_FAILED,
-        &table::STORAGE_FULL,
-    ];
-    rows.iter().any(|row| row.reply() == *reply)
+    Refusal::of(reply).is_some_and(Refusal::is_of_all)
 }
 
 /// A stored content, read piece by piece.
