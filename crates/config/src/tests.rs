@@ -324,3 +324,30 @@ fn every_example_is_read_and_has_no_finding() {
     }
     assert!(n_examples >= 5, "only {n_examples} examples");
 }
+
+/// Each block of TOML in these pages that is a whole configuration, with the certificate left out
+/// that only its reader has.
+#[test]
+fn configurations_in_the_pages_for_operators_have_no_finding() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operators");
+    let mut n_read = 0;
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let page = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for block in page.split("```toml\n").skip(1) {
+            let text = block.split("```").next().unwrap();
+            if !text.starts_with("hostname") {
+                continue;
+            }
+            let without_files: String = text
+                .split_inclusive('\n')
+                .filter(|line| !line.starts_with("certificate") && !line.starts_with("key "))
+                .collect();
+            let missing = "[instance.input.tls]\nmissing = \"self-signed\"\ncertificate = \
+                           \"{state}/c.pem\"\nkey = \"{state}/k.pem\"\n";
+            let whole = without_files.replace("[instance.input.tls]\n", missing);
+            assert_eq!(read(&whole).check(), [], "{text}");
+            n_read += 1;
+        }
+    }
+    assert_ne!(n_read, 0, "no page has a configuration");
+}
