@@ -35,13 +35,13 @@ impl Holding {
         let holding = Arc::clone(self);
         let waiting = tokio::task::spawn_blocking(move || {
             let state = holding.state.lock().unwrap();
-            let held = |state: &mut State| *state != State::Held;
-            drop(holding.changed.wait_while(state, held).unwrap());
+            let armed = |state: &mut State| *state == State::Armed;
+            drop(holding.changed.wait_while(state, armed).unwrap());
         });
         waiting.await.unwrap();
     }
 
-    /// The sync goes on.
+    /// The sync goes on, and no other is held up.
     pub(crate) fn release(&self) {
         *self.state.lock().unwrap() = State::Open;
         self.changed.notify_all();

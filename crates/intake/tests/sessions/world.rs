@@ -159,6 +159,13 @@ fn towards(
     Next::new(edge, settings, ledger, clock, Box::new(|_, _| ()))
 }
 
+/// A test that fails while the disk is held ends: the runtime waits for the thread that syncs.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.holding.release();
+    }
+}
+
 impl Instance {
     /// One that delivers.
     pub(crate) fn last(name: &str) -> Self {
