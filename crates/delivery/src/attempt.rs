@@ -1,5 +1,6 @@
 //! One attempt: a message's recipients with one destination, handed to their transports.
 
+mod load;
 mod twins;
 mod ways;
 
@@ -15,7 +16,7 @@ use spool::{CommitError, IndexSet, Progress, ReadError, RecipientState, Stored};
 use crate::delivery::{Delivery, Settings, State};
 use crate::record::Tried;
 use crate::takeover::LateOutcome;
-use crate::transport::{Carried, SiteSeen, Transport, Work};
+use crate::transport::{self, Carried, SiteSeen, Transport, Work};
 use ways::{Elsewhere, Way, ways};
 
 impl Delivery {
@@ -167,28 +168,6 @@ impl Delivery {
         (tried, seen)
     }
 
-    /// The whole message: from memory at its first attempt, else from the spool.
-    async fn load(&self, id: mail::MessageId) -> Result<Arc<Stored>, ReadError> {
-        if let Some(fresh) = self
-            .state()
-            .messages
-            .get(&id)
-            .and_then(|entry| entry.fresh.clone())
-        {
-            return Ok(fresh);
-        }
-        self.read(id).await.map(Arc::new)
-    }
-
-    /// The whole message from the spool. The thread that serves everybody does not wait for it.
-    pub(crate) async fn read(&self, id: mail::MessageId) -> Result<Stored, ReadError> {
-        let spool = self.spool.clone();
-        let reading = tokio::task::spawn_blocking(move || spool.message(id));
-        reading
-            .await
-            .unwrap_or_else(|e| Err(ReadError::Io(std::io::Error::other(e))))
-    }
-
     /// Holds recipients whose attempts have ended with the process too often: whatever it is about
     /// them, the others are to get their mail.
     async fn hold_culprit(
@@ -307,15 +286,15 @@ impl Delivery {
         way: Way,
         content_begun: Arc<AtomicBool>,
     ) -> (Option<Seen>, Vec<Tried>) {
-        let reader = match self.reader(stored.id) {
-            Ok(reader) => reader,
+        let content = match self.content(stored.id).await {
+            Ok(content) => content,
             Err(e) => {
                 self.alarm(&format!(
                     "content of message {} cannot be read: {e}",
                     stored.id
                 ));
-                // What no outcome is said of, is put off.
-                return (None, way.tried(&[]));
+                let deferred = Outcome::deferred(transport::unreadable(&e));
+                return (None, way.tried(&vec![deferred; way.recipients.len()]));
             }
         };
         let twins = way.twins(stored);
@@ -326,7 +305,7 @@ impl Delivery {
             envelope: &twins.envelope(&stored.message.envelope),
             recipients: twins.recipients(),
             handoff: way.handoff,
-            content: reader,
+            content,
             content_begun,
         };
         let Carried {

@@ -239,6 +239,12 @@ impl Carried {
     }
 }
 
+/// The content cannot be read from the spool.
+pub(crate) fn unreadable(error: &spool::ReadError) -> Reply {
+    let cause = format!("cannot read the content from the spool: {error}");
+    mail::reply::table::TRY_AGAIN.reply().with_cause(&cause)
+}
+
 /// A content that can be read from its start to its end, and again.
 trait Octets: Send + 'static {
     /// How many octets there are.
@@ -268,9 +274,9 @@ impl Octets for spool::Reader {
     }
 }
 
-/// Content of no more than this, in octets, is read whole and where it is needed; what is larger
-/// is read in pieces of [`PIECE_LEN`], away from the thread that serves everybody.
-const SMALL_LEN_MAX: u64 = 256 * 1024;
+/// Content of no more than this, in octets, is read whole before it is carried; what is larger is
+/// read in pieces of [`PIECE_LEN`]. Neither is read on a thread of the runtime.
+pub(crate) const SMALL_LEN_MAX: u64 = 256 * 1024;
 
 /// Octets that are read at once of a large content.
 const PIECE_LEN: usize = 64 * 1024;
@@ -287,6 +293,10 @@ impl Octets for Vec<u8> {
         let n = buffer.len().min(self.len() - from);
         buffer[..n].copy_from_slice(&self[from..from + n]);
         Ok(n)
+    }
+
+    fn in_memory(&self) -> Option<Arc<Vec<u8>>> {
+        (self.content_len() <= SMALL_LEN_MAX).then(|| Arc::new(self.clone()))
     }
 }
 

@@ -103,10 +103,9 @@ impl Delivery {
         (rows.collect(), last)
     }
 
-    /// One message; `None` when it is not queued.
-    #[must_use]
-    pub fn row(&self, id: MessageId) -> Option<QueueRow> {
-        self.row_of(&self.spool.message(id).ok()?)
+    /// One message; `None` when it is not queued or cannot be read.
+    pub async fn row(&self, id: MessageId) -> Option<QueueRow> {
+        self.row_of(&self.read(id).await.ok()?)
     }
 
     fn row_of(&self, stored: &Stored) -> Option<QueueRow> {

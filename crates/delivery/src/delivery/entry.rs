@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mail::{Disposition, MessageId, Origin, Timestamp};
-use spool::{Outline, ReadError, Reader, Stored};
+use spool::{Outline, Stored};
 
 use super::{Delivery, State};
 
@@ -35,7 +35,7 @@ pub(crate) struct Entry {
     /// Whole message, until its first attempt is over.
     pub(crate) fresh: Option<Arc<Stored>>,
     /// Its content, likewise, where there was room for it.
-    pub(super) content: Option<Arc<Vec<u8>>>,
+    pub(crate) content: Option<Arc<Vec<u8>>>,
     /// An attempt ended without an outcome, with its process or in a panic: recipients may have a
     /// copy of which nobody knows.
     pub(crate) in_doubt: bool,
@@ -113,19 +113,6 @@ impl State {
 }
 
 impl Delivery {
-    /// The content of a message: from memory at its first attempt, else from the spool.
-    pub(crate) fn reader(&self, id: MessageId) -> Result<Reader, ReadError> {
-        let kept = {
-            let state = self.state();
-            let entry = state.messages.get(&id);
-            entry.and_then(|entry| entry.content.clone())
-        };
-        match kept {
-            Some(content) => Ok(Reader::of_memory(id, content)),
-            None => self.spool.reader(id),
-        }
-    }
-
     /// The envelope need not stay in memory any longer.
     pub(crate) fn drop_fresh(&self, id: MessageId) {
         let mut state = self.state();

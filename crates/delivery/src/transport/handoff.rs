@@ -11,7 +11,7 @@ use mail::reply::table;
 use mail::{HandoffKey, InstanceName, Outcome, Reply};
 use spool::Reader;
 
-use super::{By, Carried, SMALL_LEN_MAX, SiteSeen, Work};
+use super::{By, Carried, SiteSeen, Work};
 
 /// The way to the next instance.
 #[derive(Clone, Debug)]
@@ -69,20 +69,12 @@ async fn deliver(next: &Arc<Next>, own_name: &InstanceName, work: Work<'_>) -> C
         lowest_unsettled,
         mode: Mode::Each,
     };
-    let mut reader = work.content;
-    let len = reader.content_len();
-    let whole = match reader.in_memory() {
-        Some(bytes) => Some(Arc::clone(bytes)),
-        None if len > SMALL_LEN_MAX => None,
-        None => match reader.read_all() {
-            Ok(read) => Some(read.into()),
-            Err(_) => return Carried::all(n, &Outcome::deferred(table::TRY_AGAIN.reply())),
-        },
-    };
+    let reader = work.content;
+    let whole = reader.in_memory().cloned();
     let content = match &whole {
         Some(bytes) => Content::Bytes(bytes),
         None => Content::Source(Arc::new(Stored {
-            len,
+            len: reader.content_len(),
             reader: Mutex::new(reader),
         })),
     };

@@ -222,16 +222,9 @@ impl Exchangers {
     }
 
     async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Carried {
-        match Body::open(content) {
-            Ok(mut body) => {
-                let shared = &self.shared;
-                shared.try_each(&self.exchangers, letter, &mut body).await
-            }
-            Err(e) => {
-                let deferred = Outcome::deferred(cause::unreadable(&e));
-                Carried::all(letter.indexes.len(), &deferred)
-            }
-        }
+        let mut body = Body::open(content);
+        let shared = &self.shared;
+        shared.try_each(&self.exchangers, letter, &mut body).await
     }
 }
 

@@ -91,10 +91,7 @@ impl Relay {
     async fn send(&self, letter: &Letter<'_>, content: impl Octets) -> Carried {
         let n_recipients = letter.indexes.len();
         let deferred = |reply: Reply| Carried::all(n_recipients, &Outcome::deferred(reply));
-        let mut body = match Body::open(content) {
-            Ok(body) => body,
-            Err(e) => return deferred(cause::unreadable(&e)),
-        };
+        let mut body = Body::open(content);
         let Some(_slot) = self.pool.slot().await else {
             return deferred(table::SHUTTING_DOWN_LATE.reply());
         };
@@ -237,7 +234,7 @@ pub(super) async fn try_on<C: Octets>(
         unfinished: None,
     };
     let unreadable = |e: &spool::ReadError| {
-        let deferred = Outcome::deferred(cause::unreadable(e));
+        let deferred = Outcome::deferred(super::unreadable(e));
         Ok(vec![deferred; letter.indexes.len()])
     };
     let Some(can) = connection.machine_ref().capabilities().copied() else {

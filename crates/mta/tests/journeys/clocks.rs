@@ -37,7 +37,7 @@ async fn a_retry_is_due_a_pause_after_the_attempt_however_old_the_message_is() {
     let stored = instance.spool.message(id).unwrap();
     let pause = stored.message.next_due.since(now);
     assert!(pause >= HOUR * 7 / 8, "{pause:?}");
-    let row = instance.delivery.row(id).unwrap();
+    let row = instance.delivery.row(id).await.unwrap();
     let pause = row.recipients[0].next_due.unwrap().since(now);
     assert!(pause >= HOUR * 7 / 8, "{pause:?}");
     assert_eq!(host.n_named("a@y.org"), 1);

@@ -50,7 +50,7 @@ async fn who_is_one_too_many_for_a_transaction_comes_in_the_next_at_once() {
     // Who was deferred beside them was asked with them, and counts as tried once.
     instance.noted.until(1, deferred).await;
     instance.idle().await;
-    let row = instance.delivery.row(id).unwrap();
+    let row = instance.delivery.row(id).await.unwrap();
     assert_eq!(row.recipients[0].attempts, 1);
     assert_eq!(instance.delivery.briefs(None, 1)[0].n_deferred, 1);
     // Alone, nobody is too many: the host means something else, and has its time.

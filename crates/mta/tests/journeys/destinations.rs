@@ -141,7 +141,7 @@ async fn a_route_whose_lookup_hangs_delays_its_own_destination_only() {
     output.noted.until(1, delivered).await;
     output.noted.until(1, held).await;
     assert_eq!(output.noted.count(delivered), 1);
-    let row = output.delivery.row(first).unwrap();
+    let row = output.delivery.row(first).await.unwrap();
     assert_eq!(&*row.recipients[0].destination, "slow slow.org");
     drop(go_on);
     output.noted.until(23, delivered).await;
@@ -175,10 +175,10 @@ async fn of_what_cannot_be_resolved_now_one_message_shows_why_for_all() {
     let first = output.accept(message(&["a@y.org"]), "\r\n").await;
     output.noted.until(1, deferred).await;
     let second = output.accept(message(&["b@y.org"]), "\r\n").await;
-    let row = |id| output.delivery.row(id).unwrap().recipients.remove(0);
-    let shown = row(first).reply.unwrap();
+    let row = async |id| output.delivery.row(id).await.unwrap().recipients.remove(0);
+    let shown = row(first).await.reply.unwrap();
     assert_eq!(shown.cause(), Some("the zone is broken"));
-    let waits = row(second).waits_for.unwrap();
+    let waits = row(second).await.waits_for.unwrap();
     assert!(waits.contains("mx y.org takes no mail"), "{waits}");
     assert!(waits.contains("the zone is broken"), "{waits}");
     assert_eq!((mx.n_asked(), output.noted.count(deferred)), (1, 1));

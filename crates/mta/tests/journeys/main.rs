@@ -9,6 +9,7 @@ mod deliveries;
 mod destinations;
 mod durable;
 mod handoffs;
+mod hanging;
 mod host;
 mod notifications;
 mod operators;

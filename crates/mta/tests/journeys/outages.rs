@@ -74,7 +74,7 @@ async fn what_waits_untried_for_a_relay_that_is_down_is_listed_with_the_cause() 
     output.noted.until(1, alarm).await;
     output.idle().await;
     let untried = output.accept(message(&["b@y.org"]), "\r\n").await;
-    let row = output.delivery.row(untried).unwrap();
+    let row = output.delivery.row(untried).await.unwrap();
     let reason = row.recipients[0].waits_for.as_deref().unwrap();
     let begin = format!("not tried yet: relay 127.0.0.1:{port} takes no mail since 2");
     assert!(reason.starts_with(&begin), "{reason}");
@@ -113,7 +113,7 @@ async fn what_waits_for_a_place_is_listed_as_such() {
     }
     host.has_content(2).await;
     let third = output.accept(message(&["b@y.org"]), "\r\n").await;
-    let row = output.delivery.row(third).unwrap();
+    let row = output.delivery.row(third).await.unwrap();
     let reason = row.recipients[0].waits_for.as_deref();
     let expected = "waits for its turn: 2 other attempts are under way there";
     assert_eq!(reason, Some(expected));
@@ -137,7 +137,7 @@ async fn a_hosts_deferral_is_logged_and_listed_with_host_and_phase() {
     };
     output.noted.until(1, with_cause).await;
     output.idle().await;
-    let row = output.delivery.row(id).unwrap();
+    let row = output.delivery.row(id).await.unwrap();
     let reply = row.recipients[0].reply.clone().unwrap();
     assert_eq!(reply.cause(), Some(&*expected), "also from the spool");
     assert_eq!(reply.to_string(), "450 4.2.0 later");

@@ -70,7 +70,7 @@ async fn what_was_put_off_or_held_is_so_after_a_crash() {
     assert_eq!((counts.n_waiting, counts.n_under_way), (1, 0));
     let briefs = again.delivery.briefs(None, 2);
     assert_eq!(briefs.iter().map(|brief| brief.n_deferred).sum::<u32>(), 1);
-    let row = again.delivery.row(put_off).unwrap();
+    let row = again.delivery.row(put_off).await.unwrap();
     assert_eq!(row.recipients[0].disposition, Disposition::Pending);
     assert_eq!(row.recipients[0].attempts, 1);
     assert!(row.recipients[0].next_due.is_some());

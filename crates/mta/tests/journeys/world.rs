@@ -17,8 +17,10 @@ use net::{Clock, Entropy};
 use queue::{Backoff, Lifetime};
 use smtp::client;
 use spool::simulated::SimulatedDisk;
-use spool::{Content, Fresh, Message, Options, Recovery, Spool, Stored};
+use spool::{Content, Disk, Fresh, Message, Options, Recovery, Spool, Stored};
 use tokio::sync::Notify;
+
+use crate::hanging::HangingDisk;
 
 /// No step of a test takes longer, or it fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
@@ -146,14 +148,14 @@ pub(crate) fn possible_duplicate(what: &What) -> bool {
 
 /// A spool on this disk, and what it held.
 pub(crate) fn open(disk: &SimulatedDisk) -> (Spool, Recovery) {
-    open_with(disk, SEGMENT_LEN)
+    open_with(Arc::new(disk.clone()), SEGMENT_LEN)
 }
 
-fn open_with(disk: &SimulatedDisk, segment_len: u32) -> (Spool, Recovery) {
+fn open_with(disk: Arc<dyn Disk>, segment_len: u32) -> (Spool, Recovery) {
     let mut options = Options::new([7; 32]);
     options.segment_len = segment_len;
     options.outcome_delay = Duration::ZERO;
-    Spool::open(Arc::new(disk.clone()), options).unwrap()
+    Spool::open(disk, options).unwrap()
 }
 
 impl Instance {
@@ -168,7 +170,18 @@ impl Instance {
         plan: &Plan,
         routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
     ) -> Self {
-        Self::made(disk, plan, &[], routes)
+        let opened = open_with(Arc::new(disk.clone()), plan.segment_len);
+        Self::made(disk, opened, plan, &[], routes)
+    }
+
+    /// On this disk, of which a test can make the reads hang.
+    pub(crate) fn on_hanging(
+        hanging: &HangingDisk,
+        plan: &Plan,
+        routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
+    ) -> Self {
+        let opened = open_with(Arc::new(hanging.clone()), plan.segment_len);
+        Self::made(hanging.disk.clone(), opened, plan, &[], routes)
     }
 
     /// On this disk, after a process that still has attempts under way.
@@ -178,16 +191,17 @@ impl Instance {
         routes: Vec<Route>,
         unfinished: &[Unfinished],
     ) -> Self {
-        Self::made(disk, plan, unfinished, |_, _| routes)
+        let opened = open_with(Arc::new(disk.clone()), plan.segment_len);
+        Self::made(disk, opened, plan, unfinished, |_, _| routes)
     }
 
     fn made(
         disk: SimulatedDisk,
+        (spool, recovery): (Spool, Recovery),
         plan: &Plan,
         unfinished: &[Unfinished],
         routes: impl FnOnce(&Spool, &Recovery) -> Vec<Route>,
     ) -> Self {
-        let (spool, recovery) = open_with(&disk, plan.segment_len);
         let clock = Clock::start();
         let noted = Arc::new(Noted::default());
         let settings = plan.settings(routes(&spool, &recovery));

@@ -8,7 +8,7 @@ use net::ClientConnection;
 use smtp::client::{Capabilities, Capability};
 use spool::ReadError;
 
-use super::super::{Octets, PIECE_LEN, SMALL_LEN_MAX};
+use super::super::{Octets, PIECE_LEN};
 
 /// A content, as a whole or to be read in pieces.
 pub(in crate::transport) enum Body<C> {
@@ -23,29 +23,16 @@ pub(in crate::transport) enum Body<C> {
 }
 
 impl<C: Octets> Body<C> {
-    /// Takes a content that is in memory, and reads a small one whole: it lies in the page cache,
-    /// and a thread costs more.
-    pub(in crate::transport) fn open(mut content: C) -> Result<Self, ReadError> {
+    /// Takes a content that is in memory as a whole; any other is read in pieces.
+    pub(in crate::transport) fn open(content: C) -> Self {
         if let Some(bytes) = content.in_memory() {
-            return Ok(Self::Whole(bytes));
+            return Self::Whole(bytes);
         }
-        let len = content.content_len();
-        if len > SMALL_LEN_MAX {
-            return Ok(Self::Large {
-                source: Some(content),
-                len,
-                eight_bit: None,
-            });
+        Self::Large {
+            len: content.content_len(),
+            source: Some(content),
+            eight_bit: None,
         }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-        let mut n_read = 0;
-        while n_read < bytes.len() {
-            match content.read_at(n_read as u64, &mut bytes[n_read..])? {
-                0 => return Err(ended_early()),
-                n => n_read += n,
-            }
-        }
-        Ok(Self::Whole(bytes.into()))
     }
 
     pub(super) fn content_len(&self) -> u64 {
@@ -230,7 +217,7 @@ mod tests {
             // In memory, and read piece by piece.
             for body_len in [10, 300 * 1024] {
                 let content = format!("{header}\r\n{}", "ü".repeat(body_len));
-                let mut body = Body::open(content.into_bytes()).unwrap();
+                let mut body = Body::open(content.into_bytes());
                 let found = body.header_is_ascii().await.unwrap();
                 assert_eq!(found, expected, "{} + {body_len}", header.len());
             }

@@ -7,7 +7,6 @@ use mail::reply::table;
 use mail::{Author, Outcome, OutcomeKind, Reply, ReplyClass};
 use net::host_and_address;
 use smtp::client::{CloseReason, Closed, RecipientReply};
-use spool::ReadError;
 
 /// The host at the other end of a connection.
 pub(in crate::transport) struct Host<'a> {
@@ -67,12 +66,6 @@ pub(in crate::transport) fn unconfirmed(end: &Reply) -> Outcome {
     let cause = end.cause().unwrap_or_else(|| end.text());
     let cause = format!("{cause}; the next attempt may deliver it twice");
     Outcome::deferred(reply.with_cause(&cause))
-}
-
-/// The content cannot be read from the spool.
-pub(in crate::transport) fn unreadable(error: &ReadError) -> Reply {
-    let cause = format!("cannot read the content from the spool: {error}");
-    table::TRY_AGAIN.reply().with_cause(&cause)
 }
 
 /// The host first: its own words may be long, and a cause is cut off at its end.
