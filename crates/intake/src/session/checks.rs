@@ -7,8 +7,8 @@ use mail::reply::table;
 use mail::{Mailbox, Reply, ReversePath};
 use net::{Peer, ServerConnection};
 use policy::{
-    Checks, ClientAddress, Decision, Fact, FactKey, Facts, Gathered, Milliseconds, Phase, Scope,
-    Step, Verdict,
+    Checks, ClientAddress, Decision, Fact, FactKey, Facts, Finding, Gathered, Milliseconds, Mode,
+    Phase, Reason, RecipientValidity, RelayControl, Scope, Step, Verdict,
 };
 use smtp::server::{Event, Hello};
 
@@ -220,7 +220,7 @@ impl Session {
         decision: &Decision,
         to: Option<&Mailbox>,
     ) -> Result<(), Reply> {
-        if decision.is_notable() {
+        if decision.is_notable() && !is_plain_refusal(decision) {
             self.log_trail(phase, decision, to);
         }
         let transaction = self.transaction.as_deref_mut();
@@ -295,4 +295,17 @@ async fn talks_early(connection: &mut ServerConnection, wait: Milliseconds) -> G
         },
         () = waits => Gathered::Known(false),
     }
+}
+
+/// Whether the recipient does not exist or is not to be relayed to, and nothing else was found. The
+/// event `refused` says it all, and a client that guesses addresses would fill the log twice.
+fn is_plain_refusal(decision: &Decision) -> bool {
+    let is_plain = |reason: &Reason| match &reason.finding {
+        Finding::Pass => true,
+        Finding::Verdict(Verdict::Reject(_), _) if reason.mode == Mode::Enforce => {
+            [RelayControl::NAME, RecipientValidity::NAME].contains(&reason.check)
+        }
+        Finding::Verdict(..) | Finding::CannotTell => false,
+    };
+    decision.trail.iter().all(is_plain)
 }

@@ -192,6 +192,20 @@ async fn a_stranger_with_a_sender_of_ours_is_refused_at_mail() {
 }
 
 #[tokio::test]
+async fn a_recipient_that_does_not_exist_leaves_one_line_and_no_trail() {
+    let instance = Instance::checking(with(hello(), Mode::Observe, Action::Refuse));
+    let mut client = instance.client(Origin::Outside).await;
+    client
+        .play(
+            "MAIL FROM:<c@c.example> => 250
+            RCPT TO:<nobody@x.org> => 550 5.1.1",
+        )
+        .await;
+    assert_eq!(refused(&instance), ["rcpt"]);
+    assert!(trails(&instance).is_empty(), "{:?}", trails(&instance));
+}
+
+#[tokio::test]
 async fn a_bounce_to_several_is_refused_at_data_and_the_session_goes_on() {
     let instance = Instance::checking(with(BounceRecipients, Mode::Enforce, Action::Refuse));
     let mut client = instance.client(Origin::Outside).await;

@@ -14,9 +14,14 @@ use crate::value::{Gathered, RecipientStatus};
 #[derive(Clone, Copy, Debug)]
 pub struct RecipientValidity;
 
+impl RecipientValidity {
+    /// Its name.
+    pub const NAME: &str = "recipient-validity";
+}
+
 impl Check for RecipientValidity {
     fn name(&self) -> &'static str {
-        "recipient-validity"
+        Self::NAME
     }
 
     fn phase(&self) -> Phase {

@@ -15,9 +15,14 @@ use crate::value::{Gathered, RecipientStatus};
 #[derive(Clone, Copy, Debug)]
 pub struct RelayControl;
 
+impl RelayControl {
+    /// Its name.
+    pub const NAME: &str = "relay-control";
+}
+
 impl Check for RelayControl {
     fn name(&self) -> &'static str {
-        "relay-control"
+        Self::NAME
     }
 
     fn phase(&self) -> Phase {
