@@ -11,6 +11,7 @@ mod away;
 mod broken;
 mod callers;
 mod certificates;
+mod checks;
 mod clients;
 mod commands;
 mod content;
