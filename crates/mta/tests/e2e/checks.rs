@@ -71,3 +71,21 @@ fn a_message_that_a_check_holds_is_listed_survives_a_kill_and_is_released() {
     system.postern.call(&["queue", "release", "--all"]).ok();
     system.arrived("alice", "Subject: held");
 }
+
+#[test]
+fn what_a_front_hands_over_is_not_checked_as_a_client_of_the_next() {
+    let refusing = "[instance.output.checks]\nrepeated_field = { mode = \"enforce\" }\n\n";
+    let system = System::with(|config| {
+        let first = "[[instance.output.route]]";
+        config.replacen(first, &format!("{refusing}{first}"), 1)
+    });
+    let content = format!(
+        "From: a@example.org\nFrom: b@example.org\n{}",
+        letter("checked once")
+    );
+    let mut client = system.at_input();
+    let to = ["alice@example.test"];
+    let reply = offer(&mut client, "a@example.org", &to, &content);
+    assert!(reply.starts_with("250"), "{reply}");
+    system.arrived("alice", "Subject: checked once");
+}
