@@ -29,7 +29,7 @@ use crate::handed_limits::HandoffLimits;
 use crate::memory::ContentMemory;
 use crate::pressure::{Capacity, delay};
 use crate::recipients::Recipients;
-use crate::tenure::Tenure;
+use crate::spool_lease::SpoolLease;
 use crate::transaction::Transaction;
 
 /// What carries a recipient's copy on.
@@ -102,7 +102,7 @@ pub struct Intake {
     /// Memory for contents of middle size; survives a reload.
     pub content_memory: Arc<ContentMemory>,
     /// Whether the spool is still this process's; survives a reload.
-    pub tenure: Arc<Tenure>,
+    pub spool_lease: Arc<SpoolLease>,
     /// Late handoffs; survives a reload.
     pub gate: Arc<Gate>,
     /// What the sessions refused by themselves, by reply; survives a reload.
@@ -165,11 +165,15 @@ impl Intake {
 
     /// Makes a client's message durable, or says why not.
     async fn accept(self: &Arc<Self>, transaction: Transaction, source: Source) -> Reply {
-        let _stay = match self.tenure.enter() {
-            Ok(stay) => stay,
+        let _lease = match self.spool_lease.enter() {
+            Ok(lease) => lease,
             // Another process would not know that it is to be held.
             Err(_) if transaction.hold.is_some() => return table::TRY_AGAIN.reply(),
-            Err(heir) => return self.bequeath(&heir, transaction, &source).await,
+            Err(successor) => {
+                return self
+                    .forward_to_successor(&successor, transaction, &source)
+                    .await;
+            }
         };
         match &self.onward {
             Onward::Next { next, .. }

@@ -342,7 +342,7 @@ impl EdgeSession {
             return Committed::All(table::NEXT_REFUSED_SOME.reply());
         }
         // What was sent to a process that gives up its spool is sent again to the next one.
-        let Ok(_stay) = self.intake.tenure.enter() else {
+        let Ok(_lease) = self.intake.spool_lease.enter() else {
             return Committed::All(table::TRY_AGAIN.reply());
         };
         // Its sender has given it up, and may have made something else of it since.

@@ -18,9 +18,9 @@ use crate::recipients::question;
 use crate::transaction::Transaction;
 
 /// How long a message may take to be stored by the process that has the spool now.
-const BEQUEST_LIMIT: Duration = Duration::from_secs(30);
+const FORWARD_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait before it is offered again.
-const BEQUEST_PAUSE: Duration = Duration::from_millis(200);
+const FORWARD_PAUSE: Duration = Duration::from_millis(200);
 
 impl Intake {
     /// Offers a client's message to the next instance, and keeps here what that does not take and
@@ -86,9 +86,9 @@ impl Intake {
 
     /// Gives a client's message to the process that has the spool now. It is stored there or, when
     /// that cannot be said, left to its client.
-    pub(crate) async fn bequeath(
+    pub(crate) async fn forward_to_successor(
         &self,
-        heir: &Arc<Next>,
+        successor: &Arc<Next>,
         mut transaction: Transaction,
         source: &Source,
     ) -> Reply {
@@ -96,37 +96,43 @@ impl Intake {
             Ok(gathered) => gathered,
             Err(reply) => return reply,
         };
-        let key = heir.draw_key();
+        let key = successor.draw_key();
         let parameters = Parameters {
             // The instance is the same: it has not been visited yet.
             provenance: transaction.provenance.clone(),
             key: Some(key),
-            lowest_unsettled: heir.lowest_unsettled(&key),
+            lowest_unsettled: successor.lowest_unsettled(&key),
             // There is nowhere to keep a rest.
             mode: Mode::All,
         };
         // It may die and be started again: what it then says about this key is true.
         let asking = async {
             loop {
-                match offer(heir, &parameters, &transaction, &content).await {
+                match offer(successor, &parameters, &transaction, &content).await {
                     Answer::NotTried | Answer::Unknown | Answer::Unreadable => {
-                        self.clock.sleep(BEQUEST_PAUSE).await;
+                        self.clock.sleep(FORWARD_PAUSE).await;
                     }
                     Answer::Replies(replies) => return Answer::Replies(replies),
                 }
             }
         };
-        let answer = self.clock.timeout(BEQUEST_LIMIT, asking).await;
-        heir.settle(&key);
+        let answer = self.clock.timeout(FORWARD_LIMIT, asking).await;
+        successor.settle(&key);
         match answer.unwrap_or(Answer::Unknown) {
             Answer::Replies(replies) => match then(Mode::All, &replies) {
                 Then::Acknowledge => {
-                    self.note_handed_off(heir, &transaction, content.len(), message_id, source);
+                    self.note_handed_off(
+                        successor,
+                        &transaction,
+                        content.len(),
+                        message_id,
+                        source,
+                    );
                     accepted(&transaction)
                 }
                 Then::ComeAgain => table::QUEUE_FULL.reply(),
                 Then::Keep => table::TRY_AGAIN.reply(),
-                Then::KeepRest | Then::Refuse => self.refuse_all(heir, &transaction, &replies),
+                Then::KeepRest | Then::Refuse => self.refuse_all(successor, &transaction, &replies),
             },
             // Should it be stored all the same, the client's next try is RFC 1047's duplicate.
             Answer::NotTried | Answer::Unknown | Answer::Unreadable => table::TRY_AGAIN.reply(),

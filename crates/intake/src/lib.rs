@@ -32,7 +32,7 @@ mod pickup;
 mod pressure;
 mod recipients;
 mod session;
-mod tenure;
+mod spool_lease;
 mod trace_field;
 mod transaction;
 
@@ -50,4 +50,4 @@ pub use policy::RecipientStatus;
 pub use pressure::Capacity;
 pub use recipients::{Answer, Recipients};
 pub use session::{CheckedAs, Entry, LAST_MESSAGE_WITHIN, Leave, LocalPrograms, Visitor, serve};
-pub use tenure::Tenure;
+pub use spool_lease::SpoolLease;

@@ -74,7 +74,7 @@ impl Intake {
     /// When it is not stored.
     pub async fn pick_up(&self, left: Left, content: File) -> Result<(), PickupError> {
         // Held until the commit: a process that gives up its spool stores nothing after that.
-        let Ok(_stay) = self.tenure.enter() else {
+        let Ok(_lease) = self.spool_lease.enter() else {
             return Err(PickupError::Later(table::SHUTTING_DOWN.reply()));
         };
         loop {

@@ -210,9 +210,9 @@ impl Instance {
     pub(crate) async fn give_up_the_spool(&self) -> OwnedFd {
         let (own_end, other_end) = Pair::pair().unwrap();
         let (name, spool) = (self.intake.name.as_str(), &self.intake.spool);
-        let heir = towards((name, name), LIMIT, own_end, spool, self.intake.clock);
+        let successor = towards((name, name), LIMIT, own_end, spool, self.intake.clock);
         self.leave.send_replace(Leave::AfterMessage);
-        self.intake.tenure.end(heir).await;
+        self.intake.spool_lease.end(successor).await;
         spool.close();
         other_end.into()
     }
@@ -258,7 +258,7 @@ impl Instance {
                 messages_max: MESSAGES_MAX,
             },
             handoff_limits: LIMITS,
-            tenure: Arc::default(),
+            spool_lease: Arc::default(),
             content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),

@@ -119,7 +119,7 @@ async fn ask_as(uid: u32, shared: &Rc<Shared>, scratch: &Scratch, request: Value
     let listener = UnixListener::bind(&path).expect("bound");
     let everybody = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(&path, everybody).expect("it is ours");
-    let (supervisor, _to_leash) = SupervisorEnd::new();
+    let (supervisor, _to_channel) = SupervisorEnd::new();
     let serving = operators::serve(
         listener.into(),
         Rc::clone(shared),

@@ -37,7 +37,7 @@ use crate::role::Composition;
 /// The longest command line between instances: MAIL with all that a handoff says.
 const EDGE_COMMAND_LEN_MAX: usize = 16 * 1024;
 /// Messages at a time that an old process gives to the new one.
-const HEIR_CONNECTIONS_MAX: usize = EDGE_PLACES_MIN;
+const SUCCESSOR_CONNECTIONS_MAX: usize = EDGE_PLACES_MIN;
 /// One in so many connections of a submission is for operators, and [`OPERATORS_MAX`] at most.
 const OPERATORS_PART: u32 = 20;
 const OPERATORS_MAX: u32 = 16;
@@ -194,7 +194,7 @@ pub(crate) fn successor_settings(
         own_name: name.clone(),
         next_name: name.clone(),
         patience,
-        connections_max: HEIR_CONNECTIONS_MAX,
+        connections_max: SUCCESSOR_CONNECTIONS_MAX,
         // It is asked nothing.
         lifetimes: Lifetimes {
             answers_max: 0,

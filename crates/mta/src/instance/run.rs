@@ -150,7 +150,7 @@ async fn run(
         ledger,
         next,
         delivery,
-        tenure: Arc::default(),
+        spool_lease: Arc::default(),
         content_memory: Arc::new(ContentMemory::new(memory::for_contents())),
         gate: Arc::default(),
         refused: Arc::default(),

@@ -116,7 +116,7 @@ impl Output {
                 line_len_max: 998,
                 recipients_max: 100,
             },
-            tenure: Arc::default(),
+            spool_lease: Arc::default(),
             content_memory: Arc::default(),
             gate: Arc::new(Gate::default()),
             refused: Arc::new(Mutex::new(HashMap::new())),

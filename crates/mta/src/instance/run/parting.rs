@@ -38,7 +38,7 @@ const ATTEMPTS_LIMIT: Duration = Duration::from_secs(2);
 /// How long messages that are being made durable may take then: clients of the new process wait.
 const COMMITS_LIMIT: Duration = Duration::from_secs(5);
 /// How long the new process may need to begin before a message that is given to it counts as lost.
-const HEIR_PATIENCE: Duration = Duration::from_secs(30);
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(30);
 /// How long clients have to read that they are to leave, when their time is over.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
@@ -191,7 +191,7 @@ impl Running {
         let (id, epoch) = (instance.spool.id(), instance.spool.epoch());
         let successor = Next::new(
             EdgeSender::new(successor),
-            compose::successor_settings(&instance.name, HEIR_PATIENCE),
+            compose::successor_settings(&instance.name, SUCCESSOR_PATIENCE),
             // Another receiver than the next instance, so another book.
             Arc::new(Mutex::new(Ledger::new(id, epoch))),
             instance.clock,
@@ -202,7 +202,7 @@ impl Running {
         self.requests.abort();
         self.late_outcomes.abort();
         // Whoever takes longer is told that the spool is closed.
-        let _ = timeout(COMMITS_LIMIT, instance.tenure.end(successor)).await;
+        let _ = timeout(COMMITS_LIMIT, instance.spool_lease.end(successor)).await;
         let spool = instance.spool.clone();
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
         instance.tell(What::Instance {

@@ -9,7 +9,7 @@ use config::certificate::Certificate;
 use config::{Config, InstanceConfig, Listen, Next as NextConfig, Role};
 use delivery::{Delivery, Settings};
 use handoff::{Change, EdgeReceiver, EdgeSender, Ledger, Next};
-use intake::{Capacity, ContentMemory, EdgePeer, Gate, Intake, Onward, Queued, Tenure};
+use intake::{Capacity, ContentMemory, EdgePeer, Gate, Intake, Onward, Queued, SpoolLease};
 use mail::event::{Event, Sink, What};
 use mail::{InstanceName, Origin, Reply};
 use net::{Clock, Entropy};
@@ -34,7 +34,7 @@ pub(super) struct Instance {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) next: Option<Onwards>,
     pub(super) delivery: Arc<Delivery>,
-    pub(super) tenure: Arc<Tenure>,
+    pub(super) spool_lease: Arc<SpoolLease>,
     pub(super) content_memory: Arc<ContentMemory>,
     pub(super) gate: Arc<Gate>,
     pub(super) refused: Arc<Mutex<HashMap<&'static str, u64>>>,
@@ -162,7 +162,7 @@ impl Instance {
                 messages_max: u64::from(own.queue.messages),
             },
             handoff_limits: compose::handoff_limits(&own.limits),
-            tenure: Arc::clone(&self.tenure),
+            spool_lease: Arc::clone(&self.spool_lease),
             content_memory: Arc::clone(&self.content_memory),
             gate: Arc::clone(&self.gate),
             refused: Arc::clone(&self.refused),

@@ -5,7 +5,7 @@
 //! it is stored there before its client hears `250`.
 //!
 //! # Guarantees
-//! When [`Tenure::end`] resolves, nothing of this process will write to the spool any more.
+//! When [`SpoolLease::end`] resolves, nothing of this process will write to the spool any more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 /// How long this process has had the spool: until [`Self::end`].
 #[derive(Debug, Default)]
-pub struct Tenure {
+pub struct SpoolLease {
     state: Mutex<State>,
     /// Told when the last one inside has left after the end.
     left: Notify,
@@ -23,31 +23,31 @@ pub struct Tenure {
 #[derive(Debug, Default)]
 struct State {
     n_inside: usize,
-    heir: Option<Arc<Next>>,
+    successor: Option<Arc<Next>>,
 }
 
 /// A message on its way into the spool; the spool stays while this lives.
 #[derive(Debug)]
-pub(crate) struct Stay<'a>(&'a Tenure);
+pub(crate) struct LeaseGuard<'a>(&'a SpoolLease);
 
-impl Tenure {
+impl SpoolLease {
     /// Begins to make a message durable here.
     ///
     /// # Errors
     /// Gives the process that has the spool now.
-    pub(crate) fn enter(&self) -> Result<Stay<'_>, Arc<Next>> {
+    pub(crate) fn enter(&self) -> Result<LeaseGuard<'_>, Arc<Next>> {
         let mut state = self.state();
-        if let Some(heir) = &state.heir {
-            return Err(Arc::clone(heir));
+        if let Some(successor) = &state.successor {
+            return Err(Arc::clone(successor));
         }
         state.n_inside += 1;
-        Ok(Stay(self))
+        Ok(LeaseGuard(self))
     }
 
-    /// From now on messages go to `heir`; waits for those that began before. Cancel-safe: when it
-    /// is dropped, they go on.
-    pub async fn end(&self, heir: Arc<Next>) {
-        self.state().heir.get_or_insert(heir);
+    /// From now on messages go to `successor`; waits for those that began before. Cancel-safe: when
+    /// it is dropped, they go on.
+    pub async fn end(&self, successor: Arc<Next>) {
+        self.state().successor.get_or_insert(successor);
         loop {
             let left = self.left.notified();
             if self.state().n_inside == 0 {
@@ -63,11 +63,11 @@ impl Tenure {
     }
 }
 
-impl Drop for Stay<'_> {
+impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.n_inside -= 1;
-        if state.n_inside == 0 && state.heir.is_some() {
+        if state.n_inside == 0 && state.successor.is_some() {
             self.0.left.notify_one();
         }
     }
