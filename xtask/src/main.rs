@@ -16,6 +16,7 @@ mod replies;
 mod size;
 mod standards;
 mod stats;
+mod terms;
 mod workspace;
 
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ checks! {
     the_architecture_describes_every_crate: architecture::check;
     the_reference_of_replies_is_generated: replies::check;
     the_standards_ledger_is_complete: standards::check;
+    terms_that_went_do_not_come_back: terms::check;
     things_have_the_names_of_the_glossary: names::check;
 }
 
