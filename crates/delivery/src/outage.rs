@@ -180,14 +180,14 @@ fn begun(seen: &Seen, n_waiting: u32) -> String {
         "messages wait"
     };
     format!(
-        "mail waits: {destination} takes none: {cause}; {n_waiting} {messages}, and `postern \
+        "mail waits: {destination} takes no mail: {cause}; {n_waiting} {messages}, and `postern \
          status` shows how many, until it takes mail again"
     )
 }
 
 fn ended(known: &Known, how: &str) -> String {
     let (destination, since) = (&known.destination, known.since.rfc3339());
-    format!("{destination} {how}; it took none since {since}")
+    format!("{destination} {how}; it took no mail since {since}")
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ fn log(findings: &mut Findings<'_>) {
     let folder = folder.filter(|folder| !folder.starts_with(&config.state) && !folder.is_dir());
     if let Some(folder) = folder {
         let text = format!(
-            "the log cannot be written: {} is no folder that is there; make it, for the user that \
-             runs the system",
+            "the log cannot be written: directory {} does not exist; create it, writable by \
+             Postern's user",
             folder.display()
         );
         findings.warning_at(&["log", "file"], text);

@@ -74,7 +74,7 @@ table! {
     ACCEPTED 250 (2, 0, 0) "accepted as {trace id}" "The message is on stable storage, here or at the next instance.";
     CHUNK_OK 250 (2, 0, 0) "chunk received" "A BDAT that is not the last was received.";
     HELP 214 (2, 0, 0) "see RFC 5321" "The client said HELP.";
-    WILL_FORWARD 251 (2, 1, 5) "a recipient elsewhere" "VRFY from another instance about a recipient that a route leads out of the system for.";
+    WILL_FORWARD 251 (2, 1, 5) "User not local; will forward" "VRFY from another instance about a recipient that a route leads out of the system for.";
     CANNOT_VERIFY 252 (2, 0, 0) "cannot verify, but will try to deliver" "VRFY from anyone but another instance.";
     SEND_DATA 354 (2, 0, 0) "end data with <CR><LF>.<CR><LF>" "DATA was accepted.";
     SHUTTING_DOWN 421 (4, 3, 2) "this service is going down, try again later" "The instance stops.";

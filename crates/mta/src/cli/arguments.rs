@@ -224,7 +224,7 @@ pub(crate) struct QuarantineArguments {
     pub(crate) verb: QuarantineVerb,
 }
 
-/// What to do with what was put aside.
+/// What to do with what is in quarantine.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineVerb {
     /// List it: since when, from where, how much of it can be read

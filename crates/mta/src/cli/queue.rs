@@ -83,7 +83,9 @@ fn steer(
     step: &StepArguments,
 ) -> Result<Exit, Failure> {
     if step.filter.filter.is_empty() && !step.all {
-        return Err(Failure::usage("say which messages, or --all"));
+        return Err(Failure::usage(
+            "name messages by id or filter, or all of them by --all",
+        ));
     }
     let answer = ask(
         system,

@@ -29,7 +29,7 @@ async fn a_relay_that_cannot_be_reached_is_one_alarm_and_its_return_a_line() {
     output.accept(message(&["b@y.org"]), "\r\n").await;
     output.noted.until(4, deferred).await;
     let why = format!(
-        "mail waits: relay 127.0.0.1:{port} takes none: cannot connect to 127.0.0.1:{port}: \
+        "mail waits: relay 127.0.0.1:{port} takes no mail: cannot connect to 127.0.0.1:{port}: \
          connection refused"
     );
     let told = |what: &What| matches!(what, What::Alarm { text } if text.starts_with(&*why));

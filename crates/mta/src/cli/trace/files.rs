@@ -1,4 +1,4 @@
-//! The log and what was put aside of it, oldest first, line by line.
+//! The log and its rotated files, oldest first, line by line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
