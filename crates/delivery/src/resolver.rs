@@ -41,7 +41,7 @@ pub trait Resolver: fmt::Debug + fmt::Display + Send + Sync {
     /// when it takes too long.
     fn resolve<'a>(&'a self, domain: &'a str) -> Resolving<'a>;
 
-    /// What operators are to know of it since they were told last.
+    /// News for operators since the last call.
     fn news(&self) -> Option<News> {
         None
     }

@@ -133,7 +133,7 @@ pub struct Reason {
 /// A verdict and its explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What becomes of it; tags stand in the trail.
+    /// The verdict; tags stand in the trail.
     pub verdict: Verdict,
     /// The checks that were asked, in their order. Where it is a refusal, the last one decided.
     pub trail: Vec<Reason>,

@@ -66,7 +66,7 @@ pub(crate) enum Lane {
         site: SiteId,
         /// When its earliest job is due.
         earliest: Due,
-        /// When the earliest of its senders is due who is not in the round of the site.
+        /// When the earliest of its senders outside the round of the site is due.
         upcoming: Option<Due>,
         /// Until when it leads there.
         until: Due,

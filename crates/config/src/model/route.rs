@@ -82,13 +82,13 @@ pub struct MxRoute {
     pub resolver: Vec<SocketAddr>,
     /// Further addresses of this host.
     pub own_addresses: Vec<IpAddr>,
-    /// What becomes of mail for address literals.
+    /// How mail for address literals is handled.
     pub literals: Literals,
     /// How long it may take until one is ready for a message.
     pub attempt_timeout: Duration,
 }
 
-/// What becomes of mail for address literals.
+/// How mail for address literals is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Literals {
     /// It is sent to the address.

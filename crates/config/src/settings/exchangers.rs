@@ -30,7 +30,7 @@ pub(super) static MX: &[Setting] = &[
         key: "address_literals",
         kind: Kind::Choice(&["refuse", "deliver"]),
         default: Preset::Always("refuse"),
-        meaning: "What becomes of mail for `user@[192.0.2.1]`. Hardly anybody but senders of junk \
+        meaning: "How mail for `user@[192.0.2.1]` is handled. Hardly anybody but senders of junk \
                   writes to an address without a name.",
     },
     Setting {

@@ -53,7 +53,7 @@ impl SupervisorEnd {
         answer.ok().and_then(Result::ok).filter(|_| is_sent)
     }
 
-    /// Takes an answer that came over the control channel to the one who asked.
+    /// Takes an answer that came over the control channel to its request.
     pub(super) fn take_answer(&self, json: &str) {
         let Ok(answer) = serde_json::from_str::<Value>(json) else {
             return;

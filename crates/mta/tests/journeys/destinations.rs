@@ -1,4 +1,4 @@
-//! Routes that find out where a domain's mail goes, and what becomes of it when they cannot.
+//! Routes that find out where a domain's mail goes, and how it waits when they cannot.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -13,7 +13,7 @@ use super::from_child::FromChild;
 use super::socket::{ChannelError, End, receive_blocking, send_blocking};
 use super::to_child::{LogLine, Purpose, ToChild};
 
-/// Everything that was told before a `Go` or `Prepare`.
+/// Everything that was sent before a `Go` or `Prepare`.
 #[derive(Debug, Default)]
 pub struct Setup {
     /// Its own name; `None` for control.
@@ -276,7 +276,7 @@ impl AsyncControlChannel {
         Ok(None)
     }
 
-    /// Says something. Cancel-safe: it is said whole or not at all.
+    /// Sends a frame. Cancel-safe: it is sent whole or not at all.
     ///
     /// # Errors
     /// When the supervisor is gone.

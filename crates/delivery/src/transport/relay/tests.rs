@@ -142,7 +142,7 @@ fn relay_with(port: u16, idle_max: Duration, timeouts: Timeouts) -> Relay {
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// What becomes of the recipients, in the words that their senders may read.
+/// The outcomes of the recipients, in the words that their senders may read.
 async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String> {
     let outcomes = attempt(relay, recipients, content).await;
     let shown = outcomes
@@ -156,7 +156,7 @@ async fn send(relay: &Relay, recipients: &[&str], content: &[u8]) -> Vec<String>
     shown.collect()
 }
 
-/// The cause of what becomes of the only recipient; `AT` stands for host and port.
+/// The cause of the outcome of the only recipient; `AT` stands for host and port.
 async fn cause_at(relay: &Relay) -> String {
     let outcomes = attempt(relay, &["a@y.org"], b"x").await;
     let [Outcome { kind, reply, .. }] = outcomes.as_slice() else {
